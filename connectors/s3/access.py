@@ -1,0 +1,77 @@
+"""One set of AWS settings in the words of each client: boto3, DuckDB, pyiceberg, delta-rs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from penstock.config import AwsSettings
+from penstock.schema import literal
+
+if TYPE_CHECKING:
+    from botocore.credentials import ReadOnlyCredentials
+
+
+def client(service: str, aws: AwsSettings) -> Any:
+    """A boto3 client; path-style addressing where an endpoint is given, standard retries."""
+    import boto3
+    from botocore.config import Config
+
+    style = {"addressing_style": "path"} if aws.endpoint_url else {}
+    config = Config(s3=style, retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=60)
+    keys = {}
+    if aws.access_key_id and aws.secret_access_key:
+        token = aws.session_token.reveal() if aws.session_token else None
+        keys = {"aws_access_key_id": aws.access_key_id, "aws_secret_access_key": aws.secret_access_key.reveal(), "aws_session_token": token}
+    return boto3.session.Session(region_name=aws.region).client(service, endpoint_url=aws.endpoint_url, config=config, **keys)  # type: ignore[call-overload]
+
+
+def credentials(aws: AwsSettings) -> ReadOnlyCredentials | None:
+    """The keys that clients other than boto3 are given; None where there are none (a public bucket)."""
+    import boto3
+    from botocore.credentials import ReadOnlyCredentials
+
+    if aws.access_key_id and aws.secret_access_key:
+        return ReadOnlyCredentials(aws.access_key_id, aws.secret_access_key.reveal(), aws.session_token.reveal() if aws.session_token else None)
+    found = boto3.session.Session(region_name=aws.region).get_credentials()
+    return found.get_frozen_credentials() if found else None
+
+
+def duckdb_secret(aws: AwsSettings) -> str:
+    """The statement that lets DuckDB's httpfs read and write `s3://`."""
+    keys = credentials(aws)
+    options = {"TYPE": "s3", "REGION": literal(aws.region)}
+    if keys:
+        options |= {"KEY_ID": literal(keys.access_key), "SECRET": literal(keys.secret_key)}
+        if keys.token:
+            options["SESSION_TOKEN"] = literal(keys.token)
+    if aws.endpoint_url:
+        scheme, _, host = aws.endpoint_url.partition("://")
+        options |= {"ENDPOINT": literal(host), "URL_STYLE": "'path'", "USE_SSL": "true" if scheme == "https" else "false"}
+    return f"CREATE OR REPLACE SECRET penstock ({', '.join(f'{k} {v}' for k, v in options.items())})"
+
+
+def pyiceberg_properties(aws: AwsSettings) -> dict[str, str]:
+    """`s3.*` and `glue.*` properties; `s3.region` is always given, else a scan goes to find it out (seconds)."""
+    keys = credentials(aws)
+    found = {"s3.region": aws.region, "glue.region": aws.region}
+    for service in ("s3", "glue"):
+        if aws.endpoint_url:
+            found[f"{service}.endpoint"] = aws.endpoint_url
+        if keys:
+            found |= {f"{service}.access-key-id": keys.access_key, f"{service}.secret-access-key": keys.secret_key}
+            if keys.token:
+                found[f"{service}.session-token"] = keys.token
+    return found
+
+
+def deltalake_options(aws: AwsSettings) -> dict[str, str]:
+    """`storage_options` of delta-rs."""
+    keys = credentials(aws)
+    found = {"AWS_REGION": aws.region}
+    if keys:
+        found |= {"AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key}
+        if keys.token:
+            found["AWS_SESSION_TOKEN"] = keys.token
+    if aws.endpoint_url:
+        found |= {"AWS_ENDPOINT_URL": aws.endpoint_url, "AWS_ALLOW_HTTP": "true" if aws.endpoint_url.startswith("http://") else "false"}
+    return found

@@ -1,0 +1,1 @@
+"""Entry files for spark-submit and Glue."""

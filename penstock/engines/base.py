@@ -1,0 +1,96 @@
+"""What an engine can do, and how jobs ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from penstock.changes.counts import Counts
+from penstock.tables import Change, LakeTable, Pinned
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from penstock.changes.scd1 import MergeSpec
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What an engine is able to do; code asks these, never the engine's name."""
+
+    supports_python_transforms: bool
+    supports_merge: bool
+    table_formats: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A batch against a table: what became of its events, and the session's relations that say what to write.
+
+    `upserts`: keys, data and sequence columns of rows that are new or differ. `deletes`: keys of stored rows that go.
+    `remember`: rows of the companion that are new or differ; `forget`: keys whose remembered delete the table itself now says.
+    """
+
+    counts: Counts
+    upserts: str = "upserts"
+    deletes: str = "deletes"
+    remember: str = "remember"
+    forget: str = "forget"
+
+
+class Session(Protocol):
+    """One batch's work: relations by name, in the dialect of DuckDB. Nothing a session does is visible to a reader before a table's `commit`."""
+
+    def load(self, name: str, rows: pa.Table) -> None:
+        """Name an Arrow table."""
+        ...
+
+    def query(self, sql: str) -> pa.Table:
+        """Run SQL over the session's relations."""
+        ...
+
+    def execute(self, sql: str) -> None:
+        """Create or drop a relation of the session."""
+        ...
+
+    def scan(self, name: str, table: LakeTable, pinned: Pinned) -> None:
+        """Name a lake table's rows, hidden columns included, at a pinned state."""
+        ...
+
+    def settle(self, spec: MergeSpec, table: LakeTable, pinned: Pinned, memory: LakeTable, remembered: Pinned) -> Settled:
+        """Settle the relation `batch` (canonical events) against the stored rows and the remembered deletes it touches."""
+        ...
+
+    def rewrite(self, table: LakeTable, pinned: Pinned, upserts: str, deletes: str, tag: str) -> Change:
+        """Copy-on-write by key: files that hold a touched row are written again. `upserts` and `deletes` name relations."""
+        ...
+
+    def append(self, table: LakeTable, pinned: Pinned, rows: str, tag: str) -> Change: ...
+
+    def overwrite(self, table: LakeTable, pinned: Pinned, rows: str, tag: str, *, partitions_only: bool) -> Change:
+        """Replace all rows, or with `partitions_only` those of the partitions that `rows` has."""
+        ...
+
+
+@dataclass(frozen=True)
+class Input:
+    """What user code reads under `name`: a pinned lake table, or rows."""
+
+    name: str
+    table: LakeTable | None = None
+    pinned: Pinned | None = None
+    rows: pa.Table | None = None
+
+
+class Engine(Protocol):
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def session(self) -> AbstractContextManager[Session]: ...
+
+    def transform(self, inputs: tuple[Input, ...], parameters: Mapping[str, object], *, sql: str | None = None, python: Path | None = None) -> pa.Table:
+        """Run user code (Spark SQL, or a file's `build(spark, inputs)`) and return its rows."""
+        ...

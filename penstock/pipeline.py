@@ -1,0 +1,240 @@
+"""The pipeline language: what a pipeline file may say, as the models that are the public Python API too.
+
+A location is `connection[.namespace].table` or `connection/path/`. Keys stand on the table; a gate is part of a writing step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator, model_validator
+
+from penstock.connections import Connection, Model
+from penstock.schema import Column, Columns, is_hidden
+from penstock.tables import PartitionField
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Location = Annotated[str, Field(min_length=1)]
+Write = Literal["append", "overwrite", "overwrite_partitions", "merge"]
+Reader = Literal["spark", "athena", "redshift", "trino", "snowflake", "duckdb"]
+_TRANSFORM = r"^(?:(?P<transform>years|months|days|hours)\((?P<of>\w+)\)|(?P<column>\w+))$"
+
+
+class Table(Model):
+    """A table that the pipeline keeps, in the lake (`format`) or in Redshift (no `format`)."""
+
+    format: Literal["iceberg", "delta"] | None = None
+    columns: dict[str, str] = Field(min_length=1, description="name: Spark SQL type; a trailing ! means NOT NULL")
+    keys: tuple[str, ...] = ()
+    partition_by: tuple[Annotated[str, Field(pattern=_TRANSFORM.replace("?P<transform>", "").replace("?P<of>", "").replace("?P<column>", ""))], ...] = ()
+    readers: tuple[Reader, ...] = ()
+
+    @field_validator("columns")
+    @classmethod
+    def _types(cls, columns: dict[str, str]) -> dict[str, str]:
+        for name, text in columns.items():
+            Column.parse(name, text)
+            if is_hidden(name):
+                raise ValueError(f"column {name!r}: names that begin with two underscores are Penstock's own")
+        return columns
+
+    @model_validator(mode="after")
+    def _names_are_columns(self) -> Self:
+        for what, names in {"keys": self.keys, "partition_by": tuple(p.column for p in self.partition_fields)}.items():
+            if missing := [n for n in names if n not in self.columns]:
+                raise ValueError(f"{what}: {', '.join(missing)} not among the columns {', '.join(self.columns)}")
+        if loose := [k for k in self.keys if not self.columns[k].rstrip().endswith("!")]:
+            raise ValueError(f"keys: {', '.join(loose)} may be NULL; a key's type ends with ! ({loose[0]}: {self.columns[loose[0]]}!)")
+        return self
+
+    @property
+    def schema_columns(self) -> Columns:
+        return tuple(Column.parse(name, text) for name, text in self.columns.items())
+
+    @property
+    def partition_fields(self) -> tuple[PartitionField, ...]:
+        import re
+
+        found = [m for p in self.partition_by if (m := re.match(_TRANSFORM, p))]
+        return tuple(PartitionField(m["transform"] or "identity", m["of"] or m["column"]) for m in found)
+
+
+class Gate(Model):
+    """A Great Expectations suite, `<suite>.json` beside the pipeline file, evaluated on the rows about to be published."""
+
+    suite: str
+    on_failure: Literal["stop", "quarantine"] = "stop"
+
+
+class BatchLimits(Model):
+    """Where a batch is cut: whichever bound is met first. `max_rows` is estimated from bytes until a file was read."""
+
+    max_files: int = Field(default=1000, ge=1)
+    max_bytes: int = Field(default=64 * 1024 * 1024, ge=1)
+    max_rows: int | None = Field(default=None, ge=1)
+
+
+class Read(Model):
+    """Files in, batch by batch. `take: all` makes every batch the whole folder, for feeds that are complete each time."""
+
+    from_: Location = Field(alias="from")
+    format: Literal["debezium", "csv", "json", "parquet"]
+    take: Literal["new", "all"] = "new"
+    columns: dict[str, str] | None = Field(default=None, description="name: Spark SQL type; by default the columns of the table that the rows go into")
+    null: str = Field(default="", description="csv: the text that stands for NULL")
+    batch: BatchLimits = BatchLimits()
+
+
+class Merge(Model):
+    """Change data onto a keyed table. For Debezium the order and the deletes are known; other feeds name them."""
+
+    from_: Name = Field(alias="from")
+    into: Location
+    stored_as_scd_type: Literal[1] = 1
+    sequence_by: tuple[str, ...] | str | None = None
+    apply_as_deletes: str | None = Field(default=None, description="SQL condition on an event's columns")
+
+
+class Transform(Model):
+    """Spark SQL in a file, or `def build(spark, inputs)` in a Python file, into a table."""
+
+    sql: str | None = None
+    python: str | None = None
+    inputs: tuple[str, ...] = Field(default=(), description="what build() reads; for SQL they are found in the text")
+    into: Location
+    write: Literal["append", "overwrite", "overwrite_partitions"] = "overwrite"
+
+    @model_validator(mode="after")
+    def _one_text(self) -> Self:
+        if (self.sql is None) == (self.python is None):
+            raise ValueError("give one of sql and python")
+        if self.python and not self.inputs:
+            raise ValueError("a Python transform names what it reads in inputs")
+        return self
+
+
+class Copy(Model):
+    """Rows, unchanged, from a read step or a table into a table of the lake or of Redshift (there by COPY)."""
+
+    from_: Location = Field(alias="from")
+    into: Location
+    write: Write = "append"
+
+
+class Call(Model):
+    """A stored procedure. `definition` is a SQL file that creates what the procedure needs, itself included; it runs first, each time it changed."""
+
+    on: Name
+    procedure: str = Field(pattern=r"^[A-Za-z_][\w]*\.[A-Za-z_][\w]*$")
+    arguments: tuple[str | int | float | bool | None, ...] = ()
+    definition: str | None = None
+
+
+class Unload(Model):
+    """A query's rows out of Redshift as Parquet."""
+
+    from_: Name = Field(alias="from")
+    sql: str
+    into: Location
+    partition_by: tuple[Name, ...] = ()
+
+
+class Reconcile(Model):
+    """Two tables compared by key, by value; a difference fails the run."""
+
+    left: Location
+    right: Location
+    keys: tuple[str, ...] = Field(default=(), description="by default the keys declared on the left or the right table")
+    columns: tuple[str, ...] = Field(default=(), description="by default all that both tables have")
+
+
+class _Step(Model):
+    id: Name
+    renamed_from: Name | None = None
+
+
+class ReadStep(_Step):
+    read: Read
+
+
+class MergeStep(_Step):
+    merge: Merge
+    gate: Gate | None = None
+
+
+class TransformStep(_Step):
+    transform: Transform
+    gate: Gate | None = None
+
+
+class CopyStep(_Step):
+    copy_: Copy = Field(alias="copy")
+    gate: Gate | None = None
+
+
+class CallStep(_Step):
+    call: Call
+
+
+class UnloadStep(_Step):
+    unload: Unload
+
+
+class ReconcileStep(_Step):
+    reconcile: Reconcile
+
+
+STEP_KINDS = ("read", "merge", "transform", "copy", "call", "unload", "reconcile")
+
+
+def step_kind(value: Any) -> str | None:
+    """The kind of a step: the one key that says what it does."""
+    if isinstance(value, _Step):
+        return next(kind for kind in STEP_KINDS if kind in type(value).model_fields or f"{kind}_" in type(value).model_fields)
+    found = [kind for kind in STEP_KINDS if isinstance(value, Mapping) and (kind in value or f"{kind}_" in value)]
+    return found[0] if len(found) == 1 else None
+
+
+Step = Annotated[
+    Annotated[ReadStep, Tag("read")]
+    | Annotated[MergeStep, Tag("merge")]
+    | Annotated[TransformStep, Tag("transform")]
+    | Annotated[CopyStep, Tag("copy")]
+    | Annotated[CallStep, Tag("call")]
+    | Annotated[UnloadStep, Tag("unload")]
+    | Annotated[ReconcileStep, Tag("reconcile")],
+    Discriminator(
+        step_kind,
+        custom_error_type="step_kind",
+        custom_error_message="a step has an id and exactly one of " + ", ".join(STEP_KINDS),
+    ),
+]
+
+
+class Environment(Model):
+    """What differs from place to place: variables, parts of connections, and whether AWS is the stand-in on this machine."""
+
+    aws: Literal["account", "local"] = "account"
+    variables: dict[str, str] = {}
+    connections: dict[str, dict[str, Any]] = {}
+
+
+class Pipeline(Model):
+    """A whole pipeline. The file `pipeline.yaml` is this model's serialised form."""
+
+    pipeline: Name
+    schedule: str | None = None
+    state: Location | None = Field(default=None, description="connection/path/ for batches and records; by default .penstock/ beside the file")
+    params: dict[str, str | int | float | bool] = {}
+    connections: dict[Name, Connection]
+    tables: dict[Location, Table] = {}
+    steps: tuple[Step, ...] = Field(min_length=1)
+    environments: dict[Name, Environment] = {}
+
+    _folder: str = PrivateAttr(default=".")
+
+    def step(self, step_id: str) -> Any:
+        return next(s for s in self.steps if s.id == step_id)
+
+

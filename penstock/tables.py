@@ -1,0 +1,113 @@
+"""What the rules, the engines and the connectors agree on about a lake table: a pinned state, and a change to publish on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from penstock.commits import Outcome
+from penstock.schema import Columns
+
+Operation = Literal["append", "overwrite"]
+
+
+@dataclass(frozen=True)
+class PartitionField:
+    """One partition transform: `identity`, `years`, `months`, `days` or `hours` of a column.
+
+    Values are Python ints for the time transforms, counted from 1970 as Iceberg's spec does, and the column's own values for identity.
+    """
+
+    transform: str
+    column: str
+
+    @property
+    def name(self) -> str:
+        return self.column if self.transform == "identity" else f"{self.column}_{self.transform.removesuffix('s')}"
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One live file of a table. `lower` and `upper` hold what statistics the format kept, by column; `native` is the connector's own handle."""
+
+    uri: str
+    rows: int
+    bytes: int
+    partition: tuple[object, ...] = ()
+    lower: Mapping[str, object] = field(default_factory=dict)
+    upper: Mapping[str, object] = field(default_factory=dict)
+    native: object = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """A Parquet file that an engine wrote for a table and that no reader sees before `commit`."""
+
+    uri: str
+    partition: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A table as one snapshot (Iceberg) or version (Delta) has it. `version` is None for a table without any snapshot.
+
+    `ledger` maps `<pipeline>/<step>` to the last batch applied. `native` is the connector's loaded table, so that a commit is checked against
+    exactly what was read.
+    """
+
+    table: str
+    version: int | None
+    ledger: Mapping[str, int]
+    columns: Columns
+    native: object = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one commit does: files in, files out, and the ledger entries that say why. All of it becomes visible at once, or nothing."""
+
+    operation: Operation
+    add: Sequence[WrittenFile] = ()
+    remove: Sequence[DataFile] = ()
+    ledger: Mapping[str, int] = field(default_factory=dict)
+    summary: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FileLayout:
+    """How an engine must write a data file so that the format can take it."""
+
+    field_ids: Mapping[str, int] | None
+    partition_columns_in_file: bool
+    compression: str = "zstd"
+    compression_level: int = 1
+
+
+class LakeTable(Protocol):
+    """A table of a catalog, in one format. Every method may raise ConnectionFailedError."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def location(self) -> str: ...
+    @property
+    def partition_by(self) -> tuple[PartitionField, ...]: ...
+
+    def pin(self, version: int | None = None) -> Pinned:
+        """The newest state, or the state at `version`; raises LedgerError when that version is gone."""
+        ...
+
+    def files(self, pinned: Pinned) -> Sequence[DataFile]:
+        """The live files; raises NotSupportedError for what only others write (deletion vectors, equality deletes ...)."""
+        ...
+
+    def layout(self, pinned: Pinned) -> FileLayout: ...
+
+    def new_file(self, partition: tuple[object, ...], tag: str) -> str:
+        """A URI, never used before, for a file to be written; `tag` names the run."""
+        ...
+
+    def commit(self, pinned: Pinned, change: Change) -> Outcome:
+        """Publish by compare-and-swap from `pinned`; never re-based, never retried inside."""
+        ...
