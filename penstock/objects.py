@@ -28,6 +28,10 @@ class ObjectStore(Protocol):
         """The URI that keys are relative to, ending in `/`."""
         ...
 
+    def check(self) -> None:
+        """Raises ConnectionFailedError when the bucket, or the connection's folder, is not there."""
+        ...
+
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Objects whose key begins with `prefix`, in the order of their keys."""
         ...

@@ -12,6 +12,7 @@ from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator, mo
 
 from penstock.connections import Connection, Model
 from penstock.schema import Column, Columns, is_hidden
+from penstock.sources import source_format, source_formats
 from penstock.tables import PartitionField
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -82,8 +83,28 @@ class Read(Model):
     format: Literal["debezium", "csv", "json", "parquet"]
     take: Literal["new", "all"] = "new"
     columns: dict[str, str] | None = Field(default=None, description="name: Spark SQL type; by default the columns of the table that the rows go into")
-    null: str = Field(default="", description="csv: the text that stands for NULL")
+    null: str | None = Field(default=None, description="csv: the text that stands for NULL; by default the empty text")
+    connector: Literal["postgresql", "mysql"] | None = Field(default=None, description="debezium: what wrote the events; mysql is MariaDB too; default postgresql")
+    timestamp_unit: Literal["ms", "us", "ns"] | None = Field(
+        default=None, description="debezium without schemas: the unit of timestamps that are numbers; as theirs, us for postgresql, ms for mysql"
+    )
+    decimal_handling_mode: Literal["precise", "string"] | None = Field(
+        default=None, description="debezium without schemas: the connector's setting of that name, by which text is read as a decimal; default precise"
+    )
     batch: BatchLimits = BatchLimits()
+
+    @model_validator(mode="after")
+    def _options_go_with_the_format(self) -> Self:
+        for other in source_formats():
+            if wrong := [name for name in other.options if getattr(self, name) is not None and name not in source_format(self.format).options]:
+                raise ValueError(f"{wrong[0]} goes with format: {other.name}, not with format: {self.format}")
+        return self
+
+    @property
+    def options(self) -> dict[str, str | None]:
+        """The format's options, with what stands for those that are not given."""
+        declared = source_format(self.format).options
+        return {name: default if getattr(self, name) is None else getattr(self, name) for name, default in declared.items()}
 
 
 class Merge(Model):

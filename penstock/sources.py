@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING
+
+from penstock.errors import ArgumentError, choice
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,3 +32,41 @@ class Rows:
     rejected: pa.Table
     read: int
     filtered: int = 0
+
+
+@dataclass(frozen=True)
+class SourceFormat:
+    """What a format of files is able to say, and the module that reads it; light enough for a scheduler.
+
+    `options` are the fields of a `read` that go with this format, with the value each has when it is not given.
+    `sequence_parts`: how many numbers order an event, by the source connector that wrote it; empty for formats that are no change feed.
+    """
+
+    name: str
+    reader: str
+    options: Mapping[str, str | None] = field(default_factory=dict)
+    sequence_parts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_change_feed(self) -> bool:
+        return bool(self.sequence_parts)
+
+
+_DECLARED_IN = {
+    "csv": "penstock.connectors.files.config",
+    "debezium": "penstock.connectors.debezium.config",
+    "json": "penstock.connectors.files.config",
+    "parquet": "penstock.connectors.files.config",
+}
+
+
+def source_format(name: str) -> SourceFormat:
+    """The format by its name in a pipeline file; raises ArgumentError for a name that no connector has."""
+    if name not in _DECLARED_IN:
+        raise ArgumentError(f"format {choice(name, _DECLARED_IN)}")
+    found: SourceFormat = import_module(_DECLARED_IN[name]).FORMATS[name]
+    return found
+
+
+def source_formats() -> tuple[SourceFormat, ...]:
+    return tuple(source_format(name) for name in _DECLARED_IN)

@@ -1,0 +1,154 @@
+"""One batch's files, whatever their format, as typed rows."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib import import_module
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol, cast
+
+from penstock.errors import SourceError
+from penstock.objects import ObjectInfo, ObjectStore
+from penstock.pipeline import Read
+from penstock.schema import Columns, arrow_schema, sequence_columns
+from penstock.sources import OP, PAYLOAD, POSITION, REASON, Rows, source_format
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_THREADS = 8
+_GZIP = b"\x1f\x8b"
+
+
+@dataclass(frozen=True)
+class ReadSpec:
+    """How to read files: their format, its options (those of a `read`), and the columns to make of them."""
+
+    format: str
+    columns: Columns
+    keys: tuple[str, ...] = ()
+    options: Mapping[str, str | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, read: Read, columns: Columns, keys: tuple[str, ...] = ()) -> ReadSpec:
+        return cls(read.format, columns, keys, read.options)
+
+    def option(self, name: str) -> str | None:
+        return self.options.get(name, source_format(self.format).options[name])
+
+    @property
+    def sequence_parts(self) -> int:
+        """How many hidden columns order an event; 0 where the format is no change feed."""
+        parts = source_format(self.format).sequence_parts
+        return parts[str(self.option("connector"))] if parts else 0
+
+
+class Reader(Protocol):
+    """A format's module."""
+
+    def read(self, uri: str, data: bytes, spec: ReadSpec) -> Rows:
+        """The rows of one object, not compressed. Raises SourceError when the object as a whole is not of the format."""
+        ...
+
+    def count(self, uri: str, data: bytes) -> int:
+        """How many rows or events the object holds, good and bad."""
+        ...
+
+
+def _reader(name: str) -> Reader:
+    return cast("Reader", import_module(source_format(name).reader))
+
+
+def sequence_parts(read: Read) -> int:
+    return ReadSpec.of(read, ()).sequence_parts
+
+
+def data_files(store: ObjectStore) -> list[ObjectInfo]:
+    """What of a store is data, in the order of the names; names that begin with `_` or `.` are other programs' notes, as for Spark.
+
+    Raises ConnectionFailedError when the bucket or the connection's folder is not there.
+    """
+    found = [file for file in store.list() if not _is_note(file.uri.removeprefix(store.root))]
+    if not found:
+        store.check()
+    return found
+
+
+def _is_note(key: str) -> bool:
+    return key.endswith("/") or any(part.startswith(".") or (part.startswith("_") and "=" not in part) for part in key.split("/"))
+
+
+def count_rows(store: ObjectStore, file: ObjectInfo, format_name: str) -> int:
+    return _reader(format_name).count(file.uri, _content(store, file))
+
+
+def read_rows(store: ObjectStore, files: Sequence[ObjectInfo], spec: ReadSpec) -> Rows:
+    """Read each file as its manifest names it.
+
+    Raises SourceChangedError for a file that is no longer what the manifest names, SourceError for one that is gone or cannot be decoded,
+    NotSupportedError for events that this version refuses.
+    """
+    reader = _reader(spec.format)
+    parts = [reader.read(file.uri, data, spec) for file, data in _contents(store, files)]
+    return concatenated([*parts, empty(spec)])
+
+
+def _contents(store: ObjectStore, files: Iterable[ObjectInfo]) -> Iterator[tuple[ObjectInfo, bytes]]:
+    """Each file with its content, in order, a few of them fetched ahead."""
+    waiting = iter(files)
+    ahead: deque[tuple[ObjectInfo, Future[bytes]]] = deque()
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="read") as pool:
+        ahead.extend((file, pool.submit(_content, store, file)) for file in islice(waiting, _THREADS))
+        while ahead:
+            file, content = ahead.popleft()
+            yield file, content.result()
+            ahead.extend((file, pool.submit(_content, store, file)) for file in islice(waiting, 1))
+
+
+def _content(store: ObjectStore, file: ObjectInfo) -> bytes:
+    data = store.read(file.uri.removeprefix(store.root), if_match=file.etag)
+    if not (data.startswith(_GZIP) or file.uri.endswith(".gz")):
+        return data
+    try:
+        return gzip.decompress(data)
+    except (EOFError, OSError, zlib.error) as error:
+        raise SourceError(
+            f"{file.uri} is not a whole gzip file: {error}",
+            hint="deliver it again and `penstock batch retry`, or `penstock batch skip` the batch; nothing of it was applied",
+        ) from error
+
+
+def row_schema(spec: ReadSpec) -> pa.Schema:
+    """What `Rows.table` holds. A delete has its keys alone, so no column is declared NOT NULL."""
+    import pyarrow as pa
+
+    fields = [pa.field(f.name, f.type) for f in arrow_schema(spec.columns)] + [pa.field(POSITION, pa.string())]
+    if spec.sequence_parts:
+        fields += [pa.field(OP, pa.string()), *arrow_schema(sequence_columns(spec.sequence_parts))]
+    return pa.schema(fields)
+
+
+def rejected_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([(POSITION, pa.string()), (REASON, pa.string()), (PAYLOAD, pa.string())])
+
+
+def empty(spec: ReadSpec) -> Rows:
+    return Rows(row_schema(spec).empty_table(), rejected_schema().empty_table(), 0)
+
+
+def concatenated(parts: Sequence[Rows]) -> Rows:
+    import pyarrow as pa
+
+    return Rows(
+        pa.concat_tables([p.table for p in parts]),
+        pa.concat_tables([p.rejected for p in parts]),
+        sum(p.read for p in parts),
+        sum(p.filtered for p in parts),
+    )

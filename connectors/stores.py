@@ -1,0 +1,26 @@
+"""From a connection of the pipeline file to the object store behind it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from penstock.config import AwsSettings
+from penstock.connections import FilesConnection, S3Connection
+from penstock.objects import ObjectStore
+
+
+def open_store(connection: S3Connection | FilesConnection, aws: AwsSettings, folder: Path, path: str = "") -> ObjectStore:
+    """The store whose root is `path` below the connection; a relative folder connection starts at `folder`, the pipeline file's.
+
+    Nothing is contacted before the store's first method is called.
+    """
+    if isinstance(connection, S3Connection):
+        from penstock.connectors.s3.store import BucketStore
+
+        settings = replace(aws, region=connection.region) if connection.region else aws
+        return BucketStore(settings, connection.bucket, "/".join(part.strip("/") for part in (connection.prefix, path)))
+    from penstock.connectors.files.store import FolderStore
+
+    home = folder / Path(connection.path).expanduser()
+    return FolderStore(home / path.strip("/"), home)
