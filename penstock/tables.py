@@ -46,6 +46,7 @@ class WrittenFile:
 
     uri: str
     partition: tuple[object, ...] = ()
+    bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,10 @@ class Change:
     remove: Sequence[DataFile] = ()
     ledger: Mapping[str, int] = field(default_factory=dict)
     summary: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def bytes(self) -> int:
+        return sum(f.bytes for f in self.add)
 
 
 @dataclass(frozen=True)

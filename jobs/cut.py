@@ -1,0 +1,71 @@
+"""Batches are cut here: what is new at a source, or which snapshots a step will read, pinned before anything is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from penstock.batches import Batch, BatchLog, group
+from penstock.connectors.readers import count_rows, data_files
+from penstock.errors import SourceChangedError
+from penstock.objects import ObjectInfo, ObjectStore
+from penstock.pipeline import BatchLimits, Read, ReadStep
+
+from .context import Context
+
+
+def unseen(listing: Iterable[ObjectInfo], seen: Mapping[str, str]) -> list[ObjectInfo]:
+    """Files that no batch holds. Raises SourceChangedError for a file that was read and has other content now."""
+    fresh = []
+    for file in listing:
+        if file.uri not in seen:
+            fresh.append(file)
+        elif seen[file.uri] != file.etag:
+            raise SourceChangedError(
+                f"{file.uri} changed after a batch had taken it",
+                hint="deliver new data under a new name, or declare `take: all` with `write: overwrite` if the folder is complete each time",
+            )
+    return fresh
+
+
+def bound_of(limits: BatchLimits, store: ObjectStore, read: Read, first: ObjectInfo) -> int:
+    """The bytes that a batch may hold: `max_bytes`, or less where the first file says that `max_rows` is met sooner."""
+    if limits.max_rows is None:
+        return limits.max_bytes
+    rows = count_rows(store, first, read.format)
+    return min(limits.max_bytes, max(1, limits.max_rows * first.size // max(rows, 1)))
+
+
+def cut_files(context: Context, step: ReadStep) -> Sequence[Batch]:
+    """Cut what is new at a reading step's source; returns the new batches, none when there is nothing."""
+    read, log, store = step.read, context.batches(step.id), context.store(step.read.from_)
+    listing = data_files(store)
+    if read.take == "all":
+        last = log.read(after=log.head() - 1)
+        known = {f.uri: f.etag for b in last for f in b.files}
+        if not listing or known == {f.uri: f.etag for f in listing}:
+            return []
+        return [log.cut(Batch(step.id, 0, files=tuple(listing)))]
+    made: list[Batch] = []
+    while fresh := unseen(listing, log.seen()):
+        bound = bound_of(read.batch, store, read, fresh[0])
+        for files in group(fresh, max_files=read.batch.max_files, max_bytes=bound):
+            made.append(log.cut(Batch(step.id, 0, files=files)))
+            if made[-1].files != files:  # another process cut first; what it took is seen now
+                break
+    return made
+
+
+def cut_pins(log: BatchLog, step_id: str, pins: Mapping[str, int]) -> Sequence[Batch]:
+    """Cut a batch for what a step reads now; none when the last batch read the same."""
+    last = log.read(after=log.head() - 1)
+    if last and dict(last[-1].pins) == dict(pins):
+        return []
+    return [log.cut(Batch(step_id, 0, pins=dict(pins)))]
+
+
+def cut_again(batch: Batch, listing: Iterable[ObjectInfo]) -> tuple[Batch, tuple[str, ...]]:
+    """The batch with its files as they are now, and the URIs of those that are gone."""
+    now = {f.uri: f for f in listing}
+    gone = tuple(f.uri for f in batch.files if f.uri not in now)
+    return replace(batch, files=tuple(now[f.uri] for f in batch.files if f.uri in now)), gone

@@ -1,0 +1,87 @@
+"""One run of a pipeline at a time: a lease in the state store. It orders work; what keeps data right is each commit's compare-and-swap."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+
+from penstock.errors import RunLockedError
+from penstock.objects import ObjectStore
+
+KEY = "run.lock"
+LEASE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Who runs: host, process and run; `until` is in seconds since 1970, a hint that only a dead holder's successor reads."""
+
+    run: str
+    until: float
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
+
+    def dumps(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def is_over(lease: Lease, *, now: float, host: str) -> bool:
+    """True when the holder is gone: its lease ran out, or it was a process of this host that ended."""
+    return lease.until < now or (lease.host == host and not _alive(lease.pid))
+
+
+def _take(store: ObjectStore, mine: Lease) -> str:
+    """Take the lease and return the etag of it; raises RunLockedError that says who holds it."""
+    if not store.create(KEY, mine.dumps()):
+        found = store.find(KEY)
+        if found is None:
+            raise RunLockedError("the lock was released just now", hint="run again")
+        theirs = Lease(**json.loads(found[0]))
+        if not is_over(theirs, now=time.time(), host=mine.host) or not store.replace(KEY, mine.dumps(), if_match=found[1]):
+            who = f"run {theirs.run}, process {theirs.pid} on {theirs.host}"
+            raise RunLockedError(f"the pipeline is already being run by {who}", hint="wait for it, or end that process; its lease ends by itself after 60 s")
+    held = store.find(KEY)
+    if held is None or json.loads(held[0])["run"] != mine.run:
+        raise RunLockedError("another run took the lock in the same moment", hint="run again")
+    return held[1]
+
+
+def _renew(store: ObjectStore, run: str, etag: str, stop: threading.Event) -> None:
+    while not stop.wait(LEASE_SECONDS / 4):
+        if not store.replace(KEY, Lease(run, time.time() + LEASE_SECONDS).dumps(), if_match=etag):
+            return
+        found = store.find(KEY)
+        etag = found[1] if found else etag
+
+
+@contextmanager
+def exclusive(store: ObjectStore, run: str) -> Iterator[None]:
+    """Hold the pipeline's lease; renewed in the background, released at the end. Raises RunLockedError when another run holds it."""
+    etag = _take(store, Lease(run, time.time() + LEASE_SECONDS))
+    stop = threading.Event()
+    keeper = threading.Thread(target=_renew, args=(store, run, etag, stop), daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        keeper.join(timeout=10)
+        found = store.find(KEY)
+        if found and json.loads(found[0])["run"] == run:
+            store.delete(KEY)

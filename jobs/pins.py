@@ -1,0 +1,60 @@
+"""What a step that reads tables or a warehouse would read now: the pins of its next batch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from penstock.batches import Batch
+from penstock.connections import RedshiftConnection
+from penstock.errors import DataError
+from penstock.tables import LakeTable, Pinned
+
+from .context import Context
+from .cut import cut_pins
+
+
+def existing(context: Context, location: str) -> LakeTable:
+    """A lake table that must be there. Raises DataError naming what makes it."""
+    where = context.table_location(location)
+    table = context.catalog(where.connection).table(where.namespace, where.table)
+    if table is None:
+        makers = [s.id for s in context.plan.steps if location in s.writes]
+        raise DataError(f"table {location} does not exist", hint=f"run the step that makes it: {', '.join(makers) or 'none does'}")
+    return table
+
+
+def pins_of_tables(context: Context, locations: Iterable[str]) -> dict[str, int]:
+    """location -> the snapshot or version that the table has now; a table without one is left out."""
+    versions = {location: existing(context, location).pin().version for location in locations}
+    return {location: version for location, version in versions.items() if version is not None}
+
+
+def pinned(context: Context, batch: Batch, location: str) -> tuple[LakeTable, Pinned]:
+    """A batch's input table at the version that the batch pinned."""
+    table = existing(context, location)
+    return table, table.pin(batch.pins[location])
+
+
+def pins_of_loads(context: Context, step_id: str, connection: str) -> dict[str, int]:
+    """`step <id>` -> last batch applied, for each earlier step that writes on a warehouse, which itself keeps no snapshots."""
+    warehouse = context.warehouse(connection)
+    before = {s.id: s for s in context.plan.steps}
+    loads = [i for i in before[step_id].after if any(w == connection or w.startswith(f"{connection}.") for w in before[i].writes)]
+    return {f"step {i}": warehouse.applied(context.key(i)) for i in loads}
+
+
+def pin_of_text(path: Path) -> dict[str, int]:
+    """The file's content as a pin: a step whose text changed has something to do."""
+    return {f"file {path.name}": int(hashlib.sha256(path.read_bytes()).hexdigest()[:15], 16)}
+
+
+def is_warehouse(context: Context, location: str) -> bool:
+    return isinstance(context.pipeline.connections[context.table_location(location).connection], RedshiftConnection)
+
+
+def cut_reads(context: Context, step_id: str, tables: Sequence[str], extra: dict[str, int]) -> Sequence[Batch]:
+    """Cut a batch over lake tables; none when a table has no snapshot yet, or all are as the last batch read them."""
+    pins = pins_of_tables(context, tables)
+    return cut_pins(context.batches(step_id), step_id, pins | extra) if len(pins) == len(tables) else []

@@ -1,0 +1,44 @@
+"""The one way onto a lake table: commit a planned change by compare-and-swap, and settle what is unknown by reading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from penstock.commits import Outcome, settle
+from penstock.errors import CommitConflictError
+from penstock.killpoints import reach
+from penstock.tables import Change, LakeTable, Pinned
+
+from .context import Context
+from .record import StepRecord
+
+ATTEMPTS = 5
+
+
+def publish(context: Context, table: LakeTable, pinned: Pinned, change: Change, step_id: str, batch: int) -> Outcome:
+    """Commit one batch of one step onto the state that it was planned on; the ledger entry travels with it.
+
+    Raises CommitConflictError after a lost race, CommitUnknownError when the target cannot say what became of the commit.
+    """
+    number = max(batch, context.applied(pinned.ledger, step_id))
+    summary = {**change.summary, "penstock.run": context.run, "penstock.batch": str(batch)}
+    reach("before_commit")
+    outcome = table.commit(pinned, replace(change, ledger={context.key(step_id): number}, summary=summary))
+    reach("after_commit")
+
+    def read() -> tuple[int | None, int]:
+        now = table.pin()
+        return now.version, context.applied(now.ledger, step_id)
+
+    return settle(outcome, read, number)
+
+
+def until_published(attempt: Callable[[], StepRecord]) -> StepRecord:
+    """Do a batch; after a lost race do it again from fresh pins, five times at most."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return attempt()
+        except CommitConflictError:
+            continue
+    return attempt()

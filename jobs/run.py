@@ -1,0 +1,118 @@
+"""A plan executed: step by step, batch by batch, and the record of it. Every door enters here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from secrets import token_hex
+
+from penstock.changes.counts import Counts
+from penstock.errors import GateStoppedError, PenstockError
+from penstock.killpoints import reach
+from penstock.parse import Loaded
+from penstock.pipeline import ReadStep, step_kind
+from penstock.plan import Plan, PlannedStep
+
+from . import steps
+from .context import Context
+from .ledger import check_ledgers
+from .lock import exclusive
+from .publish import until_published
+from .record import Event, RunRecord, StepRecord, Watcher, ignore
+from .refresh import forget
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run's record, and the first error that ended a step of it."""
+
+    record: RunRecord
+    error: PenstockError | None = None
+
+    @property
+    def failed_step(self) -> str:
+        return next((s.step for s in self.record.steps if s.status in ("failed", "stopped")), "")
+
+
+def new_run_id(now: datetime) -> str:
+    return f"{now:%Y%m%dT%H%M%S}-{token_hex(3)}"
+
+
+def run(loaded: Loaded, plan: Plan, *, select: str | None = None, full_refresh: bool = False, watch: Watcher = ignore) -> Finished:
+    """Run the selected steps of a plan, all without `select`, and store the record.
+
+    Raises RunLockedError when another run of the pipeline is at work, LedgerError when a target and the state store contradict each other.
+    What goes wrong in a step ends in the record and in `error`; steps after it are not run.
+    """
+    started, clock = datetime.now(UTC), time.monotonic()
+    chosen = plan.select(select)
+    context = Context(loaded, plan, new_run_id(started), watch)
+    watch(Event("run started", total=len(chosen), message=context.run))
+    with exclusive(context.state, context.run):
+        if full_refresh:
+            forget(context, chosen)
+        check_ledgers(context, steps.source_of)
+        records, error = _run_steps(context, chosen)
+        record = RunRecord(context.run, loaded.pipeline.pipeline, loaded.env, started, round(time.monotonic() - clock, 3), tuple(records))
+        context.state.write(f"runs/{context.run}.json", record.dumps().encode())
+    watch(Event("run done", message=record.status))
+    return Finished(record, error)
+
+
+def _run_steps(context: Context, chosen: Sequence[PlannedStep]) -> tuple[list[StepRecord], PenstockError | None]:
+    """Each step in order; after an error the steps that depend on it, and all others, are recorded as not run."""
+    records: list[StepRecord] = []
+    error: PenstockError | None = None
+    for planned in chosen:
+        if error:
+            records.append(StepRecord(planned.id, planned.kind, "not run"))
+            continue
+        record, error = _run_step(context, planned)
+        context.watch(Event("step done", planned.id, message=record.status))
+        records.append(record)
+    return records, error
+
+
+def _run_step(context: Context, planned: PlannedStep) -> tuple[StepRecord, PenstockError | None]:
+    clock = time.monotonic()
+    done: list[StepRecord] = []
+    error: PenstockError | None = None
+    context.watch(Event("step started", planned.id, message=planned.kind))
+    try:
+        for record in _batches(context, planned):
+            done.append(record)
+    except PenstockError as raised:
+        error = raised
+    record = combined(planned, done, error)
+    return replace(record, seconds=round(time.monotonic() - clock, 3)), error
+
+
+def _batches(context: Context, planned: PlannedStep) -> Iterator[StepRecord]:
+    """Cut what is new, then apply what the step's target lacks, in order."""
+    step = context.pipeline.step(planned.id)
+    job = steps.JOBS[planned.kind]
+    cut = job.cut(context, step)
+    reach("after_cut")
+    if isinstance(step, ReadStep):
+        yield StepRecord(step.id, "read", "done" if cut else "nothing to do", tuple(b.number for b in cut), bytes=sum(b.bytes for b in cut))
+        return
+    waiting = steps.waiting(context, step)
+    for batch in waiting:
+        context.watch(Event("batch started", step.id, batch.number, len(waiting)))
+        record = until_published(lambda batch=batch: job.apply(context, step, batch))
+        reach("after_batch")
+        context.watch(Event("batch done", step.id, batch.number, len(waiting)))
+        yield record
+
+
+def combined(planned: PlannedStep, done: Sequence[StepRecord], error: PenstockError | None) -> StepRecord:
+    """The step's record from those of its batches."""
+    worked = [r for r in done if r.status == "done"]
+    status = "stopped" if isinstance(error, GateStoppedError) else "failed" if error else "done" if worked else "nothing to do"
+    return StepRecord(
+        planned.id, planned.kind, status,
+        tuple(b for r in worked for b in r.batches), sum((r.counts for r in worked), Counts()), sum(r.commits for r in worked), sum(r.bytes for r in worked),
+        gates=tuple(g for r in worked for g in r.gates), note="; ".join(dict.fromkeys(r.note for r in done if r.note)), error=str(error or ""),
+    )  # fmt: skip

@@ -1,0 +1,68 @@
+"""`transform`: user code over pinned tables, its rows gated and published."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from penstock.batches import Batch
+from penstock.connectors.readers import rejected_schema
+from penstock.engines.base import Input
+from penstock.errors import DataError
+from penstock.pipeline import TransformStep
+from penstock.schema import arrow_schema
+from penstock.sources import POSITION, Rows
+
+from .context import Context
+from .pins import cut_reads, pin_of_text, pinned
+from .record import StepRecord
+from .rows import Writing, publish_rows
+from .targets import Target
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def _file(context: Context, step: TransformStep) -> Path:
+    return context.loaded.folder / (step.transform.sql or step.transform.python or "")
+
+
+def cut(context: Context, step: TransformStep) -> Sequence[Batch]:
+    """A batch when an input table or the code changed."""
+    return cut_reads(context, step.id, context.tables_read(step.id), pin_of_text(_file(context, step)))
+
+
+def fitted(target: Target, step_id: str, rows: pa.Table) -> pa.Table:
+    """The rows in the table's own columns and types; raises DataError where a value would not survive."""
+    import pyarrow as pa
+
+    schema = arrow_schema(target.columns)
+    if missing := [n for n in schema.names if n not in rows.column_names]:
+        raise DataError(f"step {step_id}: the result has no column {', '.join(missing)}; it has {', '.join(rows.column_names)}")
+    try:
+        found = rows.select(schema.names).cast(schema)
+        found.validate(full=True)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+        raise DataError(f"step {step_id}: the result does not fit the table's columns: {error}") from error
+    return found
+
+
+def with_positions(rows: pa.Table, source: str) -> pa.Table:
+    """Rows with a position each, so that one kept from the table can be named."""
+    import pyarrow as pa
+
+    return rows.append_column(POSITION, pa.array([f"{source}#{i + 1}" for i in range(rows.num_rows)], pa.string()))
+
+
+def apply(context: Context, step: TransformStep, batch: Batch) -> StepRecord:
+    """Run the step's code on what the batch pinned, and publish its rows."""
+    path = _file(context, step)
+
+    def run(target: Target) -> Rows:
+        inputs = tuple(Input(name, *pinned(context, batch, name)) for name in context.tables_read(step.id))
+        code: dict[str, str | Path] = {"sql": path.read_text()} if step.transform.sql else {"python": path}
+        found = fitted(target, step.id, context.engine.transform(inputs, context.loaded.parameters, **code))  # type: ignore[arg-type]
+        return Rows(with_positions(found, f"{context.key(step.id)}/{batch.number}"), rejected_schema().empty_table(), found.num_rows)
+
+    return publish_rows(context, Writing(step.id, "transform", step.transform.into, step.transform.write, step.gate), batch, run)

@@ -1,0 +1,47 @@
+"""One step of a pipeline as an Airflow task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from penstock.errors import PenstockError, Retryable
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class PenstockStepOperator(BaseOperator):
+    """Runs one step here, on the worker; the engine is imported when the task runs, never when the DAG is parsed.
+
+    A `Retryable` error is retried as the task's `retries` say; any other fails the task at once. The record of the step goes to XCom.
+    """
+
+    template_fields = ("pipeline", "step", "env")
+
+    def __init__(self, *, pipeline: str, step: str, env: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pipeline, self.step, self.env = pipeline, step, env
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from penstock.cli.opening import ready
+        from penstock.jobs.run import run
+
+        loaded, plan = ready(Path(self.pipeline), self.env, (), interval=_interval(context))
+        finished = run(loaded, plan, select=self.step, watch=lambda event: self.log.info("%s %s %s", event.kind, event.step, event.message))
+        if finished.error is not None:
+            raise _as_airflow(finished.error) from finished.error
+        record = finished.record.steps[0]
+        return {"status": record.status, "batches": list(record.batches), "read": record.counts.read, "applied": record.counts.applied, "run": finished.record.id}
+
+
+def _interval(context: Context) -> tuple[str, str] | None:
+    start, end = context.get("data_interval_start"), context.get("data_interval_end")
+    return (start.isoformat(), end.isoformat()) if start and end else None
+
+
+def _as_airflow(error: PenstockError) -> AirflowException:
+    return AirflowException(str(error)) if isinstance(error, Retryable) else AirflowFailException(str(error))

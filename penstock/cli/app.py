@@ -1,0 +1,145 @@
+"""The verbs and their arguments. Each verb's work lies in its own module, imported when it is called: `penstock --help` stays quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Optional
+
+import typer
+
+app = typer.Typer(name="penstock", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Lakehouse pipelines on AWS, declared once.")
+batch_app = typer.Typer(no_args_is_help=True, help="Look at batches, and unblock one that stopped.")
+local_app = typer.Typer(no_args_is_help=True, help="The AWS of this machine: S3, Glue, Secrets Manager and a Redshift that executes.")
+app.add_typer(batch_app, name="batch")
+app.add_typer(local_app, name="local")
+
+PipelineArg = Annotated[Path, typer.Argument(metavar="PIPELINE", help="a pipeline file, or the folder of one")]
+Env = Annotated[Optional[str], typer.Option("--env", help="an environment of the file; `local` when it has one of that name")]
+Param = Annotated[Optional[list[str]], typer.Option("--param", metavar="NAME=VALUE", help="a declared parameter; may be repeated")]
+StepArg = Annotated[str, typer.Argument(metavar="STEP")]
+
+
+@app.command()
+def run(
+    pipeline: PipelineArg,
+    env: Env = None,
+    select: Annotated[Optional[str], typer.Option(help="a step; `step+` with what follows it, `+step` with what it needs")] = None,
+    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="forget what the selected steps did, and make their tables anew")] = False,
+    param: Param = None,
+    log: Annotated[Literal["text", "json"], typer.Option(help="json: one object a line")] = "text",
+) -> None:
+    """Run a pipeline: cut what is new into batches, and apply what each target lacks."""
+    from penstock.cli.run import run_command
+
+    raise typer.Exit(run_command(pipeline, env, param or [], select=select, full_refresh=full_refresh, log=log))
+
+
+@app.command()
+def plan(pipeline: PipelineArg, env: Env = None, param: Param = None, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """Check everything that can be known without running, and show the graph of steps."""
+    from penstock.cli.plan import plan_command
+
+    plan_command(pipeline, env, param or [], as_json=as_json)
+
+
+@app.command()
+def state(pipeline: PipelineArg, env: Env = None, param: Param = None, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """Batches cut, applied and waiting, for each target."""
+    from penstock.cli.state import state_command
+
+    state_command(pipeline, env, param or [], as_json=as_json)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="tables by their names in the pipeline: lake.ops.flights")],
+    pipeline: Annotated[Optional[Path], typer.Option("--pipeline", "-p", help="by default the pipeline of this folder, or the only one in dags/pipelines")] = None,
+    env: Env = None,
+    connection: Annotated[Optional[str], typer.Option(help="ask this Redshift connection instead of the lake")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one object a row")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv")] = False,
+) -> None:
+    """Ask the lake's tables, or Redshift."""
+    from penstock.cli.query import query_command
+
+    query_command(sql, pipeline, env, connection, form="json" if as_json else "csv" if as_csv else "table")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of pipeline files, for editors."""
+    from penstock.cli.schema import schema_command
+
+    schema_command()
+
+
+@app.command()
+def init(name: Annotated[str, typer.Argument(metavar="NAME", help="the new pipeline, and the folder that is made for it")]) -> None:
+    """Make a small pipeline over a CSV file that runs as it is."""
+    from penstock.cli.init import init_command
+
+    init_command(name)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed, what is missing, what it would be for, and how to get it."""
+    from penstock.cli.doctor import doctor_command
+
+    raise typer.Exit(doctor_command())
+
+
+@batch_app.command("ls")
+def batch_ls(pipeline: PipelineArg, env: Env = None, step: Annotated[Optional[str], typer.Option(help="only this step's")] = None) -> None:
+    """The batches of each step, and which targets have them."""
+    from penstock.cli.batch import ls_command
+
+    ls_command(pipeline, env, step)
+
+
+@batch_app.command("show")
+def batch_show(pipeline: PipelineArg, step: StepArg, number: int, env: Env = None) -> None:
+    """What one batch reads, who has applied it, and what was said of it."""
+    from penstock.cli.batch import show_command
+
+    show_command(pipeline, env, step, number)
+
+
+@batch_app.command("retry")
+def batch_retry(pipeline: PipelineArg, step: StepArg, number: int, env: Env = None) -> None:
+    """Cut a waiting batch again from its files as they are now."""
+    from penstock.cli.batch import retry_command
+
+    retry_command(pipeline, env, step, number)
+
+
+@batch_app.command("skip")
+def batch_skip(pipeline: PipelineArg, step: StepArg, number: int, env: Env = None) -> None:
+    """Commit the next waiting batch as skipped: nothing of it is applied."""
+    from penstock.cli.batch import skip_command
+
+    skip_command(pipeline, env, step, number)
+
+
+@local_app.command("up")
+def local_up(port: Annotated[int, typer.Option(help="0: any free port")] = 0) -> None:
+    """Start it, detached; does nothing when it is up."""
+    from penstock.cli.local import up_command
+
+    up_command(port)
+
+
+@local_app.command("down")
+def local_down() -> None:
+    """Stop it; its state stays."""
+    from penstock.cli.local import down_command
+
+    down_command()
+
+
+@local_app.command("status")
+def local_status() -> None:
+    """Say where it listens; exit code 1 when it is down."""
+    from penstock.cli.local import status_command
+
+    raise typer.Exit(status_command())

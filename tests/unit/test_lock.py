@@ -1,0 +1,51 @@
+"""One run at a time, and none locked out by a run that is gone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from penstock.config import AwsSettings
+from penstock.connections import FilesConnection
+from penstock.connectors.stores import open_store
+from penstock.errors import RunLockedError
+from penstock.jobs.lock import KEY, Lease, exclusive
+from penstock.objects import ObjectStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ObjectStore:
+    return open_store(FilesConnection(kind="files", path=str(tmp_path)), AwsSettings(), tmp_path)
+
+
+def test_a_second_run_is_told_who_runs(store: ObjectStore) -> None:
+    with exclusive(store, "first"), pytest.raises(RunLockedError, match=r"run first, process \d+ on"), exclusive(store, "second"):
+        pytest.fail("two runs at once")
+    with exclusive(store, "third"):
+        pass
+
+
+def test_the_lock_goes_with_its_holder_even_after_an_error(store: ObjectStore) -> None:
+    with pytest.raises(KeyError), exclusive(store, "first"):
+        raise KeyError
+    assert store.find(KEY) is None
+
+
+def test_a_killed_process_of_this_host_holds_nothing(store: ObjectStore) -> None:
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
+    store.create(KEY, Lease("killed", time.time() + 3600, pid=int(ended.stdout)).dumps())
+    with exclusive(store, "next"):
+        pass
+
+
+def test_a_lease_of_another_host_is_taken_over_only_when_it_ran_out(store: ObjectStore) -> None:
+    store.create(KEY, Lease("elsewhere", time.time() + 3600, host="another", pid=1).dumps())
+    with pytest.raises(RunLockedError, match="on another"), exclusive(store, "next"):
+        pytest.fail("taken over too early")
+    store.write(KEY, Lease("elsewhere", time.time() - 1, host="another", pid=1).dumps())
+    with exclusive(store, "next"):
+        pass
