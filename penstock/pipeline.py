@@ -84,9 +84,9 @@ class Read(Model):
     take: Literal["new", "all"] = "new"
     columns: dict[str, str] | None = Field(default=None, description="name: Spark SQL type; by default the columns of the table that the rows go into")
     null: str | None = Field(default=None, description="csv: the text that stands for NULL; by default the empty text")
-    connector: Literal["postgresql", "mysql"] | None = Field(default=None, description="debezium: what wrote the events; mysql is MariaDB too; default postgresql")
+    connector: Literal["postgresql", "mysql"] | None = Field(default=None, description="debezium: the writer; mysql means MariaDB too; default postgresql")
     timestamp_unit: Literal["ms", "us", "ns"] | None = Field(
-        default=None, description="debezium without schemas: the unit of timestamps that are numbers; as theirs, us for postgresql, ms for mysql"
+        default=None, description="debezium without schemas: the unit of timestamps that are numbers; default us for postgresql, ms for mysql"
     )
     decimal_handling_mode: Literal["precise", "string"] | None = Field(
         default=None, description="debezium without schemas: the connector's setting of that name, by which text is read as a decimal; default precise"

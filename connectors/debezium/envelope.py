@@ -1,0 +1,99 @@
+"""One line of Debezium's JSON as a change event."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from penstock.connectors.debezium.sequence import CONNECTORS, Source, sequence_of
+from penstock.connectors.images import image_type
+from penstock.connectors.readers import ReadSpec
+from penstock.connectors.values import ABSENT
+
+from penstock.errors import DataError, NotSupportedError, choice
+from penstock.schema import names
+from penstock.sources import OPERATIONS
+
+_PLACEHOLDER = "__debezium_unavailable_value"
+_UNAVAILABLE = frozenset({_PLACEHOLDER, b64encode(_PLACEHOLDER.encode()).decode()})
+DELETE, _MESSAGE, _TRUNCATE = "d", "m", "t"
+_NO_SCHEMA = b"null"
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """A change of one row. `image` is what the row is afterwards, or a delete's keys; `schema` is the JSON beside the payload, empty without one."""
+
+    op: str
+    sequence: tuple[int, ...]
+    image: Any
+    schema: bytes
+
+
+class Decoder:
+    """Decodes the lines of one object. Fields that are not declared are skipped unread."""
+
+    def __init__(self, spec: ReadSpec, data: bytes) -> None:
+        self._columns = names(spec.columns)
+        self._connector = CONNECTORS[str(spec.option("connector"))]
+        self._image = image_type(spec.columns, ABSENT)
+        self._keys = [f"c{i}" for i, name in enumerate(self._columns) if name in spec.keys]
+        keys = image_type(tuple(c for c in spec.columns if c.name in spec.keys), ABSENT)
+        self._json = msgspec.json.Decoder(_line_type(self._image, keys), float_hook=Decimal)
+        self._may_be_partial = any(mark.encode() in data for mark in _UNAVAILABLE)
+
+    def event(self, line: bytes) -> Event | None:
+        """The line's event; None for tombstones and messages, which say nothing of a row.
+
+        Raises DataError for what is no event or lacks a part, NotSupportedError for truncates and for rows that are not whole.
+        """
+        try:
+            found = self._json.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise DataError(f"not a Debezium event: {error}") from error
+        body = found if found is None or found.payload is ABSENT else found.payload
+        if body is None or body.op == _MESSAGE:
+            return None
+        if body.op == _TRUNCATE:
+            raise NotSupportedError("a truncate event", hint="keep them out of the topic (skipped.operations=t), or `penstock batch skip` the batch")
+        if body.op not in OPERATIONS:
+            raise DataError(f"the event's op is {choice(str(body.op), OPERATIONS)}")
+        sequence = sequence_of(body.source, body.op, self._connector)
+        image = self._keys_of(body.before) if body.op == DELETE else body.after
+        if image is None:
+            raise DataError(f"an event with op {body.op!r} holds no {'before' if body.op == DELETE else 'after'}, so its key is not known")
+        if self._may_be_partial:
+            self._refuse_partial(image)
+        schema = b"" if found.schema is ABSENT or found is body else bytes(found.schema)
+        return Event(body.op, sequence, image, b"" if schema == _NO_SCHEMA else schema)
+
+    def _keys_of(self, before: Any) -> Any:
+        if before is None:
+            return None
+        others = dict.fromkeys(f"c{i}" for i in range(len(self._columns)))
+        return self._image(**(others | {name: getattr(before, f"c{i}") for i, name in enumerate(self._keys)}))
+
+    def _refuse_partial(self, image: Any) -> None:
+        for i, name in enumerate(self._columns):
+            value = getattr(image, f"c{i}")
+            if any(v in _UNAVAILABLE for v in (value if isinstance(value, list) else [value]) if isinstance(v, str)):
+                raise NotSupportedError(
+                    f"an event that leaves out the unchanged value of column {name!r} (TOAST)",
+                    hint="ALTER TABLE … REPLICA IDENTITY FULL at the source, or leave the column out of the table; `penstock batch skip` goes past it",
+                )
+
+
+def _line_type(image: type, keys: type) -> Any:
+    """Both forms of a line: the event itself, or `{"schema": …, "payload": event}`."""
+    parts: list[tuple[str, Any, Any]] = [
+        ("op", str | None, None),
+        ("before", keys | None, None),
+        ("after", image | None, None),
+        ("source", Source | None, None),
+    ]
+    body = msgspec.defstruct("Body", parts, gc=False)
+    return (
+        msgspec.defstruct("Line", [*parts, ("schema", msgspec.Raw | msgspec.UnsetType, ABSENT), ("payload", body | None | msgspec.UnsetType, ABSENT)], gc=False)
+        | None
+    )

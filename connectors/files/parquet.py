@@ -1,0 +1,92 @@
+"""Parquet: columns by name, each cast to its declared type where the cast keeps every value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyarrow.types as is_
+from penstock.connectors.lines import Rejected, accepted
+from penstock.connectors.readers import ReadSpec
+from penstock.connectors.values import Array, halved, missing
+
+from penstock.errors import SourceError, choice
+from penstock.schema import Column
+from penstock.sources import Rows
+
+_NEXT = "correct the declared columns, or deliver the file again and `penstock batch retry`"
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return is_.is_string(kind) or is_.is_large_string(kind) or (is_.is_dictionary(kind) and _is_text(kind.value_type))
+
+
+_READ_AS: Mapping[str, Callable[[pa.DataType], bool]] = {
+    "boolean": is_.is_boolean,
+    "int": is_.is_integer,
+    "bigint": is_.is_integer,
+    "float": lambda kind: is_.is_float16(kind) or is_.is_float32(kind),
+    "double": lambda kind: is_.is_floating(kind) or is_.is_integer(kind),
+    "decimal": lambda kind: is_.is_decimal(kind) or is_.is_integer(kind),
+    "string": _is_text,
+    "binary": lambda kind: is_.is_binary(kind) or is_.is_large_binary(kind) or is_.is_fixed_size_binary(kind),
+    "date": is_.is_date,
+    "timestamp": lambda kind: is_.is_timestamp(kind) and kind.tz is not None,
+    "timestamp_ntz": lambda kind: is_.is_timestamp(kind) and kind.tz is None,
+}
+
+
+def count(uri: str, data: bytes) -> int:
+    return int(_opened(uri, data).metadata.num_rows)
+
+
+def read(uri: str, data: bytes, spec: ReadSpec) -> Rows:
+    """Raises SourceError for a file that is not Parquet, or whose schema is not what is declared."""
+    file = _opened(uri, data)
+    _check(uri, file.schema_arrow, spec)
+    try:
+        found = file.read(columns=[c.name for c in spec.columns])
+    except (pa.ArrowException, OSError) as error:
+        raise _broken(uri, error) from error
+    arrays: list[Array] = []
+    reasons: dict[int, str] = {}
+    for column in spec.columns:
+        array, misfits = _cast(found[column.name], column)
+        reasons = missing(array, column) | misfits | reasons
+        arrays.append(array)
+    rejected = Rejected()
+    for i, reason in reasons.items():
+        rejected.add(i + 1, json.dumps(found.slice(i, 1).to_pylist()[0], default=str).encode(), reason)
+    return Rows(accepted(uri, spec, range(1, found.num_rows + 1), arrays, reasons), rejected.table(uri), found.num_rows)
+
+
+def _opened(uri: str, data: bytes) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(pa.BufferReader(data))
+    except (pa.ArrowException, OSError) as error:
+        raise _broken(uri, error) from error
+
+
+def _broken(uri: str, error: Exception) -> SourceError:
+    return SourceError(f"{uri} is not a whole Parquet file: {error}", hint="deliver it again and `penstock batch retry`, or `penstock batch skip` the batch")
+
+
+def _check(uri: str, schema: pa.Schema, spec: ReadSpec) -> None:
+    for column in spec.columns:
+        if column.name not in schema.names:
+            raise SourceError(f"{uri}: column {choice(column.name, schema.names)}", hint=_NEXT)
+        kind = schema.field(column.name).type
+        if not _READ_AS[column.type.name](kind):
+            raise SourceError(f"{uri}: column {column.name!r} is {kind} in the file and {column.type} in the declaration, which cannot hold it", hint=_NEXT)
+
+
+def _cast(found: pa.ChunkedArray[Any], column: Column) -> tuple[Array, dict[int, str]]:
+    whole: Any = pa.concat_arrays(found.chunks) if found.num_chunks else pa.array([], found.type)
+
+    def convert(part: Any) -> Array:
+        return part.cast(column.type.arrow())
+
+    return halved(whole, column, convert)
