@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Literal, Protocol
 
 from penstock.commits import Outcome
@@ -116,3 +117,18 @@ class LakeTable(Protocol):
     def commit(self, pinned: Pinned, change: Change) -> Outcome:
         """Publish by compare-and-swap from `pinned`; never re-based, never retried inside."""
         ...
+
+
+@dataclass(frozen=True)
+class FormatCapabilities:
+    """What a table format, as Penstock writes it, can do; code asks these, never the format's name."""
+
+    readers: frozenset[str]
+    partition_transforms: frozenset[str]
+    module: str
+
+
+def table_format(name: str) -> FormatCapabilities:
+    """A format's capabilities by its name in a pipeline file, from the light `config.py` of its connector."""
+    found: FormatCapabilities = import_module(f"penstock.connectors.{name}.config").CAPABILITIES
+    return found

@@ -1,1 +1,1 @@
-"""glue."""
+"""AWS Glue as a catalog."""

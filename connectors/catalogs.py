@@ -1,0 +1,83 @@
+"""Catalogs of lake tables: AWS Glue, or SQLite in a folder. Tables of every format stand in one catalog, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from penstock.config import AwsSettings
+from penstock.connections import CatalogConnection
+from penstock.errors import DataError
+from penstock.schema import Columns
+from penstock.tables import LakeTable, PartitionField
+
+
+class Shelf(Protocol):
+    """The tables of one format in a catalog."""
+
+    def find(self, namespace: str, name: str) -> LakeTable | None: ...
+
+    def create(self, namespace: str, name: str, location: str, columns: Columns, partition_by: Sequence[PartitionField]) -> LakeTable:
+        """Create a table and its namespace; when another process was first, the table that is there."""
+        ...
+
+    def drop(self, namespace: str, name: str) -> None:
+        """Take the table out of the catalog, where it is there; its files stay."""
+        ...
+
+    def names(self) -> Sequence[tuple[str, str]]:
+        """(namespace, name) of each table."""
+        ...
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """One catalog connection, opened. `warehouse` is where new tables lie."""
+
+    warehouse: str
+    shelves: Mapping[str, Shelf]
+
+    def table(self, namespace: str, name: str) -> LakeTable | None:
+        """The table, or None where there is none of that name."""
+        return next((found for shelf in self.shelves.values() if (found := shelf.find(namespace, name))), None)
+
+    def create(self, namespace: str, name: str, format_name: str, columns: Columns, partition_by: Sequence[PartitionField] = ()) -> LakeTable:
+        """The table, made where it is missing. Raises DataError when it is there with other columns or partitions."""
+        found = self.table(namespace, name)
+        if found is None:
+            location = f"{self.warehouse}/{namespace}/{name}"
+            found = self.shelves[format_name].create(namespace, name, location, columns, partition_by)
+        held = found.pin().columns
+        if [replace(c, required=False) for c in held] != [replace(c, required=False) for c in columns]:
+            raise DataError(
+                f"table {namespace}.{name} has the columns ({', '.join(map(str, held))}) but ({', '.join(map(str, columns))}) are declared",
+                hint="declare what the table has, or make it anew with `penstock run --full-refresh`",
+            )
+        if tuple(found.partition_by) != tuple(partition_by):
+            raise DataError(f"table {namespace}.{name} is partitioned by {_listed(found.partition_by)} but {_listed(partition_by)} is declared")
+        return found
+
+    def drop(self, namespace: str, name: str) -> None:
+        for shelf in self.shelves.values():
+            shelf.drop(namespace, name)
+
+    def tables(self) -> list[tuple[str, str, str]]:
+        """(namespace, name, format) of every table, in order."""
+        return sorted((namespace, name, kind) for kind, shelf in self.shelves.items() for namespace, name in shelf.names())
+
+
+def _listed(fields: Sequence[PartitionField]) -> str:
+    return ", ".join(f"{f.transform}({f.column})" for f in fields) or "nothing"
+
+
+def open_catalog(connection: CatalogConnection, aws: AwsSettings, folder: Path) -> Catalog:
+    """Open a declared catalog; a relative warehouse of a SQLite catalog starts at `folder`. Raises ConnectionFailedError when it cannot be reached."""
+    if connection.catalog == "glue":
+        from penstock.connectors.glue.catalog import open_glue
+
+        return open_glue(connection, aws)
+    from penstock.connectors.sqlite.catalog import open_sqlite
+
+    return open_sqlite(connection, aws, folder)

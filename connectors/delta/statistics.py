@@ -1,0 +1,78 @@
+"""What Delta's log says of a new file, from its footer: rows, and per column least, greatest and NULLs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from penstock.config import AwsSettings
+from penstock.schema import Columns
+from penstock.tables import WrittenFile
+
+if TYPE_CHECKING:
+    import pyarrow.fs as fs
+    import pyarrow.parquet as pq
+
+_COUNTED_ONLY = frozenset({"binary", "boolean", "decimal"})
+
+
+def filesystem(uri: str, aws: AwsSettings) -> tuple[fs.FileSystem, str]:
+    """pyarrow's file system for a URI, and the path on it."""
+    import pyarrow.fs as fs
+
+    if not uri.startswith("s3://"):
+        return fs.LocalFileSystem(), uri
+    from penstock.connectors.s3.access import credentials
+
+    keys = credentials(aws)
+    scheme, _, host = (aws.endpoint_url or "").partition("://")
+    endpoint = {"endpoint_override": host, "scheme": scheme} if aws.endpoint_url else {}
+    access = {"access_key": keys.access_key, "secret_key": keys.secret_key, "session_token": keys.token} if keys else {}
+    return fs.S3FileSystem(region=aws.region, **endpoint, **access), uri.removeprefix("s3://")
+
+
+def described(files: Sequence[WrittenFile], columns: Columns, aws: AwsSettings) -> list[tuple[WrittenFile, int, str]]:
+    """Each file with its size in bytes and its statistics as Delta's JSON."""
+    import pyarrow.parquet as pq
+
+    if not files:
+        return []
+    system, _ = filesystem(files[0].uri, aws)
+
+    def describe(file: WrittenFile) -> tuple[WrittenFile, int, str]:
+        path = file.uri.removeprefix("s3://")
+        with system.open_input_file(path) as stream:
+            return file, stream.size(), json.dumps(statistics(pq.read_metadata(stream), columns), separators=(",", ":"))
+
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(describe, files))
+
+
+def statistics(footer: pq.FileMetaData, columns: Columns) -> dict[str, Any]:
+    """`numRecords`, `minValues`, `maxValues`, `nullCount`; a column without whole statistics is left out."""
+    kinds = {c.name: c.type.name for c in columns}
+    found: dict[str, Any] = {"numRecords": footer.num_rows, "minValues": {}, "maxValues": {}, "nullCount": {}}
+    for i in range(footer.num_columns):
+        name = footer.schema.column(i).path
+        parts = [footer.row_group(g).column(i).statistics for g in range(footer.num_row_groups)]
+        if name not in kinds or any(p is None for p in parts):
+            continue
+        if all(p.has_null_count for p in parts):
+            found["nullCount"][name] = sum(p.null_count for p in parts)
+        bounded = [p for p in parts if p.has_min_max]
+        if kinds[name] in _COUNTED_ONLY or not bounded or any(not p.has_min_max and p.num_values for p in parts):
+            continue
+        least, greatest = min(p.min for p in bounded), max(p.max for p in bounded)
+        if not any(isinstance(v, float) and not math.isfinite(v) for v in (least, greatest)):
+            found["minValues"][name], found["maxValues"][name] = _spelt(least), _spelt(greatest)
+    return found
+
+
+def _spelt(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return value.isoformat() if isinstance(value, date) else value

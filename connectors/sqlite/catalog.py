@@ -1,0 +1,67 @@
+"""SQLite as a catalog: pyiceberg's tables for Iceberg, one of ours for Delta, in the file `catalog.db` of the warehouse."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from penstock.config import AwsSettings
+from penstock.connections import CatalogConnection
+from penstock.connectors.catalogs import Catalog
+from penstock.errors import ConnectionFailedError
+from penstock.schema import Columns
+
+_CREATE = "CREATE TABLE IF NOT EXISTS penstock_delta_tables (namespace TEXT, name TEXT, location TEXT NOT NULL, PRIMARY KEY (namespace, name))"
+
+
+@dataclass(frozen=True)
+class SqliteLocations:
+    """Delta tables by location."""
+
+    file: Path
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(self.file, timeout=30)
+        try:
+            with connection:
+                connection.execute(_CREATE)
+                yield connection
+        finally:
+            connection.close()
+
+    def all(self) -> Mapping[tuple[str, str], str]:
+        with self._connection() as c:
+            return {(namespace, name): location for namespace, name, location in c.execute("SELECT namespace, name, location FROM penstock_delta_tables")}
+
+    def find(self, namespace: str, name: str) -> str | None:
+        return self.all().get((namespace, name))
+
+    def add(self, namespace: str, name: str, location: str, columns: Columns) -> None:
+        del columns
+        with self._connection() as c:
+            c.execute("INSERT OR IGNORE INTO penstock_delta_tables VALUES (?, ?, ?)", (namespace, name, location))
+
+    def remove(self, namespace: str, name: str) -> None:
+        with self._connection() as c:
+            c.execute("DELETE FROM penstock_delta_tables WHERE namespace = ? AND name = ?", (namespace, name))
+
+
+def open_sqlite(connection: CatalogConnection, aws: AwsSettings, folder: Path) -> Catalog:
+    """The catalog in the warehouse's folder, made where it is missing."""
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    from penstock.connectors.delta.shelf import DeltaShelf
+    from penstock.connectors.iceberg.shelf import IcebergShelf
+
+    warehouse = (folder / Path(connection.warehouse).expanduser()).absolute()
+    try:
+        warehouse.mkdir(parents=True, exist_ok=True)
+        file = warehouse / "catalog.db"
+        iceberg = SqlCatalog("penstock", uri=f"sqlite:///{file}", warehouse=f"file://{warehouse}")
+    except OSError as error:
+        raise ConnectionFailedError(f"the warehouse {warehouse} cannot be used: {error}", hint="correct `warehouse` of the catalog connection") from error
+    return Catalog(str(warehouse), {"iceberg": IcebergShelf(iceberg), "delta": DeltaShelf(SqliteLocations(file), aws)})
