@@ -11,13 +11,13 @@ import pyarrow.compute as pc
 from penstock.connectors.readers import ReadSpec, rejected_schema, row_schema
 from penstock.connectors.values import Array
 
-_CHUNK_BYTES = 8 * 1024 * 1024
+_CHUNK_BYTES = 2 * 1024 * 1024
 
 Line = tuple[int, bytes]
 
 
 def chunks(data: bytes) -> Iterator[tuple[int, list[bytes]]]:
-    """The lines in groups of some megabytes, blank ones included, each with the number (from 1) of its first line."""
+    """The lines in groups of a few megabytes, blank ones included, each with the number (from 1) of its first line."""
     number, start = 1, 0
     while start < len(data):
         end = len(data) if start + _CHUNK_BYTES >= len(data) else data.find(b"\n", start + _CHUNK_BYTES)

@@ -26,6 +26,8 @@ ABSENT = msgspec.UNSET
 _MISFIT = (ValueError, TypeError, OverflowError, KeyError)
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _WHOLE, _INFINITE = r"^[+-]?[0-9]+$", r"(?i)^[+-]?inf(inity)?$"
+_DIGITS = r"^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{1,3})?$"
+_LARGEST_EXPONENT = 999
 _DAY_US = 86_400_000_000
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
 _SHOWN = 200
@@ -149,9 +151,17 @@ def _integer(written: _Written) -> Array:
 
 
 def _whole(value: int | Decimal) -> int:
-    if value != int(value):
+    number = _bounded(value)
+    if number != int(number):
         raise ValueError("it has digits after the point")
-    return int(value)
+    return int(number)
+
+
+def _bounded(value: int | Decimal) -> int | Decimal:
+    """The value, unless its exponent is beyond all types: Arrow does not survive 1e-400000000."""
+    if isinstance(value, Decimal) and abs(value.adjusted()) > _LARGEST_EXPONENT:
+        raise OverflowError("its exponent is out of bounds")
+    return value
 
 
 def _floating(written: _Written) -> Array:
@@ -178,17 +188,23 @@ def _float(value: float | Decimal | str) -> float:
 
 def _decimal(written: _Written) -> Array:
     scale = written.encoding.decimal_scale
+    if written.is_text and scale is None:
+        return _matching(written.strings(), _DIGITS, "a decimal").cast(written.type)
     if written.is_text:
-        return written.strings().cast(written.type) if scale is None else pa.array(written.each(lambda v: _unscaled(v, scale)), written.type)
-    if written.found == {dict}:
-        return pa.array(written.each(lambda v: _unscaled(v["value"], int(v["scale"]))), written.type)
-    if not written.found <= {int, Decimal}:
+        numbers = written.each(lambda v: _unscaled(v, scale))
+    elif written.found == {dict}:
+        numbers = written.each(lambda v: _unscaled(v["value"], int(v["scale"])))
+    elif written.found <= {int, Decimal}:
+        numbers = written.each(_bounded)
+    else:
         raise written.refused("a decimal")
-    return pa.array(written.values, written.type)
+    return pa.array(numbers, written.type)
 
 
-def _unscaled(text: str, scale: int) -> Decimal:
+def _unscaled(text: str, scale: int | None) -> Decimal:
     """From base64 of the unscaled number, exactly: through text, for arithmetic would round to the context's digits."""
+    if scale is None or abs(scale) > _LARGEST_EXPONENT:
+        raise OverflowError("its scale is out of bounds")
     return Decimal(f"{int.from_bytes(a2b_base64(text, strict_mode=True), 'big', signed=True)}E{-scale}")
 
 

@@ -26,5 +26,5 @@ def apply(context: Context, step: CallStep, batch: Batch) -> StepRecord:
     warehouse = context.warehouse(step.call.on)
     if step.call.definition:
         warehouse.define((context.loaded.folder / step.call.definition).read_text())
-    warehouse.call(context.ledger(step.id), batch.number, step.call.procedure, step.call.arguments)
+    warehouse.call(context.keys(step.id), batch.number, step.call.procedure, step.call.arguments)
     return StepRecord(step.id, "call", "done", (batch.number,), commits=1)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import cast
 
 from penstock.batches import Batch
 from penstock.changes.counts import Counts
-from penstock.connections import RedshiftConnection
-from penstock.connectors.redshift.sql import StagedFile, manifest
+from penstock.connectors.redshift.sql import StagedFile, Target, manifest
+from penstock.connectors.stores import open_store
+from penstock.connections import S3Connection
 from penstock.killpoints import reach
+from penstock.objects import ObjectStore
 from penstock.pipeline import CopyStep
-from penstock.schema import names, quote
+from penstock.schema import quote
 
 from .context import Context
 from .pins import cut_reads, pinned
 from .reading import read_batch
 from .record import StepRecord
 from .rows import Writing, publish_rows
-
-STAGED_ROWS = 1_000_000
 
 
 def reads_files(context: Context, step: CopyStep) -> bool:
@@ -39,3 +37,39 @@ def apply(context: Context, step: CopyStep, batch: Batch) -> StepRecord:
         writing = Writing(step.id, "copy", copy.into, copy.write, step.gate)
         return publish_rows(context, writing, batch, lambda _: read_batch(context, copy.from_, copy.into, batch))
     return _load(context, step, batch)
+
+
+def target_table(context: Context, location: str) -> Target:
+    where, declared = context.table_location(location), context.declared(location)
+    return Target(where.namespace, where.table, declared.schema_columns, declared.keys)
+
+
+def _staging(context: Context, step: CopyStep, batch: Batch) -> ObjectStore:
+    """Where the rows of one batch wait for COPY: below the lake's warehouse, in a folder of the batch's own."""
+    lake = context.catalog(context.table_location(step.copy_.from_).connection)
+    bucket, _, prefix = lake.warehouse.removeprefix("s3://").partition("/")
+    path = f"{prefix}/_penstock/staging/{context.key(step.id)}/{batch.number:08d}"
+    return open_store(S3Connection(kind="s3", bucket=bucket), context.aws, context.loaded.folder, path)
+
+
+def _load(context: Context, step: CopyStep, batch: Batch) -> StepRecord:
+    """Write the pinned snapshot's rows out, as the target's columns in the target's order, and COPY them."""
+    warehouse = context.warehouse(context.table_location(step.copy_.into).connection)
+    steps = context.keys(step.id)
+    if warehouse.applied(steps) >= batch.number:
+        return StepRecord(step.id, "copy", "nothing to do", note=f"batch {batch.number} is there already")
+    target, store = target_table(context, step.copy_.into), _staging(context, step, batch)
+    with context.engine.session() as session:
+        session.scan("source", *pinned(context, batch, step.copy_.from_))
+        typed = ", ".join(f"CAST({quote(c.name)} AS {c.type.duckdb}) AS {quote(c.name)}" for c in target.columns)
+        session.execute(f"CREATE OR REPLACE TEMP VIEW outgoing AS SELECT {typed} FROM source")
+        written = session.export("outgoing", f"{store.root}{context.run}.parquet")
+    files = [StagedFile(f.uri, f.bytes, f.rows) for f in written]
+    key = f"{context.run}.manifest"
+    store.write(key, manifest(files))
+    reach("before_copy")
+    warehouse.load(steps, batch.number, target, files, step.copy_.write, store.root + key)
+    for found in list(store.list()):
+        store.delete(found.uri.removeprefix(store.root))
+    rows = sum(f.rows for f in files)
+    return StepRecord(step.id, "copy", "done", (batch.number,), Counts(read=rows, applied=rows), 1, sum(f.bytes for f in files))

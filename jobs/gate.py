@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from penstock.errors import GateStoppedError
 from penstock.pipeline import Gate
+from penstock.suites import Suite, load_suite
 
 from .context import Context
 from .record import GateVerdict
@@ -14,12 +15,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from penstock.engines.base import Session
-    from penstock.quality.suite import Suite
 
 
 def _suite(context: Context, gate: Gate) -> Suite:
-    from penstock.quality.suite import load_suite
-
     return load_suite(context.loaded.folder / f"{gate.suite}.json")
 
 

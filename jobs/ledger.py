@@ -45,7 +45,7 @@ def applied_by(context: Context, step: Any) -> int:
         return context.batches(step.id).head()
     if target in context.pipeline.connections or is_warehouse(context, target):
         name = target.partition(".")[0]
-        return max(context.warehouse(name).applied(key) for key in context.keys(step.id))
+        return context.warehouse(name).applied(context.keys(step.id))
     return context.applied(lake_ledger(context, target), step.id)
 
 

@@ -42,7 +42,7 @@ def pins_of_loads(context: Context, step_id: str, connection: str) -> dict[str, 
     warehouse = context.warehouse(connection)
     before = {s.id: s for s in context.plan.steps}
     loads = [i for i in before[step_id].after if any(w == connection or w.startswith(f"{connection}.") for w in before[i].writes)]
-    return {f"step {i}": warehouse.applied(context.key(i)) for i in loads}
+    return {f"step {i}": warehouse.applied(context.keys(i)) for i in loads}
 
 
 def pin_of_text(path: Path) -> dict[str, int]:

@@ -10,6 +10,7 @@ from penstock.pipeline import ReconcileStep
 
 from . import steps
 from .context import Context
+from .copy import target_table
 from .ledger import target_of
 from .pins import is_warehouse
 from .targets import MEMORY, QUARANTINE
@@ -41,8 +42,8 @@ def _forget_target(context: Context, step_id: str, target: str | None) -> None:
     if target is None:
         return
     if target in context.pipeline.connections or is_warehouse(context, target):
-        for key in context.keys(step_id):
-            context.warehouse(target.partition(".")[0]).forget(key)
+        loaded = target_table(context, target) if "." in target else None
+        context.warehouse(target.partition(".")[0]).forget(context.keys(step_id), loaded)
         return
     where = context.table_location(target)
     for suffix in ("", MEMORY, QUARANTINE):

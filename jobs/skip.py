@@ -22,7 +22,7 @@ def skip_batch(context: Context, step: Any, batch: Batch) -> None:
     if isinstance(step, ReconcileStep):
         reconcile.keep(context, step, batch, {"skipped": True})
     elif target is not None and (target in context.pipeline.connections or is_warehouse(context, target)):
-        context.warehouse(target.partition(".")[0]).skip(context.key(step.id), batch.number)
+        context.warehouse(target.partition(".")[0]).skip(context.keys(step.id), batch.number)
     elif target is not None:
         table = lake_target(context, target).table
         publish(context, table, table.pin(), Change("append", summary={"penstock.skipped": str(batch.number)}), step.id, batch.number)

@@ -46,25 +46,25 @@ def lake_target(context: Context, location: str) -> Target:
     assert declared.format is not None
     columns = declared.schema_columns
     table = context.catalog(where.connection).create(
-        where.namespace, where.table, declared.format, (*columns, *hidden_columns(context, location)), declared.keys, declared.partition_fields
+        where.namespace, where.table, declared.format, (*columns, *hidden_columns(context, location)), declared.partition_fields
     )
     return Target(table, columns, declared.keys)
 
 
-def beside(context: Context, location: str, suffix: str, columns: Columns, keys: tuple[str, ...]) -> LakeTable:
+def beside(context: Context, location: str, suffix: str, columns: Columns) -> LakeTable:
     """A table of Penstock's own next to a declared one, in the same format."""
     where, declared = context.table_location(location), context.declared(location)
     assert declared.format is not None
-    return context.catalog(where.connection).create(where.namespace, where.table + suffix, declared.format, columns, keys, ())
+    return context.catalog(where.connection).create(where.namespace, where.table + suffix, declared.format, columns)
 
 
 def memory_table(context: Context, location: str) -> LakeTable:
     """`<table>__memory`: keys and sequence of the newest delete of each key that has no row."""
     declared = context.declared(location)
     kept = tuple(c for c in declared.schema_columns if c.name in declared.keys)
-    return beside(context, location, MEMORY, (*kept, *hidden_columns(context, location)), declared.keys)
+    return beside(context, location, MEMORY, (*kept, *hidden_columns(context, location)))
 
 
 def quarantine_table(context: Context, location: str) -> LakeTable:
     """`<table>__quarantine`: rows kept from the table, with reason and source position."""
-    return beside(context, location, QUARANTINE, QUARANTINE_COLUMNS, ("__step", "__batch", "__position"))
+    return beside(context, location, QUARANTINE, QUARANTINE_COLUMNS)

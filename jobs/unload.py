@@ -28,7 +28,11 @@ def apply(context: Context, step: UnloadStep, batch: Batch) -> StepRecord:
     unload, store = step.unload, context.store(step.unload.into)
     folder = f"batch={batch.number:08d}/"
     sql = (context.loaded.folder / unload.sql).read_text()
-    done = context.warehouse(unload.from_).unload(context.ledger(step.id), batch.number, sql, store.root + folder, unload.partition_by, context.loaded.parameters)
+
+    def read(uri: str) -> bytes:
+        return store.read(uri.removeprefix(store.root))
+
+    done = context.warehouse(unload.from_).unload(context.keys(step.id), batch.number, sql, store.root + folder, unload.partition_by, context.loaded.parameters, read)
     pointer = {"batch": batch.number, "folder": folder, "manifest": done.manifest, "rows": done.rows, "bytes": done.bytes}
     store.write(POINTER, json.dumps(pointer).encode())
     counts = Counts(read=done.rows, applied=done.rows)

@@ -101,6 +101,18 @@ class DataError(Terminal, ValueError):
     """Rows contradict what is declared, and no quarantine may take them."""
 
 
+class TransformError(Terminal, RuntimeError):
+    """A user's SQL or Python failed; the engine's own error is the cause."""
+
+
+class WarehouseError(Terminal, RuntimeError):
+    """Redshift refused or failed a statement; its own message and the statement are in the text."""
+
+
+class WarehouseBusyError(WarehouseError, Retryable):
+    """Redshift could not do it now: a serializable conflict, a queue that is full."""
+
+
 class CommitConflictError(Retryable, RuntimeError):
     """Another writer published first. Nothing of ours is visible; plan again over what changed."""
 

@@ -48,6 +48,7 @@ class WrittenFile:
     uri: str
     partition: tuple[object, ...] = ()
     bytes: int = 0
+    rows: int = 0
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,13 @@ _NO_SCHEMA = b"null"
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """A change of one row. `image` is what the row is afterwards, or a delete's keys; `schema` is the JSON beside the payload, empty without one."""
+    """A change of one row, and the line (number from 1, content) that says it.
 
+    `image` is what the row is afterwards, or a delete's keys; `schema` is the JSON beside the payload, empty without one.
+    """
+
+    number: int
+    line: bytes
     op: str
     sequence: tuple[int, ...]
     image: Any
@@ -43,7 +48,7 @@ class Decoder:
         self._json = msgspec.json.Decoder(_line_type(self._image, keys), float_hook=Decimal)
         self._may_be_partial = any(mark.encode() in data for mark in _UNAVAILABLE)
 
-    def event(self, line: bytes) -> Event | None:
+    def event(self, number: int, line: bytes) -> Event | None:
         """The line's event; None for tombstones and messages, which say nothing of a row.
 
         Raises DataError for what is no event or lacks a part, NotSupportedError for truncates and for rows that are not whole.
@@ -66,7 +71,7 @@ class Decoder:
         if self._may_be_partial:
             self._refuse_partial(image)
         schema = b"" if found.schema is ABSENT or found is body else bytes(found.schema)
-        return Event(body.op, sequence, image, b"" if schema == _NO_SCHEMA else schema)
+        return Event(number, line, body.op, sequence, image, b"" if schema == _NO_SCHEMA else schema)
 
     def _keys_of(self, before: Any) -> Any:
         if before is None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 
 from penstock.errors import DataError
 
-_LARGEST = 2**63 - 1
-_FILE = re.compile(r"\.(\d+)$")
-_PAIR = msgspec.json.Decoder(tuple[int | None, int], strict=False)
+Place = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+_FILE = re.compile(r"\.(\d{1,18})$")
+_PAIR = msgspec.json.Decoder(tuple[Place | None, Place], strict=False)
 
 
 class Source(msgspec.Struct, gc=False):
@@ -21,8 +23,8 @@ class Source(msgspec.Struct, gc=False):
     connector: str | None = None
     sequence: str | None = None
     file: str | None = None
-    pos: int | None = None
-    row: int | None = None
+    pos: Place | None = None
+    row: Place | None = None
 
 
 def postgresql(source: Source, op: str) -> tuple[int, ...]:
@@ -69,7 +71,4 @@ def sequence_of(source: Source | None, op: str, connector: Connector) -> tuple[i
     if source is None or source.connector not in connector.names:
         name = source and source.connector
         raise DataError(f"the event's source.connector is {name!r}; the step reads {', '.join(sorted(connector.names))} (option `connector`)")
-    found = connector.sequence(source, op)
-    if min(found) < 0 or max(found) > _LARGEST:
-        raise DataError(f"the event's sequence {found} is not made of numbers from 0 to {_LARGEST}")
-    return found
+    return connector.sequence(source, op)

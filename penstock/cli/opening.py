@@ -23,9 +23,9 @@ def open_pipeline(path: Path, env: str | None, param: Sequence[str] = ()) -> Loa
     return load(path, env=env, params=parameters(param))
 
 
-def ready(path: Path, env: str | None, param: Sequence[str] = ()) -> tuple[Loaded, Plan]:
+def ready(path: Path, env: str | None, param: Sequence[str] = (), interval: tuple[str, str] | None = None) -> tuple[Loaded, Plan]:
     """The pipeline and its checked plan; the local AWS is up, and this process speaks to it, when the environment says `aws: local`."""
-    loaded = open_pipeline(path, env, param)
+    loaded = load(path, env=env, params=parameters(param), interval=interval)
     plan = compile_plan(loaded)
     if loaded.environment.aws == "local":
         from penstock.cli.local import ensure_up

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from penstock.changes.counts import Counts
-from penstock.tables import Change, LakeTable, Pinned
+from penstock.tables import Change, LakeTable, Pinned, WrittenFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,6 +72,10 @@ class Session(Protocol):
 
     def overwrite(self, table: LakeTable, pinned: Pinned, rows: str, tag: str, *, partitions_only: bool) -> Change:
         """Replace all rows, or with `partitions_only` those of the partitions that `rows` has."""
+        ...
+
+    def export(self, rows: str, uri: str) -> Sequence[WrittenFile]:
+        """Write a relation as Parquet files that belong to no table; none for no rows."""
         ...
 
 

@@ -92,7 +92,7 @@ class Writer:
         if not uri.startswith("s3://"):
             Path(uri).parent.mkdir(parents=True, exist_ok=True)
         found = self._cursor().execute(f"COPY ({output.query}) TO {literal(uri)} ({options})").fetchall()
-        return [WrittenFile(str(row[0]), output.partition, int(row[2])) for row in found if row[1]]
+        return [WrittenFile(str(row[0]), output.partition, int(row[2]), int(row[1])) for row in found if row[1]]
 
     def _options(self) -> str:
         layout = self._layout

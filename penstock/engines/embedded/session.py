@@ -9,8 +9,8 @@ from penstock.changes.counts import Counts
 from penstock.changes.scd1 import MergeSpec, listed, rules
 from penstock.config import AwsSettings
 from penstock.engines.base import Settled
-from penstock.schema import names, quote
-from penstock.tables import Change, DataFile, LakeTable, Pinned
+from penstock.schema import literal, names, quote
+from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenFile
 
 from .duck import reach_s3
 from .files import Output, Writer, source
@@ -83,6 +83,11 @@ class EmbeddedSession:
         replaced = {file.partition for file in added}
         removed = [f for f in self._files(table, pinned) if not partitions_only or f.partition in replaced]
         return Change("overwrite", added, removed)
+
+    def export(self, rows: str, uri: str) -> Sequence[WrittenFile]:
+        self._reach(uri)
+        found = self._connection.execute(f"COPY (FROM {rows}) TO {literal(uri)} (FORMAT parquet, COMPRESSION zstd, RETURN_STATS)").fetchall()
+        return [WrittenFile(str(row[0]), (), int(row[2]), int(row[1])) for row in found if row[1]]
 
     def _written(self, table: LakeTable, pinned: Pinned, rows: str, keys: Sequence[str], gone: dict[str, int], tag: str) -> Change:
         writer = Writer(self._connection, table, pinned, tag)

@@ -1,0 +1,247 @@
+"""What can be known of a pipeline without running it: names, kinds, keys, orders, suites, readers. SQL and code are in `checks_code`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from penstock.checks_code import check_code
+from penstock.connections import CatalogConnection, FilesConnection, RedshiftConnection, S3Connection
+from penstock.errors import ArgumentError, PipelineFileError, Problem, choice
+from penstock.lineage import family
+from penstock.locations import PathLocation, TableLocation, parse_location
+from penstock.parse import Loaded
+from penstock.pipeline import CopyStep, MergeStep, Pipeline, Read, ReadStep, Table, step_kind
+from penstock.sources import source_format
+from penstock.suites import load_suite
+from penstock.tables import table_format
+
+Path = tuple[str | int, ...]
+Found = tuple[Path, str]
+_FILES = (S3Connection, FilesConnection)
+_TABLES = (CatalogConnection, RedshiftConnection)
+
+
+def check(loaded: Loaded) -> list[Problem]:
+    """Every problem, each where it stands in the file, or in the file beside it."""
+    here = [loaded.document.problem(path, message) for path, message in (*_tables(loaded.pipeline), *_steps(loaded))]
+    return here + ([] if here else [*_suites(loaded), *check_code(loaded)])
+
+
+def _tables(pipeline: Pipeline) -> Iterator[Found]:
+    for name, table in pipeline.tables.items():
+        path: Path = ("tables", name)
+        connection, message = _connection(pipeline, name, _TABLES)
+        if message:
+            yield path, message
+        elif isinstance(connection, CatalogConnection):
+            yield from _lake_table(path, name, table)
+        elif table.format or table.partition_by or table.readers:
+            yield path, "a Redshift table has columns and keys; format, partition_by and readers belong to lake tables"
+
+
+def _lake_table(path: Path, name: str, table: Table) -> Iterator[Found]:
+    if table.format is None:
+        yield path, f"{name} lies in a catalog: give its format, iceberg or delta"
+        return
+    able = table_format(table.format)
+    for reader in sorted(set(table.readers) - able.readers):
+        yield (*path, "readers"), f"{reader} cannot read {table.format} tables as Penstock writes them; readers of {table.format}: {', '.join(sorted(able.readers))}"
+    for p in table.partition_fields:
+        if p.transform not in able.partition_transforms:
+            yield (*path, "partition_by"), f"{table.format} tables cannot be partitioned by {p.transform}({p.column}); they can by {', '.join(sorted(able.partition_transforms))}"
+
+
+def _connection(pipeline: Pipeline, location: str, kinds: Sequence[type]) -> tuple[Any, str]:
+    """The connection of a location, or why it is not one of these kinds."""
+    try:
+        found = parse_location(location, pipeline.connections)
+    except ArgumentError as error:
+        return None, error.message
+    connection = pipeline.connections[found.connection]
+    wanted: type = PathLocation if kinds == _FILES else TableLocation
+    if not isinstance(found, wanted) or not isinstance(connection, tuple(kinds)):
+        form = "connection/path/ of an s3 or files connection" if kinds == _FILES else "connection.namespace.table of a catalog or redshift connection"
+        return None, f"{location!r} is not a {form}; connection {found.connection!r} is of kind {connection.kind}"
+    return connection, ""
+
+
+def _steps(loaded: Loaded) -> Iterator[Found]:
+    pipeline = loaded.pipeline
+    ids = Counter(s.id for s in pipeline.steps)
+    writers: dict[str, str] = {}
+    for i, step in enumerate(pipeline.steps):
+        if ids[step.id] > 1:
+            yield ("steps", i, "id"), f"{ids[step.id]} steps are called {step.id!r}"
+        if step.renamed_from in ids:
+            yield ("steps", i, "renamed_from"), f"{step.renamed_from!r} is a step of this pipeline; it was not renamed"
+        kind = step_kind(step) or ""
+        yield from ((("steps", i, kind, *path), message) for path, message in _CHECKS[kind](loaded, step))
+        into = step.merge.into if isinstance(step, MergeStep) else getattr(getattr(step, kind if kind != "copy" else "copy_"), "into", None)
+        if into and kind != "unload":
+            if into in writers:
+                yield ("steps", i, kind, "into"), f"{into} is written by step {writers[into]!r} already; a table has one writer"
+            writers[into] = step.id
+
+
+def _declared(pipeline: Pipeline, location: str, field: str) -> Iterator[Found]:
+    if location not in pipeline.tables:
+        yield (field,), f"table {choice(location, pipeline.tables)}"
+
+
+def _read(loaded: Loaded, step: ReadStep) -> Iterator[Found]:
+    if message := _connection(loaded.pipeline, step.read.from_, _FILES)[1]:
+        yield ("from",), message
+    consumers = [s for s in loaded.pipeline.steps if (isinstance(s, MergeStep) and s.merge.from_ == step.id) or (isinstance(s, CopyStep) and s.copy_.from_ == step.id)]
+    if not consumers:
+        yield (), f"no step takes what {step.id!r} reads; add a merge or a copy with `from: {step.id}`"
+
+
+def _read_step(pipeline: Pipeline, name: str) -> Read | None:
+    return next((s.read for s in pipeline.steps if isinstance(s, ReadStep) and s.id == name), None)
+
+
+def _merge(loaded: Loaded, step: MergeStep) -> Iterator[Found]:
+    pipeline, merge = loaded.pipeline, step.merge
+    read = _read_step(pipeline, merge.from_)
+    if read is None:
+        yield ("from",), f"read step {choice(merge.from_, [s.id for s in pipeline.steps if isinstance(s, ReadStep)])}"
+    yield from _declared(pipeline, merge.into, "into")
+    table = pipeline.tables.get(merge.into)
+    if table and not table.keys:
+        yield ("into",), f"{merge.into} has no keys; a merge needs them: keys: [column] on the table"
+    if table and table.format is None:
+        yield ("into",), f"a merge goes into a lake table; load {merge.into} from one with copy"
+    if read and table:
+        yield from _order(read, merge.sequence_by, merge.apply_as_deletes, read.columns or table.columns)
+
+
+def _order(read: Read, by: tuple[str, ...] | str | None, deletes: str | None, columns: dict[str, str]) -> Iterator[Found]:
+    names = (by,) if isinstance(by, str) else by or ()
+    if source_format(read.format).is_change_feed:
+        if names or deletes:
+            yield ("sequence_by" if names else "apply_as_deletes",), f"a {read.format} feed has its own order and deletes; leave this out"
+        return
+    if not names:
+        yield (), f"a {read.format} feed has no order of its own: name the column that orders a key's rows with sequence_by"
+    for name in names:
+        if name not in columns:
+            yield ("sequence_by",), f"column {choice(name, columns)}"
+        elif columns[name].rstrip("!") not in ("bigint", "int", "timestamp", "timestamp_ntz", "date"):
+            yield ("sequence_by",), f"column {name!r} is a {columns[name]}; a sequence is an int, a bigint, a date or a timestamp"
+        elif not columns[name].rstrip().endswith("!"):
+            yield ("sequence_by",), f"column {name!r} may be NULL; a sequence is never NULL ({name}: {columns[name]}!)"
+
+
+def _transform(loaded: Loaded, step: Any) -> Iterator[Found]:
+    yield from _declared(loaded.pipeline, step.transform.into, "into")
+    table = loaded.pipeline.tables.get(step.transform.into)
+    if table and table.format is None:
+        yield ("into",), "a transform goes into a lake table; load Redshift from it with copy"
+    for name in step.transform.inputs:
+        yield from _declared(loaded.pipeline, name, "inputs")
+    if step.transform.write == "overwrite_partitions" and table and not table.partition_by:
+        yield ("write",), f"{step.transform.into} has no partitions to overwrite; declare partition_by, or write: overwrite"
+
+
+def _copy(loaded: Loaded, step: CopyStep) -> Iterator[Found]:
+    pipeline, copy = loaded.pipeline, step.copy_
+    yield from _declared(pipeline, copy.into, "into")
+    target, read = pipeline.tables.get(copy.into), _read_step(pipeline, copy.from_)
+    if read is None and copy.from_ not in pipeline.tables:
+        yield ("from",), f"read step or table {choice(copy.from_, [*(s.id for s in pipeline.steps if isinstance(s, ReadStep)), *pipeline.tables])}"
+        return
+    if target is None:
+        return
+    yield from _file_copy(read, copy.write, target) if read else _table_copy(pipeline, step, target)
+    if copy.write == "overwrite_partitions" and not target.partition_by:
+        yield ("write",), f"{copy.into} has no partitions to overwrite"
+
+
+def _file_copy(read: Read, write: str, target: Table) -> Iterator[Found]:
+    if target.format is None:
+        yield ("into",), "files go into a lake table first; copy that one into Redshift"
+    if source_format(read.format).is_change_feed:
+        yield ("from",), f"a {read.format} feed is change data: apply it with merge"
+    if write == "merge":
+        yield ("write",), "files are merged by a merge step, whose sequence_by says which row of a key is the newer"
+    if write == "overwrite" and read.take != "all":
+        yield ("write",), "overwrite from files needs `take: all` on the read step: each batch then stands for the whole folder"
+
+
+def _table_copy(pipeline: Pipeline, step: CopyStep, target: Table) -> Iterator[Found]:
+    copy, source = step.copy_, pipeline.tables[step.copy_.from_]
+    if target.format is not None or source.format is None:
+        yield ("from",), "a table is copied from the lake into Redshift; within the lake, use a transform"
+        return
+    if step.gate:
+        yield (), "a gate stands before the lake table that is copied, not at its copy"
+    if copy.write == "merge" and not target.keys:
+        yield ("write",), f"{copy.into} has no keys; merge needs them"
+    if copy.write == "append":
+        yield ("write",), "a copied table is a whole snapshot: overwrite or merge it"
+    if missing := [c for c in target.columns if c not in source.columns]:
+        yield ("into",), f"{copy.into} has columns that {copy.from_} has not: {', '.join(missing)}"
+    for name in target.columns:
+        kinds = [family(t[name].rstrip("!")) for t in (source.columns, target.columns) if name in t]
+        if len(set(kinds)) > 1:
+            yield ("into",), f"column {name!r} is a {source.columns[name]} in {copy.from_} but a {target.columns[name]} in {copy.into}"
+
+
+def _on_redshift(loaded: Loaded, name: str, field: str) -> Iterator[Found]:
+    connections = {n for n, c in loaded.pipeline.connections.items() if isinstance(c, RedshiftConnection)}
+    if name not in connections:
+        yield (field,), f"redshift connection {choice(name, connections)}"
+
+
+def _call(loaded: Loaded, step: Any) -> Iterator[Found]:
+    yield from _on_redshift(loaded, step.call.on, "on")
+
+
+def _unload(loaded: Loaded, step: Any) -> Iterator[Found]:
+    yield from _on_redshift(loaded, step.unload.from_, "from")
+    connection, message = _connection(loaded.pipeline, step.unload.into, _FILES)
+    if message:
+        yield ("into",), message
+    elif not isinstance(connection, S3Connection):
+        yield ("into",), "Redshift unloads to S3: give a path of an s3 connection"
+
+
+def _reconcile(loaded: Loaded, step: Any) -> Iterator[Found]:
+    ask, tables = step.reconcile, loaded.pipeline.tables
+    for field, location in (("left", ask.left), ("right", ask.right)):
+        yield from _declared(loaded.pipeline, location, field)
+    if ask.left not in tables or ask.right not in tables:
+        return
+    left, right = tables[ask.left], tables[ask.right]
+    if not (ask.keys or left.keys or right.keys):
+        yield ("keys",), "neither table has keys; name the columns that identify a row"
+    for field, names in (("keys", ask.keys or left.keys or right.keys), ("columns", ask.columns)):
+        for name in names:
+            if name not in left.columns or name not in right.columns:
+                yield (field,), f"column {choice(name, set(left.columns) & set(right.columns))}, the columns of both"
+
+
+def _suites(loaded: Loaded) -> Iterator[Problem]:
+    for i, step in enumerate(loaded.pipeline.steps):
+        gate = getattr(step, "gate", None)
+        if gate is None:
+            continue
+        try:
+            suite = load_suite(loaded.folder / f"{gate.suite}.json")
+        except PipelineFileError as error:
+            yield from error.problems
+            continue
+        kind = step_kind(step) or ""
+        into = getattr(step, "copy_" if kind == "copy" else kind).into
+        columns = loaded.pipeline.tables[into].columns
+        for expectation in suite.expectations:
+            for name in expectation.columns:
+                if name not in columns:
+                    yield loaded.document.problem(("steps", i, "gate", "suite"), f"{gate.suite}.json, {expectation.type}: column {choice(name, columns)}")
+
+
+_CHECKS: dict[str, Any] = {
+    "read": _read, "merge": _merge, "transform": _transform, "copy": _copy, "call": _call, "unload": _unload, "reconcile": _reconcile,
+}  # fmt: skip

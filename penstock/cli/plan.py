@@ -1,0 +1,24 @@
+"""`penstock plan`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from penstock.cli.opening import open_pipeline
+from penstock.plan import compile_plan
+
+
+def plan_command(path: Path, env: str | None, param: list[str], *, as_json: bool) -> None:
+    """Check offline and print the graph; nothing is contacted."""
+    plan = compile_plan(open_pipeline(path, env, param))
+    if as_json:
+        print(json.dumps(asdict(plan)))  # noqa: T201
+        return
+    from penstock.report.tables import show_rows
+
+    print(f"pipeline {plan.pipeline}" + (f", environment {plan.environment}" if plan.environment else "") + f": {len(plan.steps)} steps, no problem found")  # noqa: T201
+    rows = [(s.id, s.kind, ", ".join(s.reads), ", ".join(s.writes), s.write, s.gate, ", ".join(s.after)) for s in plan.steps]
+    show_rows(sys.stdout, ("step", "kind", "reads", "writes", "write", "gate", "after"), rows)

@@ -1,0 +1,141 @@
+"""User code on Sail: a Spark Connect server in this process, no JVM."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import traceback
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from penstock.config import AwsSettings
+from penstock.engines.base import Input
+from penstock.errors import MissingExtraError, TransformError
+from penstock.lineage import replaced_tables
+from penstock.schema import is_hidden, names
+from penstock.tables import DataFile
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_lock = threading.Lock()
+_session: Any = None
+
+
+def session(aws: AwsSettings) -> Any:
+    """This process's Spark session on Sail, started when first asked for and ended in the right order when the process ends."""
+    global _session  # noqa: PLW0603
+    with _lock:
+        if _session is None:
+            _session = _started(aws)
+        return _session
+
+
+def _started(aws: AwsSettings) -> Any:
+    for name, value in _environment(aws).items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    try:
+        from pysail.spark import SparkConnectServer
+        from pyspark.sql.connect.session import SparkSession
+    except ImportError as error:
+        raise MissingExtraError(error.name or "pysail", "local") from error
+    server = SparkConnectServer("127.0.0.1", 0)
+    server.start(background=True)
+    host, port = server.listening_address
+    spark = SparkSession.builder.remote(f"sc://{host}:{port}").create()
+    spark.conf.set("spark.sql.session.timeZone", "UTC")
+
+    def stop() -> None:
+        spark.stop()  # before the server: the other way round, the interpreter hangs at its end
+        server.stop()
+
+    atexit.register(stop)
+    return spark
+
+
+def _environment(aws: AwsSettings) -> dict[str, str]:
+    from penstock.connectors.s3.access import deltalake_options
+
+    return deltalake_options(aws) if aws.endpoint_url or aws.access_key_id else {}
+
+
+def run(inputs: tuple[Input, ...], parameters: Mapping[str, object], *, sql: str | None, python: Path | None, aws: AwsSettings) -> pa.Table:
+    """Run a query, or a file's `build(spark, inputs)`, over the inputs; raises TransformError for whatever goes wrong in the user's code."""
+    spark = session(aws)
+    frames = {i.name: _frame(spark, i) for i in inputs}
+    if sql is not None:
+        views = {name: f"penstock_{uuid.uuid4().hex}" for name in frames}
+        for name, view in views.items():
+            frames[name].createOrReplaceTempView(view)
+        with _explained("the query"):
+            return spark.sql(replaced_tables(sql, views), args=dict(parameters) or None).toArrow()
+    assert python is not None
+    with _explained(str(python)):
+        return _built(python)(spark, frames).toArrow()
+
+
+def _frame(spark: Any, item: Input) -> Any:
+    """An input as a DataFrame, without Penstock's own columns."""
+    from pyspark.sql import functions as f
+
+    if item.table is None or item.pinned is None:
+        return spark.createDataFrame(item.rows)
+    shown = [c for c in item.pinned.columns if not is_hidden(c.name)]
+    files = item.table.files(item.pinned)
+    schema = ", ".join(f"`{c.name}` {c.type}" for c in item.pinned.columns)
+    if not files:
+        return spark.createDataFrame([], schema).select(*names(shown))
+    if item.table.layout(item.pinned).partition_columns_in_file:
+        return spark.read.schema(schema).parquet(*(f.uri for f in files)).select(*names(shown))
+    return _with_partitions(spark, item, files, f).select(*names(shown))
+
+
+def _with_partitions(spark: Any, item: Input, files: Any, f: Any) -> Any:
+    """Files that lack their partition's columns: read partition by partition, the values put in."""
+    assert item.table is not None
+    assert item.pinned is not None
+    fields = [p.column for p in item.table.partition_by]
+    types = {c.name: str(c.type) for c in item.pinned.columns}
+    inside = ", ".join(f"`{n}` {t}" for n, t in types.items() if n not in fields)
+    groups: dict[tuple[object, ...], list[DataFile]] = {}
+    for file in files:
+        groups.setdefault(file.partition, []).append(file)
+    frames = []
+    for partition, members in groups.items():
+        frame = spark.read.schema(inside).parquet(*(m.uri for m in members))
+        for column, value in zip(fields, partition, strict=True):
+            frame = frame.withColumn(column, f.lit(value).cast(types[column]))
+        frames.append(frame)
+    whole = frames[0]
+    for frame in frames[1:]:
+        whole = whole.unionByName(frame)
+    return whole
+
+
+def _built(file: Path) -> Callable[[Any, Mapping[str, Any]], Any]:
+    """The function `build` of a user's file."""
+    spec = spec_from_file_location(f"penstock_user_{file.stem}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    build: Callable[[Any, Mapping[str, Any]], Any] = module.build
+    return build
+
+
+@contextmanager
+def _explained(where: str) -> Iterator[None]:
+    """Errors of the user's code, with the line of the user's file where there is one."""
+    try:
+        yield
+    except Exception as error:
+        mine = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == where]
+        line = f", line {mine[-1].lineno}" if mine else ""
+        raise TransformError(f"{where}{line}: {type(error).__name__}: {str(error).strip()[:1000]}") from error

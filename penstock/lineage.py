@@ -1,0 +1,116 @@
+"""What SQL reads and gives, found by sqlglot without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+Schema = Mapping[str, Mapping[str, str]]
+
+_FAMILIES = {
+    "BOOLEAN": "boolean", "DATE": "date", "TIMESTAMP": "timestamp", "TIMESTAMPTZ": "timestamp", "TIMESTAMPLTZ": "timestamp", "TIMESTAMPNTZ": "timestamp",
+    "VARCHAR": "text", "TEXT": "text", "CHAR": "text", "BINARY": "binary", "VARBINARY": "binary",
+    "TINYINT": "number", "SMALLINT": "number", "INT": "number", "BIGINT": "number", "FLOAT": "number", "DOUBLE": "number", "DECIMAL": "number",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SqlProblem:
+    """What is wrong in a SQL text; line and column from 1, 0 where sqlglot cannot tell."""
+
+    message: str
+    line: int = 0
+    column: int = 0
+
+
+def family(type_name: str) -> str | None:
+    """The kind of values that a type has, None where that is not known."""
+    from sqlglot import exp
+
+    try:
+        return _FAMILIES.get(exp.DataType.build(type_name, dialect="spark").this.name)
+    except ValueError:
+        return None
+
+
+def parse(sql: str, dialect: str) -> exp.Query | SqlProblem:
+    """The one query that a text holds, or what is wrong with it."""
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        trees = [t for t in sqlglot.parse(sql, read=dialect) if t is not None]
+    except sqlglot.errors.SqlglotError as error:
+        first = error.errors[0] if getattr(error, "errors", None) else {}
+        return SqlProblem(f"the SQL does not parse: {first.get('description') or error}", int(first.get("line") or 0), int(first.get("col") or 0))
+    if len(trees) != 1 or not isinstance(trees[0], exp.Query):
+        return SqlProblem(f"one query is expected, a SELECT; found {len(trees)} statements, the first a {trees[0].key.upper() if trees else 'nothing'}")
+    return trees[0]
+
+
+def tables_of(sql: str, dialect: str) -> tuple[str, ...]:
+    """The tables that a query reads, by the names that it uses, without its own CTEs; empty when it does not parse."""
+    from sqlglot import exp
+
+    tree = parse(sql, dialect)
+    if isinstance(tree, SqlProblem):
+        return ()
+    own = {cte.alias for cte in tree.find_all(exp.CTE)}
+    found = [".".join(p.name for p in t.parts) for t in tree.find_all(exp.Table)]
+    return tuple(dict.fromkeys(name for name in found if name not in own))
+
+
+def output_of(sql: str, dialect: str, tables: Schema) -> dict[str, str] | SqlProblem:
+    """Name -> type of a query's columns ("UNKNOWN" where sqlglot cannot tell), or the first thing that is wrong with it."""
+    from sqlglot.errors import OptimizeError, SqlglotError
+    from sqlglot.optimizer.annotate_types import annotate_types
+    from sqlglot.optimizer.qualify import qualify
+    from sqlglot.schema import MappingSchema
+
+    tree = parse(sql, dialect)
+    if isinstance(tree, SqlProblem):
+        return tree
+    nested: dict[str, object] = {}
+    for name, columns in tables.items():
+        *folders, last = name.split(".")
+        inner: dict[str, object] = nested
+        for folder in folders:
+            inner = inner.setdefault(folder, {})  # type: ignore[assignment]
+        inner[last] = dict(columns)
+    schema = MappingSchema(nested, dialect="spark")
+    try:
+        qualified = annotate_types(qualify(tree, schema=schema, dialect=dialect, identify=False), schema=schema, dialect=dialect)
+    except OptimizeError as error:
+        return SqlProblem(str(error).split(". Line:")[0], *_position(str(error)))
+    except SqlglotError as error:
+        return SqlProblem(f"the SQL cannot be resolved: {error}")
+    return {e.alias_or_name: (e.type.sql("spark") if e.type else "UNKNOWN") for e in qualified.selects}
+
+
+def _position(message: str) -> tuple[int, int]:
+    import re
+
+    found = re.search(r"Line: (\d+), Col: (\d+)", message)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def replaced_tables(sql: str, names: Mapping[str, str]) -> str:
+    """The Spark SQL text with tables called otherwise; all else stays as it was written."""
+    from sqlglot import exp
+
+    tree = parse(sql, "spark")
+    if isinstance(tree, SqlProblem):
+        return sql
+    places = []
+    for table in tree.find_all(exp.Table):
+        parts = [p for p in table.parts if "start" in p.meta]
+        if (new := names.get(".".join(p.name for p in table.parts))) and parts:
+            alias = "" if table.alias else f" AS {table.name}"
+            places.append((parts[0].meta["start"], parts[-1].meta["end"] + 1, new + alias))
+    for start, end, new in sorted(places, reverse=True):
+        sql = sql[:start] + new + sql[end:]
+    return sql

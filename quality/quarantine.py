@@ -1,0 +1,32 @@
+"""Rows kept from a table: whole, with the reason and the place that they came from."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from penstock.schema import Column, DataType, is_hidden
+from penstock.sources import OP, PAYLOAD, POSITION, REASON
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+QUARANTINE_COLUMNS = (
+    Column("__step", DataType("string")),
+    Column("__batch", DataType("bigint")),
+    Column(POSITION, DataType("string")),
+    Column(REASON, DataType("string")),
+    Column(PAYLOAD, DataType("string")),
+)
+
+
+def quarantine_rows(step: str, batch: int, rejected: pa.Table, failed: pa.Table | None) -> pa.Table:
+    """A batch's bad rows in the quarantine's columns: those that could not be read as they came, those that a gate refused as JSON."""
+    import pyarrow as pa
+
+    rows = list(rejected.to_pylist())
+    for row in failed.to_pylist() if failed is not None else ():
+        image = {k: v for k, v in row.items() if not is_hidden(k) or k == OP}
+        rows.append({POSITION: row[POSITION], REASON: row[REASON], PAYLOAD: json.dumps(image, default=str)})
+    schema = pa.schema([(c.name, c.type.arrow()) for c in QUARANTINE_COLUMNS])
+    return pa.Table.from_pylist([{"__step": step, "__batch": batch, **row} for row in rows], schema=schema)
