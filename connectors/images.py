@@ -10,6 +10,7 @@ import msgspec
 
 from penstock.schema import Columns
 
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _FLOATING = frozenset({"float", "double"})
 
 

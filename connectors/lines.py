@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from penstock.connectors.readers import ReadSpec, rejected_schema, row_schema
 from penstock.connectors.values import Array
 

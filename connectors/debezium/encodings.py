@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
+
 from penstock.connectors.readers import ReadSpec
 from penstock.connectors.values import Encoding, Epoch
-
 from penstock.schema import Column
 
 _EPOCHS: Mapping[str, Epoch] = {

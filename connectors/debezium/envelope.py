@@ -7,11 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+
 from penstock.connectors.debezium.sequence import CONNECTORS, Source, sequence_of
-from penstock.connectors.images import image_type
+from penstock.connectors.images import UNREADABLE, image_type
 from penstock.connectors.readers import ReadSpec
 from penstock.connectors.values import ABSENT
-
 from penstock.errors import DataError, NotSupportedError, choice
 from penstock.schema import names
 from penstock.sources import OPERATIONS
@@ -55,7 +55,7 @@ class Decoder:
         """
         try:
             found = self._json.decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise DataError(f"not a Debezium event: {error}") from error
         body = found if found is None or found.payload is ABSENT else found.payload
         if body is None or body.op == _MESSAGE:

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
 
-import msgspec
 import pyarrow as pa
+
 from penstock.connectors.debezium.encodings import from_schema, without_schema
 from penstock.connectors.debezium.envelope import DELETE, Decoder, Event
-from penstock.connectors.images import column_values
+from penstock.connectors.images import UNREADABLE, column_values
 from penstock.connectors.lines import Rejected, accepted, chunks, count_lines, is_blank
 from penstock.connectors.readers import ReadSpec, concatenated, empty
 from penstock.connectors.values import typed_rows
-
 from penstock.errors import DataError, NotSupportedError
 from penstock.sources import Rows
 
@@ -56,7 +55,7 @@ def _table(uri: str, events: Sequence[Event], spec: ReadSpec, rejected: Rejected
     """The rows of events that share one schema; those with values that do not fit go to `rejected`."""
     try:
         encodings = from_schema(spec, events[0].schema) if events[0].schema else without_schema(spec)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         for event in events:
             rejected.add(event.number, event.line, f"the event's schema cannot be read: {error}")
         return empty(spec).table

@@ -12,7 +12,6 @@ from typing import NamedTuple
 from penstock.connectors.lines import Rejected, accepted
 from penstock.connectors.readers import ReadSpec, concatenated, empty
 from penstock.connectors.values import Encoding, typed_rows
-
 from penstock.errors import SourceError, choice
 from penstock.schema import names
 from penstock.sources import Rows

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
-from penstock.connectors.images import column_values, image_type
+
+from penstock.connectors.images import UNREADABLE, column_values, image_type
 from penstock.connectors.lines import Line, Rejected, accepted, chunks, count_lines, is_blank
 from penstock.connectors.readers import ReadSpec, concatenated, empty
 from penstock.connectors.values import Encoding, typed_rows
-
 from penstock.sources import Rows
 
 
@@ -33,7 +33,7 @@ def _chunk_rows(uri: str, first: int, chunk: Sequence[bytes], decoder: msgspec.j
         try:
             images.append(decoder.decode(line[1]))
             lines.append(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             rejected.add(*line, f"not a JSON object with the declared columns: {error}")
     read = len(lines) + len(rejected.numbers)
     arrays, reasons = typed_rows(column_values(images, spec.columns), spec.columns, [Encoding()] * len(spec.columns))

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as is_
+
 from penstock.connectors.lines import Rejected, accepted
 from penstock.connectors.readers import ReadSpec
 from penstock.connectors.values import Array, halved, missing
-
 from penstock.errors import SourceError, choice
 from penstock.schema import Column
 from penstock.sources import Rows

@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from penstock.connectors.s3.access import client
-
 from penstock.config import AwsSettings
+from penstock.connectors.s3.access import client
 from penstock.errors import ConnectionFailedError, SourceChangedError, SourceError
 from penstock.objects import ObjectInfo
 

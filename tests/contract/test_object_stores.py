@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from moto.server import ThreadedMotoServer
-from penstock.connectors.readers import data_files
-from penstock.connectors.s3.access import client
-from penstock.connectors.stores import open_store
 
 from penstock.config import AwsSettings, Secret
 from penstock.connections import FilesConnection, S3Connection
+from penstock.connectors.readers import data_files
+from penstock.connectors.s3.access import client
+from penstock.connectors.stores import open_store
 from penstock.errors import ArgumentError, ConnectionFailedError, SourceChangedError, SourceError
 from penstock.objects import ObjectStore
 

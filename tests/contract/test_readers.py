@@ -16,11 +16,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from penstock.connectors.readers import ReadSpec, count_rows, data_files, read_rows
-from penstock.connectors.stores import open_store
 
 from penstock.config import AwsSettings
 from penstock.connections import FilesConnection
+from penstock.connectors.readers import ReadSpec, count_rows, data_files, read_rows
+from penstock.connectors.stores import open_store
 from penstock.errors import ArgumentError, SourceChangedError, SourceError
 from penstock.objects import ObjectStore
 from penstock.pipeline import Read
@@ -108,11 +108,12 @@ def test_a_value_that_does_not_fit_is_rejected_and_the_rest_read(store: ObjectSt
     rows = read_rows(store, data_files(store), spec_of(format_name))
     assert rows.table["id"].to_pylist() == [2, 3]
     assert rows.read == 4
-    reasons = sorted(rows.rejected["__reason"].to_pylist())
+    reasons = sorted(map(str, rows.rejected["__reason"].to_pylist()))
     assert "column 'id' is bigint! and may not be NULL" in reasons[0]
     assert "column 'price' is decimal(9,2), which cannot hold" in reasons[1]
     assert "123456789" in reasons[1]
-    assert all("123456789" in p or "null" in p or p.startswith(",") for p in rows.rejected["__payload"].to_pylist())
+    payloads = " ".join(map(str, rows.rejected["__payload"].to_pylist()))
+    assert payloads.count("123456789") == 1
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
@@ -248,7 +249,7 @@ def test_a_bad_line_of_json(store: ObjectStore, line: bytes) -> None:
     rows = read_rows(store, data_files(store), spec_of("json"))
     assert rows.table["id"].to_pylist() == [1, 2]
     assert (rows.read, rows.rejected["__payload"].to_pylist()) == (3, [line.decode()])
-    assert rows.rejected["__position"].to_pylist()[0].endswith("#3")
+    assert rows.rejected["__position"].to_pylist() == [f"{store.root}a#3"]
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from penstock.connectors.debezium.reader import read
 from penstock.connectors.readers import ReadSpec
-
 from penstock.errors import NotSupportedError
 from penstock.schema import Column
 from penstock.sources import OPERATIONS
