@@ -89,6 +89,10 @@ class ConnectionFailedError(Retryable, ConnectionError):
     """A server, a bucket or a database of a declared connection could not be reached."""
 
 
+class LocalAwsFailedError(Terminal, RuntimeError):
+    """The local AWS cannot be started, stopped or reached."""
+
+
 class SourceError(Terminal, OSError):
     """An input object is missing, changed after its batch was cut, or cannot be decoded."""
 

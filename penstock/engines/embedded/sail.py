@@ -41,6 +41,7 @@ def _started(aws: AwsSettings) -> Any:
     for name, value in _environment(aws).items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("RUST_LOG", "error")
     try:
         from pysail.spark import SparkConnectServer
         from pyspark.sql.connect.session import SparkSession

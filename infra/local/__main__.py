@@ -1,0 +1,119 @@
+"""The process of the local AWS: `python -m penstock.infra.local HOME PORT`. Started by `penstock local up`, ended by SIGTERM."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets as tokens
+import shutil
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from .errors import LocalAwsError
+from .postgres import Postgres
+
+SERVER, CLEAN, STATE = "server.json", "clean.json", "state"
+
+
+def _client(service: str, endpoint: str) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        service, endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test",
+        config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}),
+    )  # fmt: skip
+
+
+class Server:
+    """S3, Glue, Secrets Manager and Redshift of one home folder."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.generation = home, tokens.token_hex(8)
+        self.postgres = Postgres(home)
+        self._local = threading.local()
+        self.endpoint = ""
+
+    def start(self, port: int) -> None:
+        """All parts up, with the state of the last clean end; after any other end all state is gone, which is said."""
+        from .aws import serve
+        from .data_api import DataApi, install
+        from .saved import restore
+
+        os.environ.setdefault("MOTO_S3_DEFAULT_KEY_BUFFER_SIZE", str(1024 * 1024))
+        _many_files()
+        self._consistent()
+        try:
+            server = serve(port, self.status)
+        except (OSError, SystemExit) as error:
+            raise LocalAwsError(f"port {port} of 127.0.0.1 is taken", "choose another with --port, or leave it out for a free one") from error
+        self.endpoint = f"http://127.0.0.1:{server.server_port}"
+        os.environ["MOTO_PORT"] = str(server.server_port)
+        self.postgres.start()
+        install(DataApi(self.postgres.connect, self._s3))
+        restore(self.home / "saved", *(_client(s, self.endpoint) for s in ("s3", "glue", "secretsmanager")))
+        (self.home / CLEAN).unlink(missing_ok=True)
+        (self.home / STATE).mkdir(exist_ok=True)
+        (self.home / SERVER).write_text(json.dumps({"pid": os.getpid(), "endpoint_url": self.endpoint, "postgres_port": self.postgres.port, "generation": self.generation}))
+
+    def _consistent(self) -> None:
+        """Keep the state only when every part of it was written by the same clean end."""
+        kept = (self.home / CLEAN).exists() and (self.postgres.data / "PG_VERSION").exists()
+        had = (self.home / "saved").exists() or self.postgres.data.exists() or (self.home / STATE).exists()
+        if kept:
+            return
+        if had:
+            print("the local AWS was not ended cleanly: its S3, Glue, Redshift and state store begin anew, empty", flush=True)  # noqa: T201
+        shutil.rmtree(self.home / "saved", ignore_errors=True)
+        shutil.rmtree(self.home / STATE, ignore_errors=True)
+        self.postgres.wipe()
+
+    def _s3(self) -> Any:
+        if not hasattr(self._local, "s3"):
+            self._local.s3 = _client("s3", self.endpoint)
+        return self._local.s3
+
+    def status(self) -> dict[str, Any]:
+        return {"generation": self.generation, "pid": os.getpid(), "postgres": self.postgres.is_running}
+
+    def stop(self) -> None:
+        """Write the state and end; only then is the home marked clean."""
+        from .saved import save
+
+        save(self.home / "saved", *(_client(s, self.endpoint) for s in ("s3", "glue", "secretsmanager")))
+        self.postgres.stop()
+        (self.home / CLEAN).write_text(json.dumps({"generation": self.generation}))
+        (self.home / SERVER).unlink(missing_ok=True)
+
+
+def _many_files() -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def main() -> int:
+    home, port = Path(sys.argv[1]), int(sys.argv[2])
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    server = Server(home)
+    try:
+        server.start(port)
+    except LocalAwsError as error:
+        server.postgres.stop()
+        print(json.dumps({"error": str(error), "hint": error.hint}), flush=True)  # noqa: T201
+        return 1
+    ended.wait()
+    server.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""`penstock local up | down | status`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from penstock.errors import LocalAwsFailedError, MissingExtraError
+
+if TYPE_CHECKING:
+    from penstock.infra.local.control import LocalAws
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """The stand-in's errors as Penstock's own."""
+    try:
+        from penstock.infra.local.errors import LocalAwsError
+    except ImportError as error:
+        raise MissingExtraError(error.name or "moto", "local") from error
+    try:
+        yield
+    except LocalAwsError as error:
+        raise LocalAwsFailedError(str(error), hint=error.hint) from error
+
+
+def ensure_up(port: int = 0) -> LocalAws:
+    """The local AWS, started when it is not up."""
+    with _explained():
+        from penstock.infra.local.control import up
+
+        found = up(port=port)
+    if found.said:
+        print(f"penstock: {found.said}", file=sys.stderr)  # noqa: T201
+    return found
+
+
+def up_command(port: int) -> None:
+    _show(ensure_up(port))
+
+
+def down_command() -> None:
+    with _explained():
+        from penstock.infra.local.control import down
+
+        print("the local AWS is down, its state is kept" if down() else "the local AWS was not up")  # noqa: T201
+
+
+def status_command() -> int:
+    with _explained():
+        from penstock.infra.local.control import status
+
+        found = status()
+    if found is None:
+        print("the local AWS is down; next: penstock local up")  # noqa: T201
+        return 1
+    _show(found)
+    return 0
+
+
+def _show(found: LocalAws) -> None:
+    """Where it listens, and the lines that point other tools to it."""
+    print(f"the local AWS is up: {found.endpoint_url} (S3, Glue, Secrets Manager, Redshift Data API), process {found.pid}, state in {found.home}")  # noqa: T201
+    for name, value in found.environment().items():
+        print(f"  export {name}={value}")  # noqa: T201
