@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from secrets import token_hex
 
 from penstock.changes.counts import Counts
-from penstock.errors import GateStoppedError, PenstockError
+from penstock.errors import GateStoppedError, PenstockError, StepFailedError
 from penstock.killpoints import reach
 from penstock.parse import Loaded
 from penstock.pipeline import ReadStep, step_kind
@@ -85,6 +85,9 @@ def _run_step(context: Context, planned: PlannedStep) -> tuple[StepRecord, Penst
             done.append(record)
     except PenstockError as raised:
         error = raised
+    except Exception as raised:
+        error = StepFailedError(f"{type(raised).__name__}: {str(raised).strip() or 'no message'}", hint="what was committed stays; run again to go on")
+        error.__cause__ = raised
     record = combined(planned, done, error)
     return replace(record, seconds=round(time.monotonic() - clock, 3)), error
 

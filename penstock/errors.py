@@ -117,6 +117,10 @@ class WarehouseBusyError(WarehouseError, Retryable):
     """Redshift could not do it now: a serializable conflict, a queue that is full."""
 
 
+class StepFailedError(Terminal, RuntimeError):
+    """A step failed in a way that no check foresaw: a full disk, a library's own error. The cause is kept, and told in one line."""
+
+
 class CommitConflictError(Retryable, RuntimeError):
     """Another writer published first. Nothing of ours is visible; plan again over what changed."""
 

@@ -73,8 +73,7 @@ def _value(loader: _Loader, node: yaml.Node, path: Path, document: Document) -> 
     if isinstance(node, yaml.MappingNode):
         found: dict[Any, Any] = {}
         for key_node, value_node in node.value:
-            key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
-            name = key if isinstance(key, str) else str(key)
+            name = str(key_node.value)  # a key is a word, `null` and `on` too
             if name in found:
                 mark = key_node.start_mark
                 document.problems.append(Problem(f"{name!r} is given twice", dotted((*path, name)), document.file, mark.line + 1, mark.column + 1))

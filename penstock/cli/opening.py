@@ -6,8 +6,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from penstock.config import AwsSettings
+from penstock.connections import CatalogConnection, S3Connection
 from penstock.errors import ArgumentError
 from penstock.parse import Loaded, load
+from penstock.pipeline import Pipeline
 from penstock.plan import Plan, compile_plan
 
 
@@ -31,4 +34,16 @@ def ready(path: Path, env: str | None, param: Sequence[str] = (), interval: tupl
         from penstock.cli.local import ensure_up
 
         os.environ.update(ensure_up().environment())
+        _make_buckets(loaded.pipeline)
     return loaded, plan
+
+
+def _make_buckets(pipeline: Pipeline) -> None:
+    """On this machine's AWS nobody else makes the buckets that a pipeline names."""
+    from penstock.connectors.s3.access import client
+
+    warehouses = [c.warehouse for c in pipeline.connections.values() if isinstance(c, CatalogConnection) and c.warehouse.startswith("s3://")]
+    named = {c.bucket for c in pipeline.connections.values() if isinstance(c, S3Connection)} | {w.removeprefix("s3://").partition("/")[0] for w in warehouses}
+    s3 = client("s3", AwsSettings.from_environment())
+    for bucket in named - {b["Name"] for b in s3.list_buckets()["Buckets"]}:
+        s3.create_bucket(Bucket=bucket)

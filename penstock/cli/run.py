@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Literal
 
@@ -24,5 +26,7 @@ def run_command(path: Path, env: str | None, param: list[str], *, select: str | 
         show_summary(finished.record, sys.stdout)
     if finished.error is None:
         return 0
+    if os.environ.get("PENSTOCK_TRACEBACK") and finished.error.__cause__:
+        traceback.print_exception(finished.error.__cause__)
     print(f"penstock: step {finished.failed_step}: {finished.error}", file=sys.stderr)  # noqa: T201
     return finished.error.exit_code
