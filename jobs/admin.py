@@ -60,7 +60,9 @@ def batch_numbered(context: Context, name: str, number: int) -> Batch:
     step = step_named(context, name)
     log = context.batches(steps.source_of(context, step))
     if not 1 <= number <= log.head():
-        raise ArgumentError(f"step {name!r} has no batch {number}", hint=f"its batches are 1 to {log.head()}" if log.head() else "none was cut yet; run the pipeline")
+        raise ArgumentError(
+            f"step {name!r} has no batch {number}", hint=f"its batches are 1 to {log.head()}" if log.head() else "none was cut yet; run the pipeline"
+        )
     return log.read(after=number - 1)[0]
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from penstock.batches import Batch
 from penstock.changes.counts import Counts
+from penstock.connections import S3Connection
 from penstock.connectors.redshift.sql import StagedFile, Target, manifest
 from penstock.connectors.stores import open_store
-from penstock.connections import S3Connection
 from penstock.killpoints import reach
 from penstock.objects import ObjectStore
 from penstock.pipeline import CopyStep

@@ -33,7 +33,7 @@ def sort_rows(context: Context, gate: Gate | None, session: Session, rows: str) 
     parts = split(session, rows, _suite(context, gate))
     failed = session.query(f"SELECT * FROM {parts.failed}")
     if failed.num_rows and gate.on_failure == "stop":
-        reasons = "; ".join(sorted(set(failed["__reason"].to_pylist()))[:3])
+        reasons = "; ".join(sorted({str(r) for r in failed["__reason"].to_pylist()})[:3])
         raise GateStoppedError(
             f"the gate {gate.suite!r} found {failed.num_rows} bad rows: {reasons}",
             hint="correct the source and `penstock batch retry`, or let bad rows be quarantined (on_failure: quarantine), or `penstock batch skip`",

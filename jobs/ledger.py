@@ -57,7 +57,9 @@ def check_owners(context: Context, location: str, ledger: Mapping[str, int]) -> 
         if owner == context.pipeline.pipeline:
             hint = f"if step {step!r} was renamed, give the new step `renamed_from: {step}`{nearest(step, [s.id for s in context.pipeline.steps])}"
             raise LedgerError(f"{location} holds batches of a step {step!r} that the pipeline does not have", hint=hint)
-        raise LedgerError(f"{location} is kept by pipeline {owner!r} (step {step!r}); a table has one owner", hint="write to a table of your own, and read this one")
+        raise LedgerError(
+            f"{location} is kept by pipeline {owner!r} (step {step!r}); a table has one owner", hint="write to a table of your own, and read this one"
+        )
 
 
 def check_ledgers(context: Context, source_of: Any) -> None:

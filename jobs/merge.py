@@ -74,6 +74,4 @@ def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
         change = session.rewrite(target.table, pinned, settled.upserts, settled.deletes, context.run)
         publish(context, target.table, pinned, change, step.id, batch.number)
     counts = replace(settled.counts, read=rows.read, filtered=rows.filtered, quarantined=bad.num_rows)
-    return StepRecord(
-        step.id, "merge", "done", (batch.number,), counts.check(f"step {step.id}, batch {batch.number}"), commits + 1, change.bytes, gates=gates
-    )
+    return StepRecord(step.id, "merge", "done", (batch.number,), counts.check(f"step {step.id}, batch {batch.number}"), commits + 1, change.bytes, gates=gates)

@@ -32,7 +32,9 @@ def ask(context: Context, sql: str, connection: str | None) -> pa.Table:
     try:
         tree = sqlglot.parse_one(sql, read="duckdb")
     except sqlglot.ParseError as error:
-        raise ArgumentError(f"the query does not parse: {error.errors[0]['description']} at line {error.errors[0]['line']}, column {error.errors[0]['col']}") from error
+        raise ArgumentError(
+            f"the query does not parse: {error.errors[0]['description']} at line {error.errors[0]['line']}, column {error.errors[0]['col']}"
+        ) from error
     if not isinstance(tree, exp.Query):
         raise ArgumentError("a query only reads: it begins with SELECT, WITH or VALUES")
     named = {column.name for column in tree.find_all(exp.Column)}

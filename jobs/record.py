@@ -55,7 +55,7 @@ class RunRecord:
     def status(self) -> Status:
         for worst in ("failed", "stopped"):
             if any(s.status == worst for s in self.steps):
-                return worst  # type: ignore[return-value]
+                return worst
         return "nothing to do" if all(s.status == "nothing to do" for s in self.steps) else "done"
 
     def dumps(self) -> str:

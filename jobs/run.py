@@ -6,13 +6,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from secrets import token_hex
 
 from penstock.changes.counts import Counts
 from penstock.errors import GateStoppedError, PenstockError, StepFailedError
 from penstock.killpoints import reach
 from penstock.parse import Loaded
-from penstock.pipeline import ReadStep, step_kind
+from penstock.pipeline import ReadStep
 from penstock.plan import Plan, PlannedStep
 
 from . import steps
@@ -20,7 +21,7 @@ from .context import Context
 from .ledger import check_ledgers
 from .lock import exclusive
 from .publish import until_published
-from .record import Event, RunRecord, StepRecord, Watcher, ignore
+from .record import Event, RunRecord, Status, StepRecord, Watcher, ignore
 from .refresh import forget
 
 
@@ -81,8 +82,7 @@ def _run_step(context: Context, planned: PlannedStep) -> tuple[StepRecord, Penst
     error: PenstockError | None = None
     context.watch(Event("step started", planned.id, message=planned.kind))
     try:
-        for record in _batches(context, planned):
-            done.append(record)
+        done.extend(_batches(context, planned))
     except PenstockError as raised:
         error = raised
     except Exception as raised:
@@ -99,12 +99,12 @@ def _batches(context: Context, planned: PlannedStep) -> Iterator[StepRecord]:
     cut = job.cut(context, step)
     reach("after_cut")
     if isinstance(step, ReadStep):
-        yield StepRecord(step.id, "read", "done" if cut else "nothing to do", tuple(b.number for b in cut), bytes=sum(b.bytes for b in cut))
+        yield StepRecord(step.id, "read", "done" if cut else "nothing to do", tuple(b.number for b in cut), bytes=sum(b.size for b in cut))
         return
     waiting = steps.waiting(context, step)
     for batch in waiting:
         context.watch(Event("batch started", step.id, batch.number, len(waiting)))
-        record = until_published(lambda batch=batch: job.apply(context, step, batch))
+        record = until_published(partial(job.apply, context, step, batch))
         reach("after_batch")
         context.watch(Event("batch done", step.id, batch.number, len(waiting)))
         yield record
@@ -113,7 +113,9 @@ def _batches(context: Context, planned: PlannedStep) -> Iterator[StepRecord]:
 def combined(planned: PlannedStep, done: Sequence[StepRecord], error: PenstockError | None) -> StepRecord:
     """The step's record from those of its batches."""
     worked = [r for r in done if r.status == "done"]
-    status = "stopped" if isinstance(error, GateStoppedError) else "failed" if error else "done" if worked else "nothing to do"
+    status: Status = "done" if worked else "nothing to do"
+    if error:
+        status = "stopped" if isinstance(error, GateStoppedError) else "failed"
     return StepRecord(
         planned.id, planned.kind, status,
         tuple(b for r in worked for b in r.batches), sum((r.counts for r in worked), Counts()), sum(r.commits for r in worked), sum(r.bytes for r in worked),

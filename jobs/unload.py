@@ -32,7 +32,9 @@ def apply(context: Context, step: UnloadStep, batch: Batch) -> StepRecord:
     def read(uri: str) -> bytes:
         return store.read(uri.removeprefix(store.root))
 
-    done = context.warehouse(unload.from_).unload(context.keys(step.id), batch.number, sql, store.root + folder, unload.partition_by, context.loaded.parameters, read)
+    done = context.warehouse(unload.from_).unload(
+        context.keys(step.id), batch.number, sql, store.root + folder, unload.partition_by, context.loaded.parameters, read
+    )
     pointer = {"batch": batch.number, "folder": folder, "manifest": done.manifest, "rows": done.rows, "bytes": done.bytes}
     store.write(POINTER, json.dumps(pointer).encode())
     counts = Counts(read=done.rows, applied=done.rows)

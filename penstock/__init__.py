@@ -9,22 +9,56 @@ if TYPE_CHECKING:
     from penstock.errors import PenstockError as PenstockError
     from penstock.pipeline import (
         Call as Call,
+    )
+    from penstock.pipeline import (
         CallStep as CallStep,
+    )
+    from penstock.pipeline import (
         Copy as Copy,
+    )
+    from penstock.pipeline import (
         CopyStep as CopyStep,
+    )
+    from penstock.pipeline import (
         Environment as Environment,
+    )
+    from penstock.pipeline import (
         Gate as Gate,
+    )
+    from penstock.pipeline import (
         Merge as Merge,
+    )
+    from penstock.pipeline import (
         MergeStep as MergeStep,
+    )
+    from penstock.pipeline import (
         Pipeline as Pipeline,
+    )
+    from penstock.pipeline import (
         Read as Read,
+    )
+    from penstock.pipeline import (
         ReadStep as ReadStep,
+    )
+    from penstock.pipeline import (
         Reconcile as Reconcile,
+    )
+    from penstock.pipeline import (
         ReconcileStep as ReconcileStep,
+    )
+    from penstock.pipeline import (
         Table as Table,
+    )
+    from penstock.pipeline import (
         Transform as Transform,
+    )
+    from penstock.pipeline import (
         TransformStep as TransformStep,
+    )
+    from penstock.pipeline import (
         Unload as Unload,
+    )
+    from penstock.pipeline import (
         UnloadStep as UnloadStep,
     )
 

@@ -37,7 +37,8 @@ class Batch:
     format: int = FORMAT
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
+        """Bytes of all files."""
         return sum(f.size for f in self.files)
 
     def dumps(self) -> bytes:
@@ -83,7 +84,10 @@ class BatchLog:
                     newest[number] = max(newest.get(number, (-1, "")), (revision, f"{folder}{name[0]}"))
         if newest and sorted(newest) != list(range(1, len(newest) + 1)):
             missing = sorted(set(range(1, max(newest) + 1)) - set(newest))
-            raise LedgerError(f"step {self._step!r}: the manifests of batches {missing[:5]} are gone from {self._store.root}", hint="restore the state store, or run with --full-refresh")
+            raise LedgerError(
+                f"step {self._step!r}: the manifests of batches {missing[:5]} are gone from {self._store.root}",
+                hint="restore the state store, or run with --full-refresh",
+            )
         return newest
 
     def head(self) -> int:

@@ -47,10 +47,16 @@ def _lake_table(path: Path, name: str, table: Table) -> Iterator[Found]:
         return
     able = table_format(table.format)
     for reader in sorted(set(table.readers) - able.readers):
-        yield (*path, "readers"), f"{reader} cannot read {table.format} tables as Penstock writes them; readers of {table.format}: {', '.join(sorted(able.readers))}"
+        yield (
+            (*path, "readers"),
+            f"{reader} cannot read {table.format} tables as Penstock writes them; readers of {table.format}: {', '.join(sorted(able.readers))}",
+        )
     for p in table.partition_fields:
         if p.transform not in able.partition_transforms:
-            yield (*path, "partition_by"), f"{table.format} tables cannot be partitioned by {p.transform}({p.column}); they can by {', '.join(sorted(able.partition_transforms))}"
+            yield (
+                (*path, "partition_by"),
+                f"{table.format} tables cannot be partitioned by {p.transform}({p.column}); they can by {', '.join(sorted(able.partition_transforms))}",
+            )
 
 
 def _connection(pipeline: Pipeline, location: str, kinds: Sequence[type]) -> tuple[Any, str]:
@@ -93,7 +99,9 @@ def _declared(pipeline: Pipeline, location: str, field: str) -> Iterator[Found]:
 def _read(loaded: Loaded, step: ReadStep) -> Iterator[Found]:
     if message := _connection(loaded.pipeline, step.read.from_, _FILES)[1]:
         yield ("from",), message
-    consumers = [s for s in loaded.pipeline.steps if (isinstance(s, MergeStep) and s.merge.from_ == step.id) or (isinstance(s, CopyStep) and s.copy_.from_ == step.id)]
+    consumers = [
+        s for s in loaded.pipeline.steps if (isinstance(s, MergeStep) and s.merge.from_ == step.id) or (isinstance(s, CopyStep) and s.copy_.from_ == step.id)
+    ]
     if not consumers:
         yield (), f"no step takes what {step.id!r} reads; add a merge or a copy with `from: {step.id}`"
 

@@ -80,7 +80,9 @@ def _unload(loaded: Loaded, i: int, step: UnloadStep, file: Path) -> Iterator[Pr
         yield sql
         return
     prefix = f"{step.unload.from_}."
-    tables = {n.removeprefix(prefix): {c: t.rstrip("!") for c, t in table.columns.items()} for n, table in loaded.pipeline.tables.items() if n.startswith(prefix)}
+    tables = {
+        n.removeprefix(prefix): {c: t.rstrip("!") for c, t in table.columns.items()} for n, table in loaded.pipeline.tables.items() if n.startswith(prefix)
+    }
     tree = parse(sql, "redshift")
     if isinstance(tree, SqlProblem):
         yield _at(file, tree)

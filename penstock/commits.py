@@ -38,7 +38,10 @@ def settle(outcome: Outcome, read: Callable[[], tuple[int | None, int]], batch: 
         try:
             version, last = read()
         except Exception as error:
-            raise CommitUnknownError(f"the answer to the commit of batch {batch} was lost ({outcome.cause}) and the target cannot be read: {error}", hint="run again: the target's ledger decides") from error
+            raise CommitUnknownError(
+                f"the answer to the commit of batch {batch} was lost ({outcome.cause}) and the target cannot be read: {error}",
+                hint="run again: the target's ledger decides",
+            ) from error
         if last > batch:
             raise LedgerError(f"the target holds batch {last} while batch {batch} was being committed: another writer owns this step")
         outcome = Outcome("done", version) if last == batch else Outcome("failed", None, outcome.cause)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -45,7 +45,7 @@ def parse(sql: str, dialect: str) -> exp.Query | SqlProblem:
     try:
         trees = [t for t in sqlglot.parse(sql, read=dialect) if t is not None]
     except sqlglot.errors.SqlglotError as error:
-        first = error.errors[0] if getattr(error, "errors", None) else {}
+        first: Mapping[str, Any] = next(iter(getattr(error, "errors", ())), {})
         return SqlProblem(f"the SQL does not parse: {first.get('description') or error}", int(first.get("line") or 0), int(first.get("col") or 0))
     if len(trees) != 1 or not isinstance(trees[0], exp.Query):
         return SqlProblem(f"one query is expected, a SELECT; found {len(trees)} statements, the first a {trees[0].key.upper() if trees else 'nothing'}")

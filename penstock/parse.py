@@ -38,7 +38,12 @@ class Loaded:
 
 
 def load(
-    path: Path, *, env: str | None = None, params: Mapping[str, str] | None = None, interval: tuple[str, str] | None = None, environment: Mapping[str, str] | None = None
+    path: Path,
+    *,
+    env: str | None = None,
+    params: Mapping[str, str] | None = None,
+    interval: tuple[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Loaded:
     """Read and validate a pipeline file, or the `pipeline.yaml` of a folder.
 

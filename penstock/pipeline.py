@@ -257,5 +257,3 @@ class Pipeline(Model):
 
     def step(self, step_id: str) -> Any:
         return next(s for s in self.steps if s.id == step_id)
-
-

@@ -17,7 +17,7 @@ Path = tuple[str | int, ...]
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with YAML 1.2's scalars."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
 
 for _tag, _pattern, _first in (
@@ -82,7 +82,7 @@ def _value(loader: _Loader, node: yaml.Node, path: Path, document: Document) -> 
         return found
     if isinstance(node, yaml.SequenceNode):
         return [_value(loader, item, (*path, i), document) for i, item in enumerate(node.value)]
-    return loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+    return loader.construct_object(node, deep=True)
 
 
 def strings(data: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:

@@ -75,7 +75,9 @@ def _outcome(result: Any) -> Outcome:
     expectation = Expectation(result.expectation_config.type, result.expectation_config.kwargs)
     raised = _exception(result.exception_info)
     found = result.result or {}
-    detail = raised or "; ".join(f"{k} {found[k]}" for k in ("unexpected_count", "unexpected_percent", "observed_value", "partial_unexpected_list") if found.get(k) is not None)
+    detail = raised or "; ".join(
+        f"{k} {found[k]}" for k in ("unexpected_count", "unexpected_percent", "observed_value", "partial_unexpected_list") if found.get(k) is not None
+    )
     return Outcome(bool(result.success) and not raised, f"{said(expectation)}: {detail}"[:500])
 
 

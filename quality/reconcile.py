@@ -39,6 +39,6 @@ def compare(session: Session, left: str, right: str, keys: Sequence[str], column
       FROM (SELECT *, 1 AS __side FROM {left}) l FULL OUTER JOIN (SELECT *, 1 AS __side FROM {right}) r ON {on}""")
     counts = {row["__outcome"]: row["n"] for row in session.query("SELECT __outcome, COUNT(*) AS n FROM compared GROUP BY __outcome").to_pylist()}
     twice = " UNION ALL ".join(f"(SELECT {named} FROM {side} GROUP BY {named} HAVING COUNT(*) > 1)" for side in (left, right))
-    (duplicates,) = session.query(f"SELECT COUNT(*) AS n FROM ({twice})")["n"].to_pylist()
+    duplicates = int(session.query(f"SELECT COUNT(*) AS n FROM ({twice})").to_pylist()[0]["n"])
     sample = session.query(f"SELECT * FROM compared WHERE __outcome <> 'matched' LIMIT {SAMPLE}").to_pylist()
     return Reconciliation(counts.get("matched", 0), counts.get("different", 0), counts.get("only left", 0), counts.get("only right", 0), duplicates, sample)

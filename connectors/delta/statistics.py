@@ -30,9 +30,9 @@ def filesystem(uri: str, aws: AwsSettings) -> tuple[fs.FileSystem, str]:
 
     keys = credentials(aws)
     scheme, _, host = (aws.endpoint_url or "").partition("://")
-    endpoint = {"endpoint_override": host, "scheme": scheme} if aws.endpoint_url else {}
-    access = {"access_key": keys.access_key, "secret_key": keys.secret_key, "session_token": keys.token} if keys else {}
-    return fs.S3FileSystem(region=aws.region, **endpoint, **access), uri.removeprefix("s3://")
+    options: dict[str, Any] = {"endpoint_override": host, "scheme": scheme} if aws.endpoint_url else {}
+    options |= {"access_key": keys.access_key, "secret_key": keys.secret_key, "session_token": keys.token} if keys else {}
+    return fs.S3FileSystem(region=aws.region, **options), uri.removeprefix("s3://")
 
 
 def described(files: Sequence[WrittenFile], columns: Columns, aws: AwsSettings) -> list[tuple[WrittenFile, int, str]]:
@@ -58,7 +58,7 @@ def statistics(footer: pq.FileMetaData, columns: Columns) -> dict[str, Any]:
     found: dict[str, Any] = {"numRecords": footer.num_rows, "minValues": {}, "maxValues": {}, "nullCount": {}}
     for i in range(footer.num_columns):
         name = footer.schema.column(i).path
-        parts = [footer.row_group(g).column(i).statistics for g in range(footer.num_row_groups)]
+        parts: list[Any] = [footer.row_group(g).column(i).statistics for g in range(footer.num_row_groups)]
         if name not in kinds or any(p is None for p in parts):
             continue
         if all(p.has_null_count for p in parts):

@@ -84,7 +84,9 @@ class DeltaTable:
         except DeltaError as error:
             if version is None:
                 raise
-            raise LedgerError(f"version {version} of {self.name} is gone: {error}", hint="it was vacuumed before the batch that reads it was applied") from error
+            raise LedgerError(
+                f"version {version} of {self.name} is gone: {error}", hint="it was vacuumed before the batch that reads it was applied"
+            ) from error
         protocol = native.protocol()
         if unread := set(protocol.reader_features or ()) - _READ:
             raise NotSupportedError(f"reading {self.name} with its table features {', '.join(sorted(unread))}", hint="have its owner write it without them")
@@ -95,7 +97,7 @@ class DeltaTable:
     def files(self, pinned: Pinned) -> Sequence[DataFile]:
         import pyarrow as pa
 
-        native: Native = pinned.native  # type: ignore[assignment]
+        native: Native = pinned.native
         actions = pa.RecordBatchReader.from_stream(native.get_add_actions(flatten=True)).read_all()
         found = []
         for row in actions.to_pylist():
@@ -109,7 +111,10 @@ class DeltaTable:
         return FileLayout(None, partition_columns_in_file=False)
 
     def new_file(self, partition: tuple[object, ...], tag: str) -> str:
-        folders = "".join(f"{column}={url_quote(_partition_text(value) or '__HIVE_DEFAULT_PARTITION__')}/" for column, value in zip(self._partition_columns, partition, strict=True))
+        folders = "".join(
+            f"{column}={url_quote(_partition_text(value) or '__HIVE_DEFAULT_PARTITION__')}/"
+            for column, value in zip(self._partition_columns, partition, strict=True)
+        )
         return f"{self._location}/{folders}{tag}-{secrets.token_hex(6)}.parquet"
 
     def commit(self, pinned: Pinned, change: Change) -> Outcome:
@@ -117,13 +122,13 @@ class DeltaTable:
         from deltalake.exceptions import CommitFailedError, DeltaError
         from deltalake.transaction import AddAction, RemoveAction
 
-        native: Native = pinned.native  # type: ignore[assignment]
+        native: Native = pinned.native
         now = int(time.time() * 1000)
         adds = [
-            AddAction(url_quote(file.uri.removeprefix(f"{self._location}/"), safe="/=-_.~%"), size, self._values(file.partition), now, True, stats)  # noqa: FBT003
+            AddAction(url_quote(file.uri.removeprefix(f"{self._location}/"), safe="/=-_.~%"), size, self._values(file.partition), now, True, stats)
             for file, size, stats in described(change.add, pinned.columns, self._aws)
         ]
-        removes = [RemoveAction(str(f.native), True, now, f.bytes, self._values(f.partition)) for f in change.remove]  # noqa: FBT003
+        removes = [RemoveAction(str(f.native), True, now, f.bytes, self._values(f.partition)) for f in change.remove]
         known = {key: max(number, pinned.ledger.get(key, 0)) for key, number in change.ledger.items()}
         properties = CommitProperties(
             custom_metadata={**change.summary, PROPERTY: dumps({key: pinned.ledger[key] for key in pinned.ledger} | known)},
@@ -177,5 +182,3 @@ def columns_of(schema: Any) -> Columns:
             raise NotSupportedError(f"column {field.name!r} of type {field.type}")
         found.append(Column(field.name, DataType.parse(_NAMES.get(text, text)), not field.nullable))
     return tuple(found)
-
-

@@ -69,6 +69,6 @@ def open_glue(connection: CatalogConnection, aws: AwsSettings) -> Catalog:
     from penstock.connectors.iceberg.shelf import IcebergShelf
 
     settings = replace(aws, region=connection.region) if connection.region else aws
-    iceberg = GlueCatalog("penstock", client("glue", settings), **pyiceberg_properties(settings), **{"warehouse": connection.warehouse})
+    iceberg = GlueCatalog("penstock", client("glue", settings), **pyiceberg_properties(settings), warehouse=connection.warehouse)
     locations = GlueLocations(client("glue", settings))
     return Catalog(connection.warehouse.rstrip("/"), {"iceberg": IcebergShelf(iceberg), "delta": DeltaShelf(locations, settings)})

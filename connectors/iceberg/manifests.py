@@ -59,7 +59,7 @@ class SnapshotWriter:
         sequence = metadata.next_sequence_number()
         parent = self._parent.snapshot_id if self._parent else None
         path = self._path(f"snap-{self.snapshot_id}-0-{self._tag}.avro")
-        with write_manifest_list(metadata.format_version, self._table.io.new_output(path), self.snapshot_id, parent, sequence, "gzip") as writer:
+        with write_manifest_list(metadata.format_version, self._table.io.new_output(path), self.snapshot_id, parent, sequence, "deflate") as writer:
             writer.add_manifests(manifests)
         return Snapshot(
             snapshot_id=self.snapshot_id,
@@ -79,7 +79,7 @@ class SnapshotWriter:
 
         metadata = self._table.metadata
         output = self._table.io.new_output(self._path(f"{self._tag}-m{next(self._count)}.avro"))
-        with write_manifest(metadata.format_version, metadata.specs()[spec_id], metadata.schema(), output, self.snapshot_id, "gzip") as writer:
+        with write_manifest(metadata.format_version, metadata.specs()[spec_id], metadata.schema(), output, self.snapshot_id, "deflate") as writer:
             for method, entry in entries:
                 getattr(writer, method)(entry)
         return writer.to_manifest_file()

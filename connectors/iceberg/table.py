@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from penstock.commits import Outcome
 from penstock.errors import LedgerError, NotSupportedError
@@ -69,7 +69,9 @@ class IcebergTable:
         self._loaded = table = self._catalog.load_table(self._identifier)
         snapshot = table.current_snapshot() if version is None else table.snapshot_by_id(version)
         if version is not None and snapshot is None:
-            raise LedgerError(f"snapshot {version} of {self.name} is gone", hint="it was expired before the batch that reads it was applied; `penstock batch skip` it")
+            raise LedgerError(
+                f"snapshot {version} of {self.name} is gone", hint="it was expired before the batch that reads it was applied; `penstock batch skip` it"
+            )
         ledger = greatest([loads(table.properties.get(PROPERTY)), *(loads(s.summary.get(PROPERTY)) for s in self._ancestry(table, snapshot) if s.summary)])
         return Pinned(self.name, snapshot.snapshot_id if snapshot else None, ledger, columns_of(table.schema()), table)
 
@@ -88,7 +90,8 @@ class IcebergTable:
         if snapshot is None:
             return []
         fields = {f.field_id: (f.name, f.field_type) for f in table.schema().fields if f.field_type.is_primitive}
-        return [_data_file(m.manifest_path, e, fields) for m, entries in live_entries(table, snapshot) for e in entries]
+        partition = [f.transform.result_type(table.schema().find_type(f.source_id)) for f in table.spec().fields]
+        return [_data_file(m.manifest_path, e, fields, partition) for m, entries in live_entries(table, snapshot) for e in entries]
 
     def layout(self, pinned: Pinned) -> FileLayout:
         table: Table = pinned.native  # type: ignore[assignment]
@@ -108,9 +111,10 @@ class IcebergTable:
         operation = "append" if change.operation == "append" and not change.remove else "overwrite"
         summary = {**change.summary, PROPERTY: dumps(change.ledger)}
         snapshot = writer.write(_described(table, change.add), change.remove, summary, operation)
+        main = SetSnapshotRefUpdate.model_validate({"ref-name": "main", "type": "branch", "snapshot-id": snapshot.snapshot_id})
         updates = (
             AddSnapshotUpdate(snapshot=snapshot),
-            SetSnapshotRefUpdate(ref_name="main", type="branch", snapshot_id=snapshot.snapshot_id, parent_snapshot_id=pinned.version),
+            main,
             SetPropertiesUpdate(updates={PROPERTY: dumps(greatest([pinned.ledger, change.ledger]))}),
         )
         requirements = (AssertTableUUID(uuid=table.metadata.table_uuid), AssertRefSnapshotId(ref="main", snapshot_id=pinned.version))
@@ -167,7 +171,7 @@ def columns_of(schema: Schema) -> Columns:
     return tuple(found)
 
 
-def _data_file(manifest: str, entry: Any, fields: Mapping[int, tuple[str, Any]]) -> DataFile:
+def _data_file(manifest: str, entry: Any, fields: Mapping[int, tuple[str, Any]], partition: Sequence[Any]) -> DataFile:
     from pyiceberg.conversions import from_bytes
 
     def bounds(raw: Mapping[int, bytes] | None) -> dict[str, object]:
@@ -175,17 +179,32 @@ def _data_file(manifest: str, entry: Any, fields: Mapping[int, tuple[str, Any]])
 
     file = entry.data_file
     return DataFile(
-        plain(file.file_path), file.record_count, file.file_size_in_bytes, tuple(file.partition), bounds(file.lower_bounds), bounds(file.upper_bounds), Live(manifest, entry)
-    )  # fmt: skip
+        plain(file.file_path),
+        file.record_count,
+        file.file_size_in_bytes,
+        tuple(_python(kind, value) for kind, value in zip(partition, file.partition, strict=True)),
+        bounds(file.lower_bounds),
+        bounds(file.upper_bounds),
+        Live(manifest, entry),
+    )
 
 
 def _python(kind: Any, value: Any) -> Any:
-    """A bound as Python has it: Iceberg counts dates in days and instants in microseconds."""
+    """A value as Python has it: Iceberg counts dates in days and instants in microseconds."""
+    if value is None or isinstance(value, date):
+        return value
     if str(kind) == "date":
         return date(1970, 1, 1) + timedelta(days=value)
     if str(kind) in ("timestamp", "timestamptz"):
         return datetime(1970, 1, 1, tzinfo=UTC if str(kind) == "timestamptz" else None) + timedelta(microseconds=value)
     return value
+
+
+def _stored(value: Any) -> Any:
+    """The reverse of `_python`."""
+    if isinstance(value, datetime):
+        return round((value.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
+    return (value - date(1970, 1, 1)).days if isinstance(value, date) else value
 
 
 def _described(table: Table, files: Sequence[WrittenFile]) -> list[IcebergFile]:
@@ -202,12 +221,12 @@ def _described(table: Table, files: Sequence[WrittenFile]) -> list[IcebergFile]:
     def describe(file: WrittenFile) -> IcebergFile:
         source = table.io.new_input(full(file.uri))
         with source.open() as stream:
-            statistics = data_file_statistics_from_parquet_metadata(pq.read_metadata(stream), plan, mapping)
+            statistics = data_file_statistics_from_parquet_metadata(pq.read_metadata(cast("IO[bytes]", stream)), plan, mapping)
         return IcebergFile.from_args(
             content=DataFileContent.DATA,
             file_path=full(file.uri),
             file_format=FileFormat.PARQUET,
-            partition=Record(*file.partition),
+            partition=Record(*map(_stored, file.partition)),
             file_size_in_bytes=len(source),
             sort_order_id=None,
             spec_id=metadata.default_spec_id,

@@ -116,7 +116,7 @@ def _failure(found: Any, statements: Sequence[str]) -> WarehouseError:
     return kind(f"{message.strip()}\n  in: {text.strip()[:500]}")
 
 
-def _column(described: Any, cells: Sequence[Any]) -> pa.Array:
+def _column(described: Any, cells: Sequence[Any]) -> pa.Array[Any]:
     """One column of a result, typed as the server says."""
     import pyarrow as pa
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from penstock.schema import Columns, literal, names, quote
@@ -57,10 +58,8 @@ $$ LANGUAGE plpgsql""",
 
 def ledger_row(step: str, last: int) -> list[str]:
     """Make a step's row once; the lock keeps two first runs from making two."""
-    return [
-        f"LOCK {SCHEMA}.ledger",
-        f"INSERT INTO {SCHEMA}.ledger SELECT {literal(step)}, {last}, {LEDGER_FORMAT} WHERE NOT EXISTS (SELECT 1 FROM {SCHEMA}.ledger WHERE step = {literal(step)})",
-    ]
+    missing = f"NOT EXISTS (SELECT 1 FROM {SCHEMA}.ledger WHERE step = {literal(step)})"
+    return [f"LOCK {SCHEMA}.ledger", f"INSERT INTO {SCHEMA}.ledger SELECT {literal(step)}, {last}, {LEDGER_FORMAT} WHERE {missing}"]
 
 
 def ledger_of(steps: Iterable[str]) -> str:
@@ -112,7 +111,9 @@ def publish(target: Target, stage_name: str, write: str) -> list[str]:
     if write == "overwrite":
         return [f"DELETE FROM {target.name}", insert]
     same = " AND ".join(f"{target.name}.{quote(k)} = s.{quote(k)}" for k in target.keys)
-    equal = " AND ".join(f"({target.name}.{quote(c)} = s.{quote(c)} OR ({target.name}.{quote(c)} IS NULL AND s.{quote(c)} IS NULL))" for c in names(target.columns))
+    equal = " AND ".join(
+        f"({target.name}.{quote(c)} = s.{quote(c)} OR ({target.name}.{quote(c)} IS NULL AND s.{quote(c)} IS NULL))" for c in names(target.columns)
+    )
     missing = " AND ".join(f"s.{quote(k)} = t.{quote(k)}" for k in target.keys)
     listed = ", ".join(f"s.{quote(c)}" for c in names(target.columns))
     return [
@@ -147,13 +148,13 @@ def unload(query: str, prefix: str, role: str, partition_by: Sequence[str]) -> s
 
 def bound(sql: str, parameters: Mapping[str, Any]) -> str:
     """A text with `:name` replaced by constants; texts, comments and `::` casts are left alone. Raises KeyError for a name without a value."""
+    from sqlglot import TokenType
     from sqlglot.dialects.redshift import Redshift
-    from sqlglot.tokens import TokenType
 
     tokens = Redshift().tokenize(sql)
     places = [
         (colon.start, word.end + 1, word.text)
-        for colon, word in zip(tokens, tokens[1:], strict=False)
+        for colon, word in pairwise(tokens)
         if colon.token_type == TokenType.COLON and word.start == colon.end + 1 and word.text.isidentifier()
     ]
     for start, end, name in reversed(places):
@@ -163,8 +164,8 @@ def bound(sql: str, parameters: Mapping[str, Any]) -> str:
 
 def statements(script: str) -> list[str]:
     """A script's statements; semicolons within texts, comments and dollar quotes divide nothing."""
+    from sqlglot import TokenType
     from sqlglot.dialects.redshift import Redshift
-    from sqlglot.tokens import TokenType
 
     found, start = [], 0
     tokens = Redshift().tokenize(script)

@@ -101,7 +101,9 @@ class Warehouse:
         found = json.loads(read(f"{prefix}manifest"))
         rows = sum(e["meta"]["record_count"] for e in found["entries"])
         if rows != expected:
-            raise DataError(f"the unload to {prefix} holds {rows} rows where the query gives {expected}", hint="run again; this batch's prefix is cleared first")
+            raise DataError(
+                f"the unload to {prefix} holds {rows} rows where the query gives {expected}", hint="run again; this batch's prefix is cleared first"
+            )
         self._publish(steps, batch, [])
         files = tuple(e["url"] for e in found["entries"])
         return Unloaded(files, rows, sum(e["meta"]["content_length"] for e in found["entries"]), f"{prefix}manifest")
@@ -121,7 +123,9 @@ class Warehouse:
         self._api.run(sql.create_table(target))
         held, declared = self._columns_of(target), [c.name.lower() for c in target.columns]
         if held != declared:
-            raise DataError(f"{target.name} has the columns {', '.join(held)} but {', '.join(declared)} are declared", hint="declare what is there, or drop the table")
+            raise DataError(
+                f"{target.name} has the columns {', '.join(held)} but {', '.join(declared)} are declared", hint="declare what is there, or drop the table"
+            )
 
     def _counted(self, stage: str, target: sql.Target, expected: int) -> None:
         (loaded,) = self._api.query(f"SELECT COUNT(*) AS n FROM {stage}")["n"].to_pylist()

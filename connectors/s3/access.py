@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from penstock.config import AwsSettings
 from penstock.schema import literal
 
-if TYPE_CHECKING:
-    from botocore.credentials import ReadOnlyCredentials
+
+class Keys(NamedTuple):
+    """What a client other than boto3 signs with."""
+
+    access_key: str
+    secret_key: str
+    token: str | None
 
 
 def client(service: str, aws: AwsSettings) -> Any:
@@ -16,8 +21,9 @@ def client(service: str, aws: AwsSettings) -> Any:
     import boto3
     from botocore.config import Config
 
-    style = {"addressing_style": "path"} if aws.endpoint_url else {}
-    config = Config(s3=style, retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=60)
+    config = Config(
+        s3={"addressing_style": "path"} if aws.endpoint_url else None, retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=60
+    )
     keys = {}
     if aws.access_key_id and aws.secret_access_key:
         token = aws.session_token.reveal() if aws.session_token else None
@@ -25,15 +31,15 @@ def client(service: str, aws: AwsSettings) -> Any:
     return boto3.session.Session(region_name=aws.region).client(service, endpoint_url=aws.endpoint_url, config=config, **keys)  # type: ignore[call-overload]
 
 
-def credentials(aws: AwsSettings) -> ReadOnlyCredentials | None:
+def credentials(aws: AwsSettings) -> Keys | None:
     """The keys that clients other than boto3 are given; None where there are none (a public bucket)."""
     import boto3
-    from botocore.credentials import ReadOnlyCredentials
 
     if aws.access_key_id and aws.secret_access_key:
-        return ReadOnlyCredentials(aws.access_key_id, aws.secret_access_key.reveal(), aws.session_token.reveal() if aws.session_token else None)
+        return Keys(aws.access_key_id, aws.secret_access_key.reveal(), aws.session_token.reveal() if aws.session_token else None)
     found = boto3.session.Session(region_name=aws.region).get_credentials()
-    return found.get_frozen_credentials() if found else None
+    frozen = found.get_frozen_credentials() if found else None
+    return Keys(str(frozen.access_key), str(frozen.secret_key), frozen.token) if frozen else None
 
 
 def duckdb_secret(aws: AwsSettings) -> str:

@@ -22,7 +22,8 @@ def _client(service: str, endpoint: str) -> Any:
     import boto3
     from botocore.config import Config
 
-    return boto3.client(
+    make: Any = boto3.client
+    return make(
         service, endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test",
         config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}),
     )  # fmt: skip
@@ -57,7 +58,9 @@ class Server:
         restore(self.home / "saved", *(_client(s, self.endpoint) for s in ("s3", "glue", "secretsmanager")))
         (self.home / CLEAN).unlink(missing_ok=True)
         (self.home / STATE).mkdir(exist_ok=True)
-        (self.home / SERVER).write_text(json.dumps({"pid": os.getpid(), "endpoint_url": self.endpoint, "postgres_port": self.postgres.port, "generation": self.generation}))
+        (self.home / SERVER).write_text(
+            json.dumps({"pid": os.getpid(), "endpoint_url": self.endpoint, "postgres_port": self.postgres.port, "generation": self.generation})
+        )
 
     def _consistent(self) -> None:
         """Keep the state only when every part of it was written by the same clean end."""

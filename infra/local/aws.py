@@ -27,7 +27,9 @@ def patch_glue() -> None:
         with lock:
             held = self.glue_backend.get_table(database, table["Name"])._current_version
             if expected is not None and str(expected) != str(held):
-                raise GlueClientError("ConcurrentModificationException", f"Update table failed due to concurrent modifications: version {expected} is not {held}")
+                raise GlueClientError(
+                    "ConcurrentModificationException", f"Update table failed due to concurrent modifications: version {expected} is not {held}"
+                )
             self.glue_backend.update_table(database, table["Name"], table)
         return EmptyResult()
 
@@ -134,5 +136,3 @@ def _raising(create: Callable[..., Any]) -> Callable[..., Any]:
         return app
 
     return created
-
-

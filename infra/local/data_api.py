@@ -69,7 +69,9 @@ class DataApi:
         self._tokens: dict[str, str] = {}
         self._lock = threading.Lock()
 
-    def submit(self, sqls: Sequence[str], where: Mapping[str, Any], token: str | None, parameters: Sequence[Mapping[str, str]] | None, *, batch: bool) -> Statement:
+    def submit(
+        self, sqls: Sequence[str], where: Mapping[str, Any], token: str | None, parameters: Sequence[Mapping[str, str]] | None, *, batch: bool
+    ) -> Statement:
         """Begin a statement; one that was submitted under the same token already is that one."""
         with self._lock:
             if token and token in self._tokens:
@@ -109,7 +111,7 @@ class DataApi:
             with self._connect(str(statement.where.get("Database") or "dev")) as connection:
                 statement.connection = connection
                 statement.become("STARTED")
-                for current in work:  # noqa: B007
+                for current in work:
                     current.become("STARTED")
                     current.result = execute(connection, self._s3(), current.sql)
                     current.become("FINISHED") if statement.parts else None
@@ -153,23 +155,28 @@ def page(statement: Statement, start: int) -> dict[str, Any]:
     return found
 
 
+Answer = tuple[int, dict[str, str], str]
+
+
+def _answer(found: Mapping[str, Any]) -> Answer:
+    return 200, {}, json.dumps(found)
+
+
+def _where(request: Any) -> dict[str, Any]:
+    names = ("ClusterIdentifier", "WorkgroupName", "Database", "DbUser", "SecretArn")
+    return {n: v for n in names if (v := request._get_param(n))}
+
+
 def install(api: DataApi) -> None:
     """Put the API in the place of moto's."""
     from moto.core.exceptions import JsonRESTError
     from moto.redshiftdata.responses import RedshiftDataAPIServiceResponse as Response
 
-    def answer(found: Mapping[str, Any]) -> tuple[int, dict[str, str], str]:
-        return 200, {}, json.dumps(found)
-
-    def where(self: Any) -> dict[str, Any]:
-        names = ("ClusterIdentifier", "WorkgroupName", "Database", "DbUser", "SecretArn")
-        return {n: v for n in names if (v := self._get_param(n))}
-
-    def begun(self: Any, sqls: Sequence[str], *, batch: bool) -> tuple[int, dict[str, str], str]:
+    def begun(self: Any, sqls: Sequence[str], *, batch: bool) -> Answer:
         if len(sqls) > 40 or any(len(s.encode()) > 100_000 for s in sqls):
             raise JsonRESTError("ValidationException", "At most 40 statements of at most 100 KB each")
-        found = api.submit(sqls, where(self), self._get_param("ClientToken"), self._get_param("Parameters"), batch=batch)
-        return answer({"Id": found.id, "CreatedAt": found.created, **found.where})
+        found = api.submit(sqls, _where(self), self._get_param("ClientToken"), self._get_param("Parameters"), batch=batch)
+        return _answer({"Id": found.id, "CreatedAt": found.created, **found.where})
 
     def named(self: Any) -> Statement:
         found = api.find(self._get_param("Id"))
@@ -177,25 +184,25 @@ def install(api: DataApi) -> None:
             raise JsonRESTError("ResourceNotFoundException", "Query does not exist.")
         return found
 
-    def result(self: Any) -> tuple[int, dict[str, str], str]:
+    def result(self: Any) -> Answer:
         found = named(self)
         if found.result is None or found.result.columns is None:
             raise JsonRESTError("ResourceNotFoundException", "Query does not have result. Please check query status with DescribeStatement.")
-        return answer(page(found, int(self._get_param("NextToken") or 0)))
+        return _answer(page(found, int(self._get_param("NextToken") or 0)))
 
-    def cancel(self: Any) -> tuple[int, dict[str, str], str]:
+    def cancel(self: Any) -> Answer:
         found = named(self)
         if not api.cancel(found):
             raise JsonRESTError("ValidationException", f"Could not cancel a query that is already in {found.status} state")
-        return answer({"Status": True})
+        return _answer({"Status": True})
 
-    methods: dict[str, Callable[[Any], tuple[int, dict[str, str], str]]] = {
+    methods: dict[str, Callable[[Any], Answer]] = {
         "execute_statement": lambda self: begun(self, [self._get_param("Sql")], batch=False),
         "batch_execute_statement": lambda self: begun(self, self._get_param("Sqls"), batch=True),
-        "describe_statement": lambda self: answer(named(self).described()),
+        "describe_statement": lambda self: _answer(named(self).described()),
         "get_statement_result": result,
         "cancel_statement": cancel,
-        "list_statements": lambda self: answer({"Statements": [s.described() for s in api.all()]}),
+        "list_statements": lambda _: _answer({"Statements": [s.described() for s in api.all()]}),
     }
     for name, method in methods.items():
         setattr(Response, name, method)

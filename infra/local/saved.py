@@ -35,7 +35,10 @@ def _objects(s3: Any, folder: Path) -> dict[str, list[dict[str, str]]]:
 
 def _databases(glue: Any) -> dict[str, list[dict[str, Any]]]:
     names = [d["Name"] for page in glue.get_paginator("get_databases").paginate() for d in page["DatabaseList"]]
-    return {n: [{k: v for k, v in t.items() if k in _TABLE_KEYS} for page in glue.get_paginator("get_tables").paginate(DatabaseName=n) for t in page["TableList"]] for n in names}
+    return {
+        n: [{k: v for k, v in t.items() if k in _TABLE_KEYS} for page in glue.get_paginator("get_tables").paginate(DatabaseName=n) for t in page["TableList"]]
+        for n in names
+    }
 
 
 def _secrets(secrets: Any) -> dict[str, str]:

@@ -46,7 +46,7 @@ def execute(connection: psycopg.Connection[Any], s3: Any, sql: str) -> Result:
     if first == "UNLOAD":
         ask = parse_unload(sql)
         return Result(None, (), unload(connection, s3, rewritten(ask.query), ask))
-    cursor = connection.execute(rewritten(sql))  # type: ignore[arg-type]
+    cursor = connection.execute(rewritten(sql))
     if cursor.description is None:
         return Result(None, (), cursor.rowcount)
     columns = tuple(Described(d.name, _OIDS.get(d.type_code, "varchar"), d.precision or 0, d.scale or 0) for d in cursor.description)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class PenstockStepOperator(BaseOperator):
+class PenstockStepOperator(BaseOperator):  # type: ignore[misc]
     """Runs one step here, on the worker; the engine is imported when the task runs, never when the DAG is parsed.
 
     A `Retryable` error is retried as the task's `retries` say; any other fails the task at once. The record of the step goes to XCom.
@@ -35,7 +35,13 @@ class PenstockStepOperator(BaseOperator):
         if finished.error is not None:
             raise _as_airflow(finished.error) from finished.error
         record = finished.record.steps[0]
-        return {"status": record.status, "batches": list(record.batches), "read": record.counts.read, "applied": record.counts.applied, "run": finished.record.id}
+        return {
+            "status": record.status,
+            "batches": list(record.batches),
+            "read": record.counts.read,
+            "applied": record.counts.applied,
+            "run": finished.record.id,
+        }
 
 
 def _interval(context: Context) -> tuple[str, str] | None:

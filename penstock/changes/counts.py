@@ -31,5 +31,7 @@ class Counts:
         found = asdict(self)
         read = found.pop("read")
         if read != sum(found.values()):
-            raise ConservationError(f"{where}: {read} events were read but {sum(found.values())} are accounted for ({', '.join(f'{k} {v}' for k, v in found.items())})")
+            raise ConservationError(
+                f"{where}: {read} events were read but {sum(found.values())} are accounted for ({', '.join(f'{k} {v}' for k, v in found.items())})"
+            )
         return self

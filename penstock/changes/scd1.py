@@ -66,7 +66,8 @@ def rules(spec: MergeSpec) -> Rules:
         deletes=f"SELECT {listed('a.{0}', spec.keys)} FROM settled a SEMI JOIN settled b ON {same_key} AND b.__place = 1 AND b.__rank = 2 WHERE a.__stored = 1",
         remember=f"SELECT {keys}, {sequence} FROM settled WHERE __place = 1 AND __rank = 2 AND __recalled = 0",
         # only the table as it was read may relieve the memory: what this batch writes could still be lost, and the batch be skipped
-        forget=f"SELECT {listed('a.{0}', spec.keys)} FROM settled a SEMI JOIN settled b ON {same_key} AND b.__stored = 1 AND b.__place < a.__place WHERE a.__recalled = 1",
+        forget=f"""SELECT {listed("a.{0}", spec.keys)} FROM settled a
+          SEMI JOIN settled b ON {same_key} AND b.__stored = 1 AND b.__place < a.__place WHERE a.__recalled = 1""",
         counts="""SELECT CAST(COALESCE(SUM(__read), 0) AS BIGINT) AS read,
           CAST(COALESCE(SUM(CASE WHEN __read > 0 AND __stored + __recalled > 0 THEN 1 ELSE 0 END), 0) AS BIGINT) AS unchanged,
           CAST(COALESCE(SUM(CASE WHEN __read > 0 AND __stored + __recalled = 0 AND __place = 1 THEN 1 ELSE 0 END), 0) AS BIGINT) AS applied,

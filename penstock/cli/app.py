@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Literal
 
 import typer
 
-app = typer.Typer(name="penstock", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Lakehouse pipelines on AWS, declared once.")
+app = typer.Typer(
+    name="penstock", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Lakehouse pipelines on AWS, declared once."
+)
 batch_app = typer.Typer(no_args_is_help=True, help="Look at batches, and unblock one that stopped.")
 local_app = typer.Typer(no_args_is_help=True, help="The AWS of this machine: S3, Glue, Secrets Manager and a Redshift that executes.")
 app.add_typer(batch_app, name="batch")
 app.add_typer(local_app, name="local")
 
 PipelineArg = Annotated[Path, typer.Argument(metavar="PIPELINE", help="a pipeline file, or the folder of one")]
-Env = Annotated[Optional[str], typer.Option("--env", help="an environment of the file; `local` when it has one of that name")]
-Param = Annotated[Optional[list[str]], typer.Option("--param", metavar="NAME=VALUE", help="a declared parameter; may be repeated")]
+Env = Annotated[str | None, typer.Option("--env", help="an environment of the file; `local` when it has one of that name")]
+Param = Annotated[list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="a declared parameter; may be repeated")]
 StepArg = Annotated[str, typer.Argument(metavar="STEP")]
 
 
@@ -23,7 +25,7 @@ StepArg = Annotated[str, typer.Argument(metavar="STEP")]
 def run(
     pipeline: PipelineArg,
     env: Env = None,
-    select: Annotated[Optional[str], typer.Option(help="a step; `step+` with what follows it, `+step` with what it needs")] = None,
+    select: Annotated[str | None, typer.Option(help="a step; `step+` with what follows it, `+step` with what it needs")] = None,
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="forget what the selected steps did, and make their tables anew")] = False,
     param: Param = None,
     log: Annotated[Literal["text", "json"], typer.Option(help="json: one object a line")] = "text",
@@ -53,9 +55,9 @@ def state(pipeline: PipelineArg, env: Env = None, param: Param = None, as_json: 
 @app.command()
 def query(
     sql: Annotated[str, typer.Argument(metavar="SQL", help="tables by their names in the pipeline: lake.ops.flights")],
-    pipeline: Annotated[Optional[Path], typer.Option("--pipeline", "-p", help="by default the pipeline of this folder, or the only one in dags/pipelines")] = None,
+    pipeline: Annotated[Path | None, typer.Option("--pipeline", "-p", help="by default the pipeline of this folder, or the only one in dags/pipelines")] = None,
     env: Env = None,
-    connection: Annotated[Optional[str], typer.Option(help="ask this Redshift connection instead of the lake")] = None,
+    connection: Annotated[str | None, typer.Option(help="ask this Redshift connection instead of the lake")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one object a row")] = False,
     as_csv: Annotated[bool, typer.Option("--csv")] = False,
 ) -> None:
@@ -90,7 +92,7 @@ def doctor() -> None:
 
 
 @batch_app.command("ls")
-def batch_ls(pipeline: PipelineArg, env: Env = None, step: Annotated[Optional[str], typer.Option(help="only this step's")] = None) -> None:
+def batch_ls(pipeline: PipelineArg, env: Env = None, step: Annotated[str | None, typer.Option(help="only this step's")] = None) -> None:
     """The batches of each step, and which targets have them."""
     from penstock.cli.batch import ls_command
 

@@ -37,7 +37,7 @@ def ls_command(path: Path, env: str | None, only: str | None) -> None:
         for batch in context.batches(source_of(context, step)).read():
             what = f"{len(batch.files)} files" if batch.files else ", ".join(batch.pins)
             status = "cut" if hasattr(step, "read") else "applied" if batch.number <= held else "waiting"
-            rows.append((step.id, batch.number, status, size(batch.bytes) if batch.files else "", what))
+            rows.append((step.id, batch.number, status, size(batch.size) if batch.files else "", what))
     show_rows(sys.stdout, ("step", "batch", "status", "bytes", "reads"), rows)
 
 
@@ -65,7 +65,7 @@ def retry_command(path: Path, env: str | None, name: str, number: int) -> None:
     batch, gone = retry(_context(path, env), name, number)
     for uri in gone:
         print(f"no longer there, left out: {uri}")  # noqa: T201
-    print(f"batch {number} was cut again: {len(batch.files)} files, {size(batch.bytes)}; next: penstock run {path}")  # noqa: T201
+    print(f"batch {number} was cut again: {len(batch.files)} files, {size(batch.size)}; next: penstock run {path}")  # noqa: T201
 
 
 def skip_command(path: Path, env: str | None, name: str, number: int) -> None:

@@ -72,7 +72,12 @@ def findings() -> list[Finding]:
         ("Node", _node, "AWS CDK stacks only", "a Node 20 or later"),
     ]
     python = Finding("Python", sys.version.split()[0] if sys.version_info >= (3, 11) else None, "everything", "a Python 3.11 to 3.13")
-    return [python, *(Finding(name, look(), use, get) for name, look, use, get in others[:2]), *by_package, *(Finding(n, f(), u, g) for n, f, u, g in others[2:])]
+    return [
+        python,
+        *(Finding(name, look(), use, get) for name, look, use, get in others[:2]),
+        *by_package,
+        *(Finding(n, f(), u, g) for n, f, u, g in others[2:]),
+    ]
 
 
 def doctor_command() -> int:

@@ -12,12 +12,10 @@ COUNTS = ("read", "applied", "unchanged", "superseded", "duplicate", "filtered",
 
 def size(count: int) -> str:
     """Bytes as a person reads them."""
-    amount, unit = float(count), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if amount < 1000:
-            break
-        amount /= 1000
-    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+    if count < 1000:
+        return f"{count} B"
+    power = min((len(str(count)) - 1) // 3, 4)
+    return f"{count / 1000**power:.1f} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
 
 
 def row(step: StepRecord) -> tuple[str, ...]:

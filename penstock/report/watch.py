@@ -29,14 +29,14 @@ def as_line(event: Event) -> str:
 def _lines(out: TextIO) -> Callable[[Event], None]:
     def watch(event: Event) -> None:
         if line := as_line(event):
-            print(line, file=out, flush=True)  # noqa: T201
+            print(line, file=out, flush=True)
 
     return watch
 
 
 def _json(out: TextIO) -> Callable[[Event], None]:
     def watch(event: Event) -> None:
-        print(json.dumps(asdict(event), default=str), file=out, flush=True)  # noqa: T201
+        print(json.dumps(asdict(event), default=str), file=out, flush=True)
 
     return watch
 
@@ -46,7 +46,14 @@ def _bars(out: TextIO) -> Iterator[Callable[[Event], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[said]}"))
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[said]}"),
+    )
     with Progress(*columns, console=Console(file=out)) as progress:
         tasks = {}
 

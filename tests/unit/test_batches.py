@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from pathlib import Path
 
@@ -114,5 +115,5 @@ def test_groups_keep_order_and_bounds(seed: int) -> None:
         assert found
         assert len(found) <= 7
         assert sum(f.size for f in found) <= 100 or len(found) == 1, seed
-    for a, b in zip(groups, groups[1:], strict=False):
+    for a, b in itertools.pairwise(groups):
         assert len(a) == 7 or sum(f.size for f in a) + b[0].size > 100, (seed, "a batch was cut before it was full")

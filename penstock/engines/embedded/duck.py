@@ -41,8 +41,9 @@ def connected() -> Iterator[duckdb.DuckDBPyConnection]:
 
 def reach_s3(connection: duckdb.DuckDBPyConnection, aws: AwsSettings) -> None:
     """Let the connection read and write `s3://`; the extension comes with its own package, nothing is fetched."""
-    import duckdb
     from importlib.resources import files
+
+    import duckdb
 
     from penstock.connectors.s3.access import duckdb_secret
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from penstock.schema import Columns, literal, names, quote
-from penstock.tables import DataFile, FileLayout, LakeTable, Pinned, WrittenFile
+from penstock.schema import literal, names, quote
+from penstock.tables import DataFile, LakeTable, Pinned, WrittenFile
 
 if TYPE_CHECKING:
     import duckdb
@@ -96,7 +96,9 @@ class Writer:
 
     def _options(self) -> str:
         layout = self._layout
-        options = f"FORMAT parquet, COMPRESSION {layout.compression}, COMPRESSION_LEVEL {layout.compression_level}, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, RETURN_STATS"
+        options = (
+            f"FORMAT parquet, COMPRESSION {layout.compression}, COMPRESSION_LEVEL {layout.compression_level}, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, RETURN_STATS"
+        )
         if layout.field_ids is None:
             return options
         return f"{options}, FIELD_IDS {{{', '.join(f'{quote(c)}: {i}' for c, i in layout.field_ids.items() if c in self.columns)}}}"

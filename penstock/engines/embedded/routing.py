@@ -34,7 +34,9 @@ def incoming(connection: duckdb.DuckDBPyConnection, table: LakeTable, rows: str)
         connection.execute(f"CREATE OR REPLACE TABLE incoming AS SELECT *, 0 AS __part FROM {rows}")
         return [()]
     named = ", ".join(f"{v} AS __p{i}" for i, v in enumerate(values))
-    connection.execute(f"CREATE OR REPLACE TABLE parts AS SELECT CAST(row_number() OVER () - 1 AS INTEGER) AS __part, * FROM (SELECT DISTINCT {named} FROM {rows})")
+    connection.execute(
+        f"CREATE OR REPLACE TABLE parts AS SELECT CAST(row_number() OVER () - 1 AS INTEGER) AS __part, * FROM (SELECT DISTINCT {named} FROM {rows})"
+    )
     on = " AND ".join(f"{v} IS NOT DISTINCT FROM __p{i}" for i, v in enumerate(values))
     connection.execute(f"CREATE OR REPLACE TABLE incoming AS SELECT r.*, __part FROM {rows} r JOIN parts ON {on}")
     return [tuple(row[1:]) for row in connection.execute("SELECT * FROM parts ORDER BY __part").fetchall()]

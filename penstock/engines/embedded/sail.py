@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from penstock.config import AwsSettings
 from penstock.engines.base import Input
@@ -30,7 +30,7 @@ _session: Any = None
 
 def session(aws: AwsSettings) -> Any:
     """This process's Spark session on Sail, started when first asked for and ended in the right order when the process ends."""
-    global _session  # noqa: PLW0603
+    global _session
     with _lock:
         if _session is None:
             _session = _started(aws)
@@ -76,10 +76,10 @@ def run(inputs: tuple[Input, ...], parameters: Mapping[str, object], *, sql: str
         for name, view in views.items():
             frames[name].createOrReplaceTempView(view)
         with _explained("the query"):
-            return spark.sql(replaced_tables(sql, views), args=dict(parameters) or None).toArrow()
+            return cast("pa.Table", spark.sql(replaced_tables(sql, views), args=dict(parameters) or None).toArrow())
     assert python is not None
     with _explained(str(python)):
-        return _built(python)(spark, frames).toArrow()
+        return cast("pa.Table", _built(python)(spark, frames).toArrow())
 
 
 def _frame(spark: Any, item: Input) -> Any:

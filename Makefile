@@ -1,0 +1,67 @@
+# Everything that a developer does. `make help` lists it. Needs only make and a Python 3.11 to 3.13.
+
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+  command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
+DEV := .venv
+RUN := .venv-run
+PIP := -m pip --disable-pip-version-check --quiet
+UV := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml
+
+.PHONY: help demo test lint typecheck format bench dist clean lock python
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(RUN)/.installed ## a year of flights from change data to Redshift, on this machine
+	@$(RUN)/bin/python dags/pipelines/flights/demo.py
+
+test: $(DEV)/.installed ## all tests
+	@$(DEV)/bin/python -m pytest -n 2 --dist worksteal
+
+lint: $(DEV)/.installed ## style, import arrows, sizes, what must not be committed
+	@$(DEV)/bin/ruff check .
+	@$(DEV)/bin/ruff format --check .
+	@$(DEV)/bin/python scripts/arrows.py
+	@$(DEV)/bin/python scripts/sizes.py
+
+typecheck: $(DEV)/.installed ## mypy --strict over all of it, under the one import name
+	@$(DEV)/bin/python scripts/typecheck.py
+
+format: $(DEV)/.installed ## put the code into form
+	@$(DEV)/bin/ruff check --fix .
+	@$(DEV)/bin/ruff format .
+
+bench: $(DEV)/.installed ## merges measured beside their limit, in one run
+	@$(DEV)/bin/python benchmarks/merge/run.py
+
+dist: $(DEV)/.installed ## the wheel, and the same bytes as .zip for spark.submit.pyFiles
+	@$(DEV)/bin/python -m build --wheel --no-isolation --outdir dist .
+	@cd dist && for w in *.whl; do cp "$$w" "$${w%.whl}.zip"; done && ls -l
+
+clean: ## remove what make made
+	@rm -rf $(DEV) $(RUN) build dist .typecheck .mypy_cache .ruff_cache .pytest_cache *.egg-info
+
+lock: ## resolve the two locked sets anew (needs uv)
+	@$(UV) --extra demo -o requirements/run.txt
+	@$(UV) --extra dev -o requirements/dev.txt
+
+python:
+	@test -n "$(PYTHON)" || { echo "Penstock needs a Python 3.11, 3.12 or 3.13; none was found. Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "$(PYTHON) is $$($(PYTHON) --version 2>&1); Penstock needs 3.11, 3.12 or 3.13"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) has no venv; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+
+$(DEV)/.installed: requirements/dev.txt pyproject.toml | python
+	@echo "installing the development set into $(DEV)"
+	@$(PYTHON) -m venv $(DEV)
+	@$(DEV)/bin/python $(PIP) install --require-hashes -r requirements/dev.txt
+	@$(DEV)/bin/python $(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(RUN)/.installed: requirements/run.txt pyproject.toml | python
+	@echo "installing the run set into $(RUN)"
+	@$(PYTHON) -m venv $(RUN)
+	@$(RUN)/bin/python $(PIP) install --require-hashes -r requirements/run.txt
+	@$(RUN)/bin/python $(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
