@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from penstock.errors import GateStoppedError
@@ -61,3 +62,14 @@ def judge(context: Context, gate: Gate | None, session: Session, rows: str, batc
             hint="look with `penstock batch show`; correct the source or the suite and run again, or `penstock batch skip`",
         )
     return (GateVerdict(batch, gate.suite, True),)
+
+
+def warm_up() -> None:
+    """Begin to load Great Expectations while a batch is still being read: its import alone takes seconds."""
+
+    def load() -> None:
+        from penstock.quality.great_expectations import loaded
+
+        loaded()
+
+    Thread(target=load, daemon=True).start()

@@ -18,6 +18,7 @@ from penstock.plan import Plan, PlannedStep
 
 from . import steps
 from .context import Context
+from .gate import warm_up
 from .ledger import check_ledgers
 from .lock import exclusive
 from .publish import until_published
@@ -102,6 +103,8 @@ def _batches(context: Context, planned: PlannedStep) -> Iterator[StepRecord]:
         yield StepRecord(step.id, "read", "done" if cut else "nothing to do", tuple(b.number for b in cut), bytes=sum(b.size for b in cut))
         return
     waiting = steps.waiting(context, step)
+    if waiting and planned.gate:
+        warm_up()
     for batch in waiting:
         context.watch(Event("batch started", step.id, batch.number, len(waiting)))
         record = until_published(partial(job.apply, context, step, batch))

@@ -27,16 +27,25 @@ class Outcome:
     text: str
 
 
-def validate(rows: pa.Table, suite: Suite) -> list[Outcome]:
-    """Evaluate every expectation of the suite on the rows. Raises PipelineFileError for an expectation that does not exist."""
+def loaded() -> Any:
+    """The library. Raises MissingExtraError where it is not installed."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             import great_expectations as gx
-            from great_expectations.expectations.registry import list_registered_expectation_implementations
         except ImportError as error:
             raise MissingExtraError("great-expectations", "quality") from error
+    return gx
+
+
+def validate(rows: pa.Table, suite: Suite) -> list[Outcome]:
+    """Evaluate every expectation of the suite on the rows. Raises PipelineFileError for an expectation that does not exist."""
+    gx = loaded()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from great_expectations.expectations.registry import list_registered_expectation_implementations
+
         if unknown := [e.type for e in suite.expectations if e.type not in (known := list_registered_expectation_implementations())]:
             raise PipelineFileError([Problem(f"Great Expectations has no {name!r}{nearest(name, known)}", file=f"{suite.name}.json") for name in unknown])
         context = gx.get_context(mode="ephemeral")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from penstock.config import AwsSettings
@@ -17,7 +16,19 @@ if TYPE_CHECKING:
     import pyarrow.fs as fs
     import pyarrow.parquet as pq
 
-_COUNTED_ONLY = frozenset({"binary", "boolean", "decimal"})
+_COUNTED_ONLY = frozenset({"binary", "boolean"})
+_MILLISECOND = timedelta(microseconds=999)
+
+
+def bounds(row: Mapping[str, Any], partition: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Least and greatest value by column, of one row of delta-rs's add actions; partition columns are their own bounds.
+
+    Other writers cut instants to milliseconds, so the greatest instant is taken to the end of its millisecond.
+    """
+    known = {name: value for name, value in partition.items() if value is not None}
+    lower, upper = ({k[4:]: v for k, v in row.items() if k.startswith(prefix) and v is not None} for prefix in ("min.", "max."))
+    widened = {k: v.replace(microsecond=v.microsecond // 1000 * 1000) + _MILLISECOND if isinstance(v, datetime) else v for k, v in upper.items()}
+    return {**lower, **known}, {**widened, **known}
 
 
 def filesystem(uri: str, aws: AwsSettings) -> tuple[fs.FileSystem, str]:
@@ -37,8 +48,10 @@ def filesystem(uri: str, aws: AwsSettings) -> tuple[fs.FileSystem, str]:
 
 def described(files: Sequence[WrittenFile], columns: Columns, aws: AwsSettings) -> list[tuple[WrittenFile, int, str]]:
     """Each file with its size in bytes and its statistics as Delta's JSON."""
+    import msgspec
     import pyarrow.parquet as pq
 
+    encoder = msgspec.json.Encoder(decimal_format="number")
     if not files:
         return []
     system, _ = filesystem(files[0].uri, aws)
@@ -46,7 +59,7 @@ def described(files: Sequence[WrittenFile], columns: Columns, aws: AwsSettings) 
     def describe(file: WrittenFile) -> tuple[WrittenFile, int, str]:
         path = file.uri.removeprefix("s3://")
         with system.open_input_file(path) as stream:
-            return file, stream.size(), json.dumps(statistics(pq.read_metadata(stream), columns), separators=(",", ":"))
+            return file, stream.size(), encoder.encode(statistics(pq.read_metadata(stream), columns)).decode()
 
     with ThreadPoolExecutor(8) as pool:
         return list(pool.map(describe, files))

@@ -100,6 +100,7 @@ def _ready(folder: Path, process: subprocess.Popen[bytes], log: Path) -> LocalAw
         if process.poll() is not None:
             raise _refused(log)
         if (folder / "server.json").exists() and (found := status(folder)):
+            process.returncode = 0  # it is meant to outlive us: nobody waits for it
             return LocalAws(found.home, found.endpoint_url, found.postgres_port, found.pid, found.generation, log.read_text().strip())
         time.sleep(0.05)
     process.kill()

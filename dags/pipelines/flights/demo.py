@@ -16,9 +16,9 @@ from generate import DONE, generate, into_bucket, load_flights
 HERE = Path(__file__).parent
 BUCKET = "penstock-raw"
 PENSTOCK = [sys.executable, "-c", "from penstock.cli import main; main()"]
-COLUMNS = tuple(
-    ["flight_id", "flown_on", "year", "month", "day", "dep_time", "sched_dep_time", "dep_delay", "arr_time", "sched_arr_time", "arr_delay", "carrier", "flight", "tailnum", "origin", "dest", "air_time", "distance", "hour", "minute", "time_hour"]
-)
+_NAMES = """flight_id flown_on year month day dep_time sched_dep_time dep_delay arr_time sched_arr_time arr_delay
+  carrier flight tailnum origin dest air_time distance hour minute time_hour"""
+COLUMNS = tuple(_NAMES.split())
 
 
 def say(text: str = "") -> None:
@@ -81,16 +81,12 @@ def main() -> None:
     os.environ.update(up().environment())
     say("2. a year of flights as change data on the landing bucket")
     made = land()
-    say(
-        f"   {made['events']:,} events of {made['flights']:,} flights; {made['twice']:,} come twice, {made['late']:,} late, {made['broken']} are broken on purpose"
-    )
+    say(f"   {made['events']:,} events of {made['flights']:,} flights; {made['twice']:,} twice, {made['late']:,} late, {made['broken']} broken on purpose")
     say("3. penstock run")
     penstock("run", str(HERE), "--env", "local")
     say("4. lake.ops.flights beside the data set itself")
     truth, held, missing, extra = compare()
-    say(
-        f"   {made['flights']:,} flights, {made['cancelled']:,} of them cancelled, leave {truth:,}; the table has {held:,}; rows that differ: {missing + extra}"
-    )
+    say(f"   {made['flights']:,} flights, {made['cancelled']:,} cancelled, {truth:,} flown; the table has {held:,}; rows that differ: {missing + extra}")
     rows = penstock("query", "-p", str(HERE), "SELECT __reason FROM lake.ops.flights__quarantine", "--json", capture=True)
     bad = [json.loads(row) for row in rows.splitlines()]
     say(f"   in quarantine: {len(bad)} events")
