@@ -9,6 +9,7 @@ from typing import Protocol
 
 from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection
+from penstock.connectors.reaching import reaching
 from penstock.errors import DataError
 from penstock.schema import Columns
 from penstock.tables import LakeTable, PartitionField
@@ -32,6 +33,9 @@ class Shelf(Protocol):
         ...
 
 
+_ANEW = "declare what the table has, or make it anew with `penstock run --full-refresh`"
+
+
 @dataclass(frozen=True)
 class Catalog:
     """One catalog connection, opened. `warehouse` is where new tables lie."""
@@ -41,31 +45,48 @@ class Catalog:
 
     def table(self, namespace: str, name: str) -> LakeTable | None:
         """The table, or None where there is none of that name."""
-        return next((found for shelf in self.shelves.values() if (found := shelf.find(namespace, name))), None)
+        found = self._find(namespace, name)
+        return found[1] if found else None
+
+    def _find(self, namespace: str, name: str) -> tuple[str, LakeTable] | None:
+        with reaching(f"the catalog of {self.warehouse}"):
+            return next(((kind, found) for kind, shelf in self.shelves.items() if (found := shelf.find(namespace, name))), None)
 
     def create(self, namespace: str, name: str, format_name: str, columns: Columns, partition_by: Sequence[PartitionField] = ()) -> LakeTable:
-        """The table, made where it is missing. Raises DataError when it is there with other columns or partitions."""
-        found = self.table(namespace, name)
+        """The table, made where it is missing. Raises DataError when it is there with another format, other columns or partitions."""
+        held, found = self._find(namespace, name) or (format_name, None)
+        if held != format_name:
+            raise DataError(f"table {namespace}.{name} is there in {held} but {format_name} is declared", hint=_ANEW)
         if found is None:
-            location = f"{self.warehouse}/{namespace}/{name}"
-            found = self.shelves[format_name].create(namespace, name, location, columns, partition_by)
-        held = found.pin().columns
-        if [replace(c, required=False) for c in held] != [replace(c, required=False) for c in columns]:
-            raise DataError(
-                f"table {namespace}.{name} has the columns ({', '.join(map(str, held))}) but ({', '.join(map(str, columns))}) are declared",
-                hint="declare what the table has, or make it anew with `penstock run --full-refresh`",
-            )
+            with reaching(f"the catalog of {self.warehouse}"):
+                location = f"{self.warehouse}/{namespace}/{name}"
+                found = self.shelves[format_name].create(namespace, name, location, columns, partition_by)
+        _check_columns(found, columns)
         if tuple(found.partition_by) != tuple(partition_by):
-            raise DataError(f"table {namespace}.{name} is partitioned by {_listed(found.partition_by)} but {_listed(partition_by)} is declared")
+            raise DataError(f"table {found.name} is partitioned by {_listed(found.partition_by)} but {_listed(partition_by)} is declared", hint=_ANEW)
         return found
 
     def drop(self, namespace: str, name: str) -> None:
-        for shelf in self.shelves.values():
-            shelf.drop(namespace, name)
+        with reaching(f"the catalog of {self.warehouse}"):
+            for shelf in self.shelves.values():
+                shelf.drop(namespace, name)
 
     def tables(self) -> list[tuple[str, str, str]]:
         """(namespace, name, format) of every table, in order."""
-        return sorted((namespace, name, kind) for kind, shelf in self.shelves.items() for namespace, name in shelf.names())
+        with reaching(f"the catalog of {self.warehouse}"):
+            return sorted((namespace, name, kind) for kind, shelf in self.shelves.items() for namespace, name in shelf.names())
+
+
+def _check_columns(table: LakeTable, declared: Columns) -> None:
+    """NOT NULL is no part of it: a table keeps the promises it was made with."""
+    held = table.pin().columns
+    there, wanted = ([replace(c, required=False) for c in columns] for columns in (held, declared))
+    if there == wanted:
+        return
+    lacks, besides = ([str(c) for c in these if c not in those] for these, those in ((wanted, there), (there, wanted)))
+    differs = "; ".join(f"{what} {', '.join(found)}" for what, found in (("it lacks", lacks), ("it has besides", besides)) if found)
+    both = f"table {table.name} has the columns ({', '.join(map(str, held))}) but ({', '.join(map(str, declared))}) are declared"
+    raise DataError(f"{both}: {differs or 'in another order'}", hint=_ANEW)
 
 
 def _listed(fields: Sequence[PartitionField]) -> str:

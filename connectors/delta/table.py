@@ -4,46 +4,35 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote as url_quote
 from urllib.parse import unquote
 
 from penstock.commits import Outcome
 from penstock.config import AwsSettings
-from penstock.errors import LedgerError, NotSupportedError
-from penstock.ledgers import PROPERTY, dumps, loads
+from penstock.connectors.paths import new_file
+from penstock.connectors.reaching import lost_answers, reaching
+from penstock.errors import DataError, LedgerError, NotSupportedError
+from penstock.ledgers import FORMAT, PROPERTY, dumps, greatest
 from penstock.schema import Column, Columns, DataType
 from penstock.tables import Change, DataFile, FileLayout, PartitionField, Pinned
 
-from .statistics import described
+from .config import CAPABILITIES
+from .features import check_readable, check_writable
+from .ledger import FORMAT_APP, TransactionLedger
+from .statistics import bounds, described
 
 if TYPE_CHECKING:
+    from deltalake import CommitProperties
     from deltalake import DeltaTable as Native
+    from deltalake.transaction import AddAction, RemoveAction
 
 _NAMES = {DataType(n).delta: n for n in ("boolean", "int", "bigint", "float", "double", "string", "binary", "date", "timestamp", "timestamp_ntz")}
-_READ = frozenset({"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"})
-_HISTORY = 20
-
-
-class TransactionLedger(Mapping[str, int]):
-    """The ledger as the log's `txn` actions have it. A number is looked up in the log's state; names are those of recent commits of ours."""
-
-    def __init__(self, native: Native) -> None:
-        self._native = native
-
-    def __getitem__(self, key: str) -> int:
-        version: int | None = self._native.transaction_version(key)
-        if version is None:
-            raise KeyError(key)
-        return version
-
-    def __iter__(self) -> Iterator[str]:
-        named = next((loads(commit[PROPERTY]) for commit in self._native.history(_HISTORY) if PROPERTY in commit), {})
-        return (key for key in named if self._native.transaction_version(key) is not None)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
+_NONCE = "penstock.commit"
+_NOT_ENCODED = "!$&'()+,-./:;=@_~"
 
 
 def storage_options(location: str, aws: AwsSettings) -> dict[str, str] | None:
@@ -57,7 +46,11 @@ class DeltaTable:
 
     def __init__(self, name: str, location: str, aws: AwsSettings) -> None:
         self._name, self._location, self._aws = name, location.rstrip("/"), aws
-        self._partition_columns: list[str] = self._load(None).metadata().partition_columns
+        with self._reaching():
+            self._partition_columns: list[str] = self._load(None).metadata().partition_columns
+
+    def _reaching(self) -> AbstractContextManager[None]:
+        return reaching(f"table {self._name} at {self._location}")
 
     def _load(self, version: int | None) -> Native:
         from deltalake import DeltaTable as Native
@@ -77,82 +70,129 @@ class DeltaTable:
         return tuple(PartitionField("identity", c) for c in self._partition_columns)
 
     def pin(self, version: int | None = None) -> Pinned:
-        from deltalake.exceptions import DeltaError
+        with self._reaching():
+            native = self._load_pinned(version)
+            check_readable(self.name, native)
+            return Pinned(self.name, native.version(), TransactionLedger(native), columns_of(native.schema()), native)
+
+    def _load_pinned(self, version: int | None) -> Native:
+        from deltalake.exceptions import DeltaError, TableNotFoundError
 
         try:
-            native = self._load(version)
+            return self._load(version)
+        except TableNotFoundError as error:
+            raise DataError(f"table {self.name} is in its catalog, but there is no Delta log at {self.location}", hint="drop it from the catalog") from error
         except DeltaError as error:
             if version is None:
                 raise
-            raise LedgerError(
-                f"version {version} of {self.name} is gone: {error}", hint="it was vacuumed before the batch that reads it was applied"
-            ) from error
-        protocol = native.protocol()
-        if unread := set(protocol.reader_features or ()) - _READ:
-            raise NotSupportedError(f"reading {self.name} with its table features {', '.join(sorted(unread))}", hint="have its owner write it without them")
-        if native.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
-            raise NotSupportedError(f"reading {self.name} with column mapping")
-        return Pinned(self.name, native.version(), TransactionLedger(native), columns_of(native.schema()), native)
+            hint = "it was vacuumed before the batch that reads it was applied; `penstock batch skip` it"
+            raise LedgerError(f"version {version} of {self.name} is gone: {error}", hint=hint) from error
 
     def files(self, pinned: Pinned) -> Sequence[DataFile]:
         import pyarrow as pa
 
         native: Native = pinned.native
         actions = pa.RecordBatchReader.from_stream(native.get_add_actions(flatten=True)).read_all()
-        found = []
-        for row in actions.to_pylist():
-            lower, upper = ({k[4:]: v for k, v in row.items() if k.startswith(prefix) and v is not None} for prefix in ("min.", "max."))
-            partition = tuple(row[f"partition.{c}"] for c in self._partition_columns)
-            found.append(DataFile(f"{self._location}/{unquote(row['path'])}", row["num_records"], row["size_bytes"], partition, lower, upper, row["path"]))
-        return found
+        return [self._data_file(row) for row in actions.to_pylist()]
+
+    def _data_file(self, row: Mapping[str, Any]) -> DataFile:
+        path, rows = row["path"], row["num_records"]
+        if rows is None:
+            raise NotSupportedError(f"reading {self.name}, whose log does not say how many rows {path} has,", hint="have its writer keep statistics")
+        partition = {c: row[f"partition.{c}"] for c in self._partition_columns}
+        lower, upper = bounds(row, partition)
+        return DataFile(f"{self._location}/{unquote(path)}", rows, row["size_bytes"], tuple(partition.values()), lower, upper, path)
 
     def layout(self, pinned: Pinned) -> FileLayout:
         del pinned
         return FileLayout(None, partition_columns_in_file=False)
 
     def new_file(self, partition: tuple[object, ...], tag: str) -> str:
-        folders = "".join(
-            f"{column}={url_quote(_partition_text(value) or '__HIVE_DEFAULT_PARTITION__')}/"
-            for column, value in zip(self._partition_columns, partition, strict=True)
-        )
-        return f"{self._location}/{folders}{tag}-{secrets.token_hex(6)}.parquet"
+        return new_file(self._location, self._values(partition).items(), tag)
 
     def commit(self, pinned: Pinned, change: Change) -> Outcome:
-        from deltalake import CommitProperties, PostCommitHookProperties, Transaction
-        from deltalake.exceptions import CommitFailedError, DeltaError
-        from deltalake.transaction import AddAction, RemoveAction
+        from deltalake import PostCommitHookProperties
+        from deltalake.exceptions import CommitFailedError
 
         native: Native = pinned.native
-        now = int(time.time() * 1000)
-        adds = [
-            AddAction(url_quote(file.uri.removeprefix(f"{self._location}/"), safe="/=-_.~%"), size, self._values(file.partition), now, True, stats)
-            for file, size, stats in described(change.add, pinned.columns, self._aws)
-        ]
-        removes = [RemoveAction(str(f.native), True, now, f.bytes, self._values(f.partition)) for f in change.remove]
-        known = {key: max(number, pinned.ledger.get(key, 0)) for key, number in change.ledger.items()}
-        properties = CommitProperties(
-            custom_metadata={**change.summary, PROPERTY: dumps({key: pinned.ledger[key] for key in pinned.ledger} | known)},
-            max_commit_retries=0,
-            app_transactions=[Transaction(key, number) for key, number in known.items()],
-        )
-        hooks = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
+        check_writable(self.name, native, removing=bool(change.remove))
+        with self._reaching():
+            actions = self._actions(pinned, change)
+        nonce, version = secrets.token_hex(8), native.version() + 1
         try:
             native.create_write_transaction(
-                [*adds, *removes], "append", native.schema(), self._partition_columns or None, commit_properties=properties, post_commithook_properties=hooks
+                actions,
+                "append",
+                native.schema(),
+                self._partition_columns or None,
+                commit_properties=_properties(pinned, change, nonce),
+                post_commithook_properties=PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False),
             )
         except CommitFailedError as error:
-            return Outcome("failed", cause=str(error))
-        except (DeltaError, OSError) as error:
+            return self._after_refusal(version, nonce, str(error))
+        except lost_answers() as error:
             return Outcome("unknown", cause=f"{type(error).__name__}: {error}")
-        return Outcome("done", (pinned.version or 0) + 1)
+        return Outcome("done", version)
+
+    def _after_refusal(self, version: int, nonce: str, cause: str) -> Outcome:
+        """A client that put twice is refused by its own first put: whose entry the log holds at `version` decides."""
+        try:
+            if self._load(None).version() < version:
+                return Outcome("failed", cause=cause)
+            [entry] = self._load(version).history(1)
+        except lost_answers() as error:
+            return Outcome("unknown", cause=f"{cause}; then {type(error).__name__}: {error}")
+        return Outcome("done", version) if entry.get(_NONCE) == nonce else Outcome("failed", cause=cause)
+
+    def _actions(self, pinned: Pinned, change: Change) -> list[AddAction | RemoveAction]:
+        from deltalake.transaction import AddAction, RemoveAction
+
+        now = int(time.time() * 1000)
+        adds = [
+            AddAction(file.uri.removeprefix(f"{self._location}/"), size, self._values(file.partition), now, True, stats)
+            for file, size, stats in described(change.add, pinned.columns, self._aws)
+        ]
+        return [*adds, *(RemoveAction(_decoded(str(f.native)), True, now, f.bytes, self._values(f.partition)) for f in change.remove)]
 
     def _values(self, partition: tuple[object, ...]) -> dict[str, str | None]:
         return {c: _partition_text(v) for c, v in zip(self._partition_columns, partition, strict=True)}
 
 
+def _decoded(path: str) -> str:
+    """A path of the log as delta-rs wants it for an action; raises NotSupportedError where it would write it back otherwise, which removes nothing."""
+    decoded = unquote(path)
+    if url_quote(decoded, safe=_NOT_ENCODED) != path:
+        raise NotSupportedError(
+            f"removing the file {path}, whose path another writer encoded in a way of its own,", hint="have that writer compact the table first"
+        )
+    return decoded
+
+
+def _properties(pinned: Pinned, change: Change, nonce: str) -> CommitProperties:
+    """No retries: the next version is the pinned one's successor, or there is no commit."""
+    from deltalake import CommitProperties, Transaction
+
+    applied = greatest([pinned.ledger, change.ledger])
+    transactions = {FORMAT_APP: FORMAT} | {key: applied[key] for key in change.ledger}
+    return CommitProperties(
+        custom_metadata={**change.summary, PROPERTY: dumps(applied), _NONCE: nonce},
+        max_commit_retries=0,
+        app_transactions=[Transaction(key, number) for key, number in transactions.items()],
+    )
+
+
 def _partition_text(value: Any) -> str | None:
-    """A partition value as the log spells it."""
-    return None if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    """A partition value as the log spells it; raises NotSupportedError for what Delta would read back as NULL."""
+    match value:
+        case None:
+            return None
+        case "":
+            raise NotSupportedError("an empty text as a partition value of a Delta table", hint="partition by another column, or use iceberg")
+        case bool():
+            return str(value).lower()
+        case datetime():
+            return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}" if value.tzinfo else f"{value:%Y-%m-%d %H:%M:%S.%f}"
+    return str(value)
 
 
 def create(name: str, location: str, columns: Columns, partition_by: Sequence[PartitionField], aws: AwsSettings) -> DeltaTable:
@@ -161,8 +201,10 @@ def create(name: str, location: str, columns: Columns, partition_by: Sequence[Pa
     from deltalake import Field, Schema
     from deltalake.schema import PrimitiveType
 
-    if derived := [p for p in partition_by if p.transform != "identity"]:
+    if derived := [p for p in partition_by if p.transform not in CAPABILITIES.partition_transforms]:
         raise NotSupportedError(f"a Delta table partitioned by {derived[0].transform}({derived[0].column})", hint="partition by a column, or use iceberg")
+    if binary := [c.name for c in columns if c.type.name == "binary" and c.name in {p.column for p in partition_by}]:
+        raise NotSupportedError(f"a Delta table partitioned by the binary column {binary[0]}", hint="partition by another column, or use iceberg")
     schema = Schema([Field(c.name, PrimitiveType(c.type.delta), nullable=not c.required) for c in columns])
     partitions = [p.column for p in partition_by] or None
     Native.create(location, schema, mode="error", partition_by=partitions, storage_options=storage_options(location, aws), configuration=_configuration())

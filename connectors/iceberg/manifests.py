@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from penstock.errors import NotSupportedError
+from penstock.errors import DataError
 from penstock.tables import DataFile
+
+from .features import check_file, check_readable
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile as IcebergFile
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from pyiceberg.table.snapshots import Snapshot
 
 _THREADS = 8
+_MERGE_AT = 100
+_SMALL = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -29,16 +33,19 @@ class Live:
     entry: ManifestEntry
 
 
-def live_entries(table: Table, snapshot: Snapshot) -> list[tuple[ManifestFile, list[ManifestEntry]]]:
-    """Each manifest with its live entries. Raises NotSupportedError for delete files, which Penstock does not read."""
-    from pyiceberg.manifest import ManifestContent
+def has_live_files(manifest: ManifestFile) -> bool:
+    return manifest.has_added_files() or manifest.has_existing_files()
 
-    manifests = snapshot.manifests(table.io)
-    if any(m.content == ManifestContent.DELETES and (m.existing_files_count or m.added_files_count) for m in manifests):
-        raise NotSupportedError(f"reading the delete files of {'.'.join(table.name())}", hint="have their writer compact the table (rewrite_data_files) first")
-    data = [m for m in manifests if m.content == ManifestContent.DATA]
+
+def live_entries(table: Table, snapshot: Snapshot) -> Iterator[tuple[str, ManifestEntry]]:
+    """Each live entry with the path of its manifest. Raises NotSupportedError for what Penstock does not read."""
+    manifests = [m for m in snapshot.manifests(table.io) if has_live_files(m)]
+    check_readable(table, manifests)
     with ThreadPoolExecutor(_THREADS) as pool:
-        return list(zip(data, pool.map(lambda m: m.fetch_manifest_entry(table.io, discard_deleted=True), data), strict=True))
+        for manifest, entries in zip(manifests, pool.map(lambda m: m.fetch_manifest_entry(table.io, discard_deleted=True), manifests), strict=True):
+            for entry in entries:
+                check_file(table, entry)
+                yield manifest.manifest_path, entry
 
 
 class SnapshotWriter:
@@ -95,19 +102,33 @@ class SnapshotWriter:
         return [self._manifest(self._table.metadata.default_spec_id, [("add", entry(f)) for f in files])] if files else []
 
     def _kept(self, remove: Sequence[DataFile]) -> list[ManifestFile]:
-        """The parent's manifests; those that list a removed file are written again without it."""
-        if self._parent is None:
-            return []
-        gone = {f.native.entry.data_file.file_path for f in remove if isinstance(f.native, Live)}
-        touched = {f.native.manifest for f in remove if isinstance(f.native, Live)}
-        kept = []
-        for manifest in self._parent.manifests(self._table.io):
-            if manifest.manifest_path not in touched:
-                kept.append(manifest)
-                continue
-            entries = manifest.fetch_manifest_entry(self._table.io, discard_deleted=True)
-            kept.append(self._manifest(manifest.partition_spec_id, [("delete" if e.data_file.file_path in gone else "existing", e) for e in entries]))
-        return kept
+        """The parent's manifests that list a live file; those that list a removed one are written again without it.
+
+        Raises DataError when a file to be removed is not live in the parent: it was read from another state than the one that is committed to.
+        """
+        parents = self._parent.manifests(self._table.io) if self._parent else []
+        live = [f.native for f in remove if isinstance(f.native, Live)]
+        gone, touched = {f.entry.data_file.file_path for f in live}, {f.manifest for f in live}
+        kept = [m for m in parents if m.manifest_path not in touched and has_live_files(m)]
+        with ThreadPoolExecutor(_THREADS) as pool:
+            rewritten = list(pool.map(lambda m: self._rewritten([m], gone), (m for m in parents if m.manifest_path in touched)))
+        if sum(m.deleted_files_count or 0 for m in rewritten) != len(remove):
+            raise DataError(f"not all of the {len(remove)} files to remove are live in snapshot {self._parent and self._parent.snapshot_id}")
+        return [*self._merged(kept), *rewritten]
+
+    def _rewritten(self, manifests: Sequence[ManifestFile], gone: Collection[str] = ()) -> ManifestFile:
+        """One manifest in place of some of one partitioning; entries of files in `gone` say that they were deleted."""
+        with ThreadPoolExecutor(_THREADS) as pool:
+            read = list(pool.map(lambda m: m.fetch_manifest_entry(self._table.io, discard_deleted=True), manifests))
+        entries = [("delete" if e.data_file.file_path in gone else "existing", e) for found in read for e in found]
+        return self._manifest(manifests[0].partition_spec_id, entries)
+
+    def _merged(self, manifests: list[ManifestFile]) -> list[ManifestFile]:
+        """Every hundredth commit the small manifests become one, so that reading a table costs by its files, not by its commits."""
+        small = [m for m in manifests if m.manifest_length < _SMALL and m.partition_spec_id == self._table.metadata.default_spec_id and not m.content]
+        if len(small) < _MERGE_AT:
+            return manifests
+        return [*(m for m in manifests if m not in small), self._rewritten(small)]
 
     def _summary(self, add: Sequence[IcebergFile], remove: Sequence[DataFile], extra: Mapping[str, str], operation: str):  # type: ignore[no-untyped-def]
         from pyiceberg.table.snapshots import Operation, SnapshotSummaryCollector, Summary, update_snapshot_summaries

@@ -1,0 +1,51 @@
+"""The ledger in Delta's log: a `txn` action for each step, without `lastUpdated`, so that no retention forgets it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from penstock.errors import LedgerError
+from penstock.ledgers import FORMAT, PROPERTY, loads
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable as Native
+
+FORMAT_APP = "penstock.ledger.format"
+_RECENT = 20
+
+
+class TransactionLedger(Mapping[str, int]):
+    """Numbers are looked up in the log's state, which holds them for ever; names, which it does not list, come from the newest commit of ours in the log.
+
+    Raises LedgerError for a table whose ledger a newer Penstock wrote.
+    """
+
+    def __init__(self, native: Native) -> None:
+        self._native = native
+        written: int | None = native.transaction_version(FORMAT_APP)
+        if (written or 0) > FORMAT:
+            raise LedgerError(f"a ledger of format {written} was written by a newer Penstock; this one reads up to {FORMAT}", hint="upgrade Penstock")
+
+    def __getitem__(self, key: str) -> int:
+        number: int | None = self._native.transaction_version(key)
+        if number is None:
+            raise KeyError(key)
+        return number
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        if self._native.transaction_version(FORMAT_APP) is None:
+            return ()
+        for depth in (_RECENT, None):
+            for commit in self._native.history(depth):
+                if PROPERTY in commit:
+                    return tuple(loads(commit[PROPERTY]))
+        return ()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)

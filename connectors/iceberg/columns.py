@@ -1,0 +1,56 @@
+"""Columns and partitions in Iceberg's words, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from penstock.errors import NotSupportedError
+from penstock.schema import Column, Columns, DataType
+from penstock.tables import PartitionField
+
+if TYPE_CHECKING:
+    from pyiceberg.partitioning import PartitionSpec
+    from pyiceberg.schema import Schema
+
+_TRANSFORMS = {"identity": "identity", "year": "years", "month": "months", "day": "days", "hour": "hours"}
+_NAMES = {DataType(n).iceberg: n for n in ("boolean", "int", "bigint", "float", "double", "string", "binary", "date", "timestamp", "timestamp_ntz")}
+
+
+def schema_of(columns: Columns) -> Schema:
+    from pyiceberg.schema import Schema
+    from pyiceberg.types import NestedField
+
+    return Schema(*(NestedField(i + 1, c.name, c.type.iceberg, required=c.required) for i, c in enumerate(columns)))
+
+
+def columns_of(schema: Schema) -> Columns:
+    """Raises NotSupportedError for a type that Penstock has no name for."""
+    found = []
+    for field in schema.fields:
+        text = str(field.field_type)
+        if text not in _NAMES and not text.startswith("decimal("):
+            raise NotSupportedError(f"column {field.name!r} of type {text}")
+        found.append(Column(field.name, DataType.parse(_NAMES.get(text, text)), field.required))
+    return tuple(found)
+
+
+def spec_of(schema: Schema, partition_by: Sequence[PartitionField]) -> PartitionSpec:
+    from pyiceberg.partitioning import PartitionField as SpecField
+    from pyiceberg.partitioning import PartitionSpec
+    from pyiceberg.transforms import parse_transform
+
+    words = {plural: word for word, plural in _TRANSFORMS.items()}
+    return PartitionSpec(
+        *(
+            SpecField(source_id=schema.find_field(p.column).field_id, field_id=1000 + i, transform=parse_transform(words[p.transform]), name=p.name)
+            for i, p in enumerate(partition_by)
+        )
+    )
+
+
+def partitions_of(table: str, schema: Schema, spec: PartitionSpec) -> tuple[PartitionField, ...]:
+    """Raises NotSupportedError for a transform that Penstock has no name for."""
+    if unknown := [str(f.transform) for f in spec.fields if str(f.transform) not in _TRANSFORMS]:
+        raise NotSupportedError(f"writing {table}, partitioned by {unknown[0]},")
+    return tuple(PartitionField(_TRANSFORMS[str(f.transform)], schema.find_column_name(f.source_id) or "") for f in spec.fields)

@@ -1,0 +1,45 @@
+"""What Penstock reads and writes of Iceberg; the rest is refused by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from penstock.errors import NotSupportedError
+
+if TYPE_CHECKING:
+    from pyiceberg.manifest import ManifestEntry, ManifestFile
+    from pyiceberg.table import Table
+
+_WRITTEN_VERSIONS = (1, 2)
+
+
+def _name(table: Table) -> str:
+    return ".".join(table.name())
+
+
+def check_readable(table: Table, manifests: list[ManifestFile]) -> None:
+    """`manifests` are those with live files, which are read by name.
+
+    Raises NotSupportedError for delete files, files of a former partitioning, and columns that were renamed.
+    """
+    from pyiceberg.manifest import ManifestContent
+
+    if any(m.content == ManifestContent.DELETES for m in manifests):
+        raise NotSupportedError(f"reading the delete files of {_name(table)}", hint="have their writer compact the table (rewrite_data_files) first")
+    if any(m.partition_spec_id != table.metadata.default_spec_id for m in manifests):
+        raise NotSupportedError(f"reading {_name(table)}, which holds files of a former partitioning,", hint="have them rewritten (rewrite_data_files) first")
+    named = {(field.name, field.field_id) for schema in table.metadata.schemas for field in schema.fields}
+    if len(named) != len({name for name, _ in named}) or len(named) != len({number for _, number in named}):
+        raise NotSupportedError(f"reading {_name(table)}, of which a column was renamed or its name given again,", hint="copy it into a new table")
+
+
+def check_file(table: Table, entry: ManifestEntry) -> None:
+    """Raises NotSupportedError for a data file that is not Parquet."""
+    if (kind := entry.data_file.file_format.value) != "PARQUET":
+        raise NotSupportedError(f"reading the {kind} file {entry.data_file.file_path} of {_name(table)}", hint="have it rewritten as Parquet")
+
+
+def check_writable(table: Table) -> None:
+    """Raises NotSupportedError for a format version whose obligations (row lineage) Penstock does not keep."""
+    if table.metadata.format_version not in _WRITTEN_VERSIONS:
+        raise NotSupportedError(f"writing {_name(table)} of Iceberg format version {table.metadata.format_version}", hint="use a table of version 2")

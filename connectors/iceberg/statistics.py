@@ -1,0 +1,103 @@
+"""Files and their statistics: from footers to manifest entries, and from entries to Python values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from penstock.tables import DataFile, WrittenFile
+
+from .manifests import Live, live_entries
+
+if TYPE_CHECKING:
+    from pyiceberg.manifest import DataFile as IcebergFile
+    from pyiceberg.table import Table
+    from pyiceberg.table.snapshots import Snapshot
+
+_THREADS = 8
+
+
+def plain(uri: str) -> str:
+    """A local file's URI as a path, others as they are."""
+    return uri.removeprefix("file://")
+
+
+def full(uri: str) -> str:
+    return f"file://{uri}" if uri.startswith("/") else uri
+
+
+def data_files(table: Table, snapshot: Snapshot) -> list[DataFile]:
+    """The live files of a snapshot. Raises NotSupportedError for what Penstock does not read."""
+    fields = {f.field_id: (f.name, f.field_type) for f in table.schema().fields if f.field_type.is_primitive}
+    partition = [f.transform.result_type(table.schema().find_type(f.source_id)) for f in table.spec().fields]
+    return [_data_file(manifest, entry, fields, partition) for manifest, entry in live_entries(table, snapshot)]
+
+
+def _data_file(manifest: str, entry: Any, fields: Mapping[int, tuple[str, Any]], partition: Sequence[Any]) -> DataFile:
+    from pyiceberg.conversions import from_bytes
+
+    def bounds(raw: Mapping[int, bytes] | None) -> dict[str, object]:
+        return {fields[i][0]: _python(fields[i][1], from_bytes(fields[i][1], value)) for i, value in (raw or {}).items() if i in fields}
+
+    file = entry.data_file
+    return DataFile(
+        plain(file.file_path),
+        file.record_count,
+        file.file_size_in_bytes,
+        tuple(_python(kind, value) for kind, value in zip(partition, file.partition, strict=True)),
+        bounds(file.lower_bounds),
+        bounds(file.upper_bounds),
+        Live(manifest, entry),
+    )
+
+
+def _python(kind: Any, value: Any) -> Any:
+    """A value as Python has it: Iceberg counts dates in days and instants in microseconds."""
+    if value is None or isinstance(value, date):
+        return value
+    if str(kind) == "date":
+        return date(1970, 1, 1) + timedelta(days=value)
+    if str(kind) in ("timestamp", "timestamptz"):
+        return datetime(1970, 1, 1, tzinfo=UTC if str(kind) == "timestamptz" else None) + timedelta(microseconds=value)
+    return value
+
+
+def _stored(value: Any) -> Any:
+    """The reverse of `_python`."""
+    if isinstance(value, datetime):
+        return round((value.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
+    return (value - date(1970, 1, 1)).days if isinstance(value, date) else value
+
+
+def described(table: Table, files: Sequence[WrittenFile]) -> list[IcebergFile]:
+    """Manifest entries from the footers of files just written."""
+    import pyarrow.parquet as pq
+    from pyiceberg.io.pyarrow import compute_statistics_plan, data_file_statistics_from_parquet_metadata, parquet_path_to_id_mapping
+    from pyiceberg.manifest import DataFile as IcebergFile
+    from pyiceberg.manifest import DataFileContent, FileFormat
+    from pyiceberg.typedef import Record
+
+    metadata, schema = table.metadata, table.schema()
+    plan, mapping = compute_statistics_plan(schema, metadata.properties), parquet_path_to_id_mapping(schema)
+
+    def describe(file: WrittenFile) -> IcebergFile:
+        source = table.io.new_input(full(file.uri))
+        with source.open() as stream:
+            statistics = data_file_statistics_from_parquet_metadata(pq.read_metadata(cast("IO[bytes]", stream)), plan, mapping)
+        return IcebergFile.from_args(
+            content=DataFileContent.DATA,
+            file_path=full(file.uri),
+            file_format=FileFormat.PARQUET,
+            partition=Record(*map(_stored, file.partition)),
+            file_size_in_bytes=len(source),
+            sort_order_id=None,
+            spec_id=metadata.default_spec_id,
+            equality_ids=None,
+            key_metadata=None,
+            **statistics.to_serialized_dict(),
+        )
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(describe, files))

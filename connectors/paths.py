@@ -1,0 +1,20 @@
+"""Names of data files. They are for people: what partition a file belongs to stands in the table's metadata."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable
+
+# Clients disagree on when a path is percent-encoded; names made of these characters are the same for all.
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+|^\.+")
+
+
+def new_file(folder: str, partition: Iterable[tuple[str, object]], tag: str) -> str:
+    """A URI below `folder` that was never used before: `column=value/` for each partition field, characters of a doubtful meaning as `_`."""
+    folders = "".join(f"{_plain(column)}={_plain(str(value))}/" for column, value in partition)
+    return f"{folder}/{folders}{tag}-{secrets.token_hex(6)}.parquet"
+
+
+def _plain(text: str) -> str:
+    return _UNSAFE.sub("_", text)[:64]
