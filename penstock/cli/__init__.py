@@ -15,9 +15,6 @@ def main() -> None:
     except PenstockError as error:
         print(f"penstock: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("penstock: interrupted; what was committed stays, run again to go on", file=sys.stderr)  # noqa: T201
-        sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

@@ -18,8 +18,12 @@ def run_command(path: Path, env: str | None, param: list[str], *, select: str | 
     from penstock.jobs.run import run
 
     loaded, plan = ready(path, env, param)
-    with watching(sys.stdout, as_json=log == "json") as watch:
-        finished = run(loaded, plan, select=select, full_refresh=full_refresh, watch=watch)
+    try:
+        with watching(sys.stdout, as_json=log == "json") as watch:
+            finished = run(loaded, plan, select=select, full_refresh=full_refresh, watch=watch)
+    except KeyboardInterrupt:
+        print("penstock: interrupted; what was committed stays, run again to go on", file=sys.stderr)  # noqa: T201
+        return 130
     if log == "json":
         print(finished.record.dumps())  # noqa: T201
     else:

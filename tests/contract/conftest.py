@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection
 from penstock.connectors.catalogs import Catalog, open_catalog
+from penstock.connectors.delta.statistics import filesystem
+from penstock.infra.local.control import LocalAws
+from penstock.schema import arrow_schema
+from penstock.tables import LakeTable, Pinned, WrittenFile
 
 FORMATS = ("iceberg", "delta")
 
@@ -26,3 +35,39 @@ def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> Catalog:
     make: Callable[[str], str] = request.getfixturevalue("local_bucket")
     connection = CatalogConnection(kind="catalog", catalog="glue", warehouse=f"s3://{make('lake')}/warehouse")
     return open_catalog(connection, AwsSettings.from_environment(), tmp_path)
+
+
+Write = Callable[..., WrittenFile]
+
+
+@pytest.fixture
+def write_file() -> Write:
+    """`write_file(table, pinned, rows, partition)`: one data file as `layout` wants it, written by pyarrow; no reader sees it."""
+
+    def write(table: LakeTable, pinned: Pinned, rows: list[dict[str, Any]], partition: tuple[object, ...] = ()) -> WrittenFile:
+        layout = table.layout(pinned)
+        schema = arrow_schema(pinned.columns)
+        if layout.field_ids is not None:
+            schema = pa.schema([f.with_metadata({"PARQUET:field_id": str(layout.field_ids[f.name])}) for f in schema])
+        data = pa.Table.from_pylist(rows, schema=schema)
+        if not layout.partition_columns_in_file:
+            data = data.drop([p.column for p in table.partition_by])
+        uri = table.new_file(partition, "test")
+        system, path = filesystem(uri, AwsSettings.from_environment())
+        system.create_dir(path.rpartition("/")[0], recursive=True)
+        pq.write_table(data, path, filesystem=system)
+        return WrittenFile(uri, partition)
+
+    return write
+
+
+@pytest.fixture
+def faults(local_aws: LocalAws) -> Iterator[Callable[..., None]]:
+    """`faults(service=…, operation=…, times=…, after=…)`: what the local AWS answers with instead; none are left when the test ends."""
+
+    def ask(**fault: Any) -> None:
+        body = json.dumps([{"status": 500, "code": "InternalError"} | fault] if fault else [])
+        urllib.request.urlopen(urllib.request.Request(f"{local_aws.endpoint_url}/_penstock/faults", body.encode(), method="POST")).close()
+
+    yield ask
+    ask()

@@ -1,0 +1,107 @@
+"""Small pipelines for tests, run as a user runs them: by the command line."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.cli import main
+
+COMMAND = [sys.executable, "-c", "from penstock.cli import main; main()"]
+
+EVENTS = """
+pipeline: shop
+connections:
+  raw: {kind: files, path: landing}
+  lake: {kind: catalog, catalog: sqlite, warehouse: warehouse}
+tables:
+  lake.shop.orders:
+    format: FORMAT
+    columns: {id: bigint!, state: string, amount: "decimal(12,2)"}
+    keys: [id]
+steps:
+  - id: changes
+    read: {from: raw/orders/, format: debezium, decimal_handling_mode: string, batch: {max_files: 1}}
+  - id: orders
+    merge: {from: changes, into: lake.shop.orders}
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished command."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@dataclass
+class Project:
+    """A folder with a pipeline."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def penstock(self, *arguments: str) -> Done:
+        """Run a verb in this process, as the command does; the pipeline is the working folder's."""
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.chdir(self.folder)
+            patch.setattr(sys, "argv", ["penstock", *arguments])
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            try:
+                main()
+                code = 0
+            except SystemExit as ended:
+                code = int(ended.code or 0)
+        return Done(code, out.getvalue(), err.getvalue())
+
+    def process(self, *arguments: str, **environment: str) -> Done:
+        """Run a verb in a process of its own, which may be killed."""
+        done = subprocess.run(
+            [*COMMAND, *arguments], cwd=self.folder, capture_output=True, text=True, check=False, env={**os.environ, **self.environment, **environment}, timeout=300
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def rows(self, table: str, columns: str = "*") -> list[dict[str, Any]]:
+        done = self.penstock("query", f"SELECT {columns} FROM {table} ORDER BY ALL", "--json")
+        assert done.code == 0, done.err
+        return done.json()
+
+    def record(self, *arguments: str) -> tuple[Done, dict[str, dict[str, Any]]]:
+        """Run the pipeline; the command, and the record of each step."""
+        done = self.penstock("run", ".", "--log", "json", *arguments)
+        last = done.json()[-1] if done.out else {}
+        return done, {s["step"]: s for s in last.get("steps", [])}
+
+
+def event(op: str, number: int, lsn: int, state: str | None = None, amount: str | None = None) -> str:
+    """A Debezium event of PostgreSQL, as a line."""
+    image = {"id": number, "state": state, "amount": amount}
+    source: Mapping[str, Any] = {"connector": "postgresql", "sequence": f'["{lsn}","{lsn}"]', "lsn": lsn, "snapshot": "false", "table": "orders"}
+    return json.dumps({"before": {"id": number} if op == "d" else None, "after": None if op == "d" else image, "source": source, "op": op, "ts_ms": lsn})
+
+
+def events(*lines: str) -> str:
+    return "".join(f"{line}\n" for line in lines)
