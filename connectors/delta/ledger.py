@@ -36,12 +36,13 @@ class TransactionLedger(Mapping[str, int]):
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
+        """delta-rs's history goes on to the newest commit, whichever was loaded: a name counts where this state has a number for it."""
         if self._native.transaction_version(FORMAT_APP) is None:
             return ()
         for depth in (_RECENT, None):
             for commit in self._native.history(depth):
                 if PROPERTY in commit:
-                    return tuple(loads(commit[PROPERTY]))
+                    return tuple(key for key in loads(commit[PROPERTY]) if self._native.transaction_version(key) is not None)
         return ()
 
     def __iter__(self) -> Iterator[str]:

@@ -135,14 +135,13 @@ class DeltaTable:
         return Outcome("done", version)
 
     def _after_refusal(self, version: int, nonce: str, cause: str) -> Outcome:
-        """A client that put twice is refused by its own first put: whose entry the log holds at `version` decides."""
+        """A client that put twice is refused by its own first put: whether the log since `version` holds our entry decides."""
         try:
-            if self._load(None).version() < version:
-                return Outcome("failed", cause=cause)
-            [entry] = self._load(version).history(1)
+            now = self._load(None)
+            ours = any(entry.get(_NONCE) == nonce for entry in now.history(max(now.version() - version + 1, 1)))
         except lost_answers() as error:
             return Outcome("unknown", cause=f"{cause}; then {type(error).__name__}: {error}")
-        return Outcome("done", version) if entry.get(_NONCE) == nonce else Outcome("failed", cause=cause)
+        return Outcome("done", version) if ours else Outcome("failed", cause=cause)
 
     def _actions(self, pinned: Pinned, change: Change) -> list[AddAction | RemoveAction]:
         from deltalake.transaction import AddAction, RemoveAction

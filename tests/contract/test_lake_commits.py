@@ -60,22 +60,22 @@ def test_of_many_writers_from_one_state_one_wins(catalog: Catalog, table_format:
     table = table_of(catalog, table_format)
     assert append(table, write_file, 1).state == "done"
     pins = [table.pin() for _ in range(5)]
-    changes = [Change("append", [write_file(table, p, [{"id": 10 + i, "name": None}])], ledger={KEY: 2}) for i, p in enumerate(pins)]
-    outcomes: list[Outcome] = []
+    changes = [Change("append", [write_file(table, p, [{"id": 10 + i, "name": None}])], ledger={f"p/step{i}": 1}) for i, p in enumerate(pins)]
+    outcomes: dict[int, Outcome] = {}
     start = threading.Barrier(len(pins))
 
     def commit(i: int) -> None:
         start.wait()
-        outcomes.append(table.commit(pins[i], changes[i]))
+        outcomes[i] = table.commit(pins[i], changes[i])
 
     threads = [threading.Thread(target=commit, args=(i,)) for i in range(len(pins))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(o.state for o in outcomes) == ["done", "failed", "failed", "failed", "failed"]
-    assert [o.version for o in outcomes if o.state == "done"] == [table.pin().version]
-    assert (rows(table), dict(table.pin().ledger)) == (2, {KEY: 2})
+    assert sorted(o.state for o in outcomes.values()) == ["done", "failed", "failed", "failed", "failed"]
+    [(winner, version)] = [(i, o.version) for i, o in outcomes.items() if o.state == "done"]
+    assert (rows(table), table.pin().version, dict(table.pin().ledger)) == (2, version, {KEY: 1, f"p/step{winner}": 1})
 
 
 # Where each format's commit becomes true: what to disturb there.
