@@ -95,7 +95,9 @@ def _position(message: str) -> tuple[int, int]:
     import re
 
     found = re.search(r"Line: (\d+), Col: (\d+)", message)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    name = re.search(r"'([^']+)'", message)
+    # sqlglot tells where the name ends
+    return (int(found[1]), int(found[2]) - (len(name[1]) - 1 if name else 0)) if found else (0, 0)
 
 
 def replaced_tables(sql: str, names: Mapping[str, str]) -> str:

@@ -79,9 +79,8 @@ class Project:
 
     def process(self, *arguments: str, **environment: str) -> Done:
         """Run a verb in a process of its own, which may be killed."""
-        done = subprocess.run(
-            [*COMMAND, *arguments], cwd=self.folder, capture_output=True, text=True, check=False, env={**os.environ, **self.environment, **environment}, timeout=300
-        )
+        variables = {**os.environ, **self.environment, **environment}
+        done = subprocess.run([*COMMAND, *arguments], cwd=self.folder, capture_output=True, text=True, check=False, env=variables, timeout=300)
         return Done(done.returncode, done.stdout, done.stderr)
 
     def rows(self, table: str, columns: str = "*") -> list[dict[str, Any]]:

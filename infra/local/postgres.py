@@ -44,7 +44,7 @@ def _version(folder: Path) -> int:
 def find_binaries() -> Path | None:
     """The folder of `postgres` and `initdb`, version 15 or 16: $PENSTOCK_POSTGRES_BIN, the system's, the PyPI package's; None where there is none."""
     if asked := os.environ.get(BINARIES):
-        return Path(asked)
+        return Path(asked) if _version(Path(asked)) in (15, 16) else None
     on_path = shutil.which("postgres")
     places = [
         *([Path(on_path).parent] if on_path else []),

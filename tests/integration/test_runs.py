@@ -152,7 +152,7 @@ def test_bad_events_are_kept_with_reason_and_place(orders: Project) -> None:
     assert [r["id"] for r in orders.rows("lake.shop.orders")] == [1, 2, 6]
 
 
-@pytest.mark.parametrize(("op", "what"), [("t", "truncate"), ("partial", "unavailable")])
+@pytest.mark.parametrize(("op", "what"), [("t", "truncate"), ("partial", "leaves out the unchanged value")])
 def test_what_comes_later_is_refused_by_name(orders: Project, op: str, what: str) -> None:
     line = json.loads(event("u", 1, 40, "__debezium_unavailable_value")) if op == "partial" else json.loads(event("u", 1, 40)) | {"op": "t", "after": None}
     orders.write("landing/orders/2.json", events(json.dumps(line)))

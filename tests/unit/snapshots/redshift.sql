@@ -1,0 +1,50 @@
+-- set up
+CREATE SCHEMA IF NOT EXISTS penstock;
+CREATE TABLE IF NOT EXISTS penstock.ledger (step VARCHAR(512) NOT NULL, last BIGINT NOT NULL, format INTEGER NOT NULL);
+CREATE OR REPLACE PROCEDURE penstock.claim(step_name VARCHAR, expected BIGINT, next_batch BIGINT) AS $$
+DECLARE
+  hit INTEGER;
+BEGIN
+  UPDATE penstock.ledger SET last = next_batch WHERE step = step_name AND last = expected;
+  GET DIAGNOSTICS hit := ROW_COUNT;
+  IF hit <> 1 THEN
+    RAISE EXCEPTION 'penstock: the ledger of % is not at batch %', step_name, expected;
+  END IF;
+END;
+$$ LANGUAGE plpgsql;
+
+-- a step's ledger row
+LOCK penstock.ledger;
+INSERT INTO penstock.ledger SELECT 'flights/load', 0, 1 WHERE NOT EXISTS (SELECT 1 FROM penstock.ledger WHERE step = 'flights/load');
+
+-- applied
+SELECT MAX(last) AS last, MAX(format) AS format FROM penstock.ledger WHERE step IN ('flights/load', 'flights/old');
+
+-- create
+CREATE SCHEMA IF NOT EXISTS "mart";
+CREATE TABLE IF NOT EXISTS "mart"."da""ys" ("day" DATE NOT NULL, "carrier" VARCHAR(65535) NOT NULL, "amount" DECIMAL(12,2), "at" TIMESTAMPTZ, PRIMARY KEY ("day", "carrier"));
+
+-- stage
+DROP TABLE IF EXISTS penstock."stage_flights_load_42";
+CREATE TABLE penstock."stage_flights_load_42" ("day" DATE NOT NULL, "carrier" VARCHAR(65535) NOT NULL, "amount" DECIMAL(12,2), "at" TIMESTAMPTZ);
+COPY penstock."stage_flights_load_42" FROM 's3://b/manifest' IAM_ROLE 'arn:aws:iam::123456789012:role/copy' FORMAT AS PARQUET MANIFEST;
+
+-- publish overwrite
+CALL penstock.claim('flights/load', 41, 42);
+DELETE FROM "mart"."da""ys";
+INSERT INTO "mart"."da""ys" ("day", "carrier", "amount", "at") SELECT "day", "carrier", "amount", "at" FROM penstock."stage_flights_load_42";
+
+-- publish merge
+CALL penstock.claim('flights/load', 41, 42);
+DELETE FROM "mart"."da""ys" WHERE NOT EXISTS (SELECT 1 FROM penstock."stage_flights_load_42" s WHERE "mart"."da""ys"."day" = s."day" AND "mart"."da""ys"."carrier" = s."carrier" AND ("mart"."da""ys"."day" = s."day" OR ("mart"."da""ys"."day" IS NULL AND s."day" IS NULL)) AND ("mart"."da""ys"."carrier" = s."carrier" OR ("mart"."da""ys"."carrier" IS NULL AND s."carrier" IS NULL)) AND ("mart"."da""ys"."amount" = s."amount" OR ("mart"."da""ys"."amount" IS NULL AND s."amount" IS NULL)) AND ("mart"."da""ys"."at" = s."at" OR ("mart"."da""ys"."at" IS NULL AND s."at" IS NULL)));
+INSERT INTO "mart"."da""ys" ("day", "carrier", "amount", "at") SELECT s."day", s."carrier", s."amount", s."at" FROM penstock."stage_flights_load_42" s WHERE NOT EXISTS (SELECT 1 FROM "mart"."da""ys" t WHERE s."day" = t."day" AND s."carrier" = t."carrier");
+
+-- keys
+SELECT COUNT(*) AS n FROM (SELECT "day", "carrier" FROM penstock."stage_flights_load_42" GROUP BY "day", "carrier" HAVING COUNT(*) > 1) d;
+
+-- call
+CALL "mart"."publish"(1, 'it''s', NULL, TRUE);
+
+-- unload
+UNLOAD ('SELECT ''a'' AS m') TO 's3://b/out/' IAM_ROLE default FORMAT AS PARQUET PARTITION BY ("m") MANIFEST VERBOSE CLEANPATH;
+

@@ -1,0 +1,69 @@
+"""The SQL that goes to Redshift, held by a snapshot: `PENSTOCK_UPDATE_SNAPSHOTS=1 pytest tests/unit/test_redshift_sql.py` writes it anew."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from penstock.connectors.redshift import sql
+from penstock.schema import Column
+
+SNAPSHOT = Path(__file__).parent / "snapshots" / "redshift.sql"
+TARGET = sql.Target(
+    "mart",
+    'da"ys',
+    tuple(Column.parse(n, t) for n, t in {"day": "date!", "carrier": "string!", "amount": "decimal(12,2)", "at": "timestamp"}.items()),
+    ("day", "carrier"),
+)
+STAGE = sql.stage_of("flights/load", 42)
+FILE = sql.StagedFile("s3://b/it's.parquet", 10, 3)
+
+
+def statements() -> dict[str, list[str]]:
+    role = "arn:aws:iam::123456789012:role/copy"
+    return {
+        "set up": sql.setup(),
+        "a step's ledger row": sql.ledger_row("flights/load", 0),
+        "applied": [sql.ledger_of(["flights/load", "flights/old"])],
+        "create": sql.create_table(TARGET),
+        "stage": sql.stage(STAGE, TARGET.columns, "s3://b/manifest", role),
+        "publish overwrite": [sql.claim("flights/load", 41, 42), *sql.publish(TARGET, STAGE, "overwrite")],
+        "publish merge": [sql.claim("flights/load", 41, 42), *sql.publish(TARGET, STAGE, "merge")],
+        "keys": [sql.duplicate_keys(STAGE, TARGET.keys)],
+        "call": [sql.call("mart.publish", [1, "it's", None, True])],
+        "unload": [sql.unload("SELECT 'a' AS m", "s3://b/out/", "default", ["m"])],
+    }
+
+
+def test_the_statements_are_those_of_the_snapshot() -> None:
+    text = "".join(f"-- {name}\n" + "".join(f"{s};\n" for s in found) + "\n" for name, found in statements().items())
+    if os.environ.get("PENSTOCK_UPDATE_SNAPSHOTS"):
+        SNAPSHOT.write_text(text)
+    assert SNAPSHOT.read_text() == text
+
+
+def test_no_load_commits_by_itself_or_carries_a_key() -> None:
+    text = " ".join(s for found in statements().values() for s in found).upper()
+    assert not [word for word in ("TRUNCATE", "APPEND FROM", "ACCESS_KEY", "CREDENTIALS") if word in text]
+
+
+def test_a_manifest_names_each_file_once_and_demands_it() -> None:
+    (entry,) = json.loads(sql.manifest([FILE, FILE]))["entries"]
+    assert entry == {"url": FILE.url, "mandatory": True, "meta": {"content_length": 10}}
+
+
+def test_parameters_are_bound_where_they_are_and_nowhere_else() -> None:
+    found = sql.bound("SELECT a::int, ':x' FROM t WHERE d >= :start -- :y\n AND b = :n;", {"start": "it's", "n": 3})
+    assert found == "SELECT a::int, ':x' FROM t WHERE d >= 'it''s' -- :y\n AND b = 3"
+    with pytest.raises(KeyError):
+        sql.bound("SELECT :missing", {})
+
+
+def test_scripts_are_divided_outside_texts_comments_and_bodies() -> None:
+    script = (
+        "CREATE TABLE a (x INT); -- a; b\nCREATE PROCEDURE p() AS $$ BEGIN DELETE FROM t; UPDATE x SET y = ';'; END; $$ LANGUAGE plpgsql;\n/* z; */ SELECT 1;;"
+    )
+    assert [s.split()[-1] for s in sql.statements(script)] == ["INT)", "plpgsql", "1"]
