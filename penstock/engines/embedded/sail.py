@@ -78,7 +78,7 @@ def run(inputs: tuple[Input, ...], parameters: Mapping[str, object], *, sql: str
         with _explained("the query"):
             return cast("pa.Table", spark.sql(replaced_tables(sql, views), args=dict(parameters) or None).toArrow())
     assert python is not None
-    with _explained(str(python)):
+    with _connect_functions(), _explained(str(python)):
         return cast("pa.Table", _built(python)(spark, frames).toArrow())
 
 
@@ -129,6 +129,19 @@ def _built(file: Path) -> Callable[[Any, Mapping[str, Any]], Any]:
     spec.loader.exec_module(module)
     build: Callable[[Any, Mapping[str, Any]], Any] = module.build
     return build
+
+
+@contextmanager
+def _connect_functions() -> Iterator[None]:
+    """Where the whole of pyspark is installed, its functions look for a JVM unless this variable says that there is none."""
+    name = "SPARK_CONNECT_MODE_ENABLED"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
 
 
 @contextmanager
