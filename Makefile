@@ -62,6 +62,6 @@ $(DEV)/.installed: requirements/dev.txt pyproject.toml | python
 $(RUN)/.installed: requirements/run.txt pyproject.toml | python
 	@echo "installing the run set into $(RUN)"
 	@$(PYTHON) -m venv $(RUN)
-	@$(RUN)/bin/python $(PIP) install --require-hashes -r requirements/run.txt
+	@$(RUN)/bin/python $(PIP) install --no-compile --require-hashes -r requirements/run.txt
 	@$(RUN)/bin/python $(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@

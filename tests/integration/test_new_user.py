@@ -23,8 +23,10 @@ def test_the_made_pipeline_runs_as_it_is_and_takes_more(shop: Project) -> None:
     first = shop.penstock("run", ".")
     assert first.code == 0, first.err
     assert shop.rows("lake.shop.by_country") == [
-        {"country": "CH", "orders": 1, "amount": "120.50"}, {"country": "DE", "orders": 2, "amount": "94.99"}, {"country": "FR", "orders": 1, "amount": "42.00"},
-    ]  # fmt: skip
+        {"country": "CH", "orders": 1, "amount": "120.50"},
+        {"country": "DE", "orders": 2, "amount": "94.99"},
+        {"country": "FR", "orders": 1, "amount": "42.00"},
+    ]
     (kept,) = shop.rows("lake.shop.orders__quarantine", "__reason, __position")
     assert kept["__reason"] == "amount: expect_column_values_to_be_between (min_value=0)"
     assert kept["__position"].endswith("2026-01-01.csv#5")
