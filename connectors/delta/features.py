@@ -10,7 +10,8 @@ from penstock.errors import NotSupportedError
 if TYPE_CHECKING:
     from deltalake import DeltaTable as Native
 
-_READ = frozenset({"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"})
+# delta-rs lists variantType on tables without such a column; a column that has the type is refused by its type.
+_READ = frozenset({"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck", "variantType"})
 _WRITTEN = _READ | {"appendOnly", "changeDataFeed", "checkConstraints", "generatedColumns", "invariants"}
 _OF_COLUMNS = {"delta.invariants": "invariants", "delta.generationExpression": "generated columns", "delta.identity.start": "identity columns"}
 _WHEN_REMOVING = {"delta.appendOnly": "append-only tables", "delta.enableChangeDataFeed": "a change data feed"}
