@@ -41,10 +41,21 @@ def test_the_example_runs_as_a_dag(airflow: dict[str, str]) -> None:
     generator = ROOT / "dags" / "pipelines" / "flights" / "generate.py"
     subprocess.run([sys.executable, str(generator), "s3://penstock-raw", "--days", DAYS], env=airflow, capture_output=True, text=True, check=True)
     done = subprocess.run([sys.executable, "-c", TEST, str(ROOT / "dags")], env=airflow, capture_output=True, text=True, check=False, timeout=500)
-    (result,) = [json.loads(line.removeprefix("RESULT ")) for line in done.stdout.splitlines() if line.startswith("RESULT ")] or [done.stdout[-3000:] + done.stderr[-3000:]]
+    (result,) = [json.loads(line.removeprefix("RESULT ")) for line in done.stdout.splitlines() if line.startswith("RESULT ")] or [
+        done.stdout[-3000:] + done.stderr[-3000:]
+    ]
     assert isinstance(result, dict), result
     assert (result["state"], set(result["tasks"].values())) == ("success", {"success"}), done.stdout[-3000:]
     assert len(result["tasks"]) == 16
-    query = [sys.executable, "-c", "from penstock.cli import main; main()", "query", "-p", "dags/pipelines/flights", "SELECT count(*) AS n FROM lake.ops.flights", "--json"]
+    query = [
+        sys.executable,
+        "-c",
+        "from penstock.cli import main; main()",
+        "query",
+        "-p",
+        "dags/pipelines/flights",
+        "SELECT count(*) AS n FROM lake.ops.flights",
+        "--json",
+    ]
     asked = subprocess.run(query, cwd=ROOT, env=airflow, capture_output=True, text=True, check=True)
     assert json.loads(asked.stdout) == {"n": 2699 - 22}

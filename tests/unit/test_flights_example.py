@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "dags" / "pipelines" / "flights"))
 
-from generate import Summary, generate, into_folder  # noqa: E402
+from generate import Summary, generate, into_folder
 
 
 @pytest.fixture(scope="module")

@@ -74,4 +74,6 @@ def test_a_dag_file_loads_no_engine() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split("\n")[-2].startswith("flights"), done.stdout
-    assert not [m for m in ("pyspark", "great_expectations", "duckdb", "pyarrow", "deltalake", "pyiceberg", "awswrangler") if f"'{m}'" in done.stdout], done.stdout
+    assert not [m for m in ("pyspark", "great_expectations", "duckdb", "pyarrow", "deltalake", "pyiceberg", "awswrangler") if f"'{m}'" in done.stdout], (
+        done.stdout
+    )
