@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from penstock.parse import Loaded
     from penstock.plan import Plan
 
+LOCAL_STATE = "PENSTOCK_LOCAL_STATE"
+
 
 @dataclass
 class Context:
@@ -53,10 +55,11 @@ class Context:
 
     @cached_property
     def state(self) -> ObjectStore:
-        """Where batches and records lie: the file's `state`, else $PENSTOCK_STATE, else `.penstock/state` beside the file."""
+        """Where batches and records lie: the file's `state`, else with a local AWS (kept or lost together), else `.penstock/state` beside the file."""
         if self.pipeline.state:
             return self.store(f"{self.pipeline.state.rstrip('/')}/{self.pipeline.pipeline}/")
-        folder = Path(os.environ.get("PENSTOCK_STATE") or self.loaded.folder / ".penstock" / "state") / self.pipeline.pipeline
+        local = os.environ.get(LOCAL_STATE) if self.loaded.environment.aws == "local" else None
+        folder = Path(local or self.loaded.folder / ".penstock" / "state") / self.pipeline.pipeline
         return open_store(FilesConnection(kind="files", path=str(folder.resolve())), self.aws, self.loaded.folder)
 
     def batches(self, step_id: str) -> BatchLog:

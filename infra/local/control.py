@@ -36,7 +36,7 @@ class LocalAws:
         """The environment in which every client of AWS speaks to this one, and Penstock keeps its state with it."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true", "PENSTOCK_STATE": str(self.home / "state"),
+            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true", "PENSTOCK_LOCAL_STATE": str(self.home / "state"),
         }  # fmt: skip
 
     @property

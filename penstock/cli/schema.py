@@ -10,7 +10,7 @@ from penstock.pipeline import Pipeline
 def pipeline_schema() -> str:
     """The JSON Schema of pipeline files, as text."""
     return (
-        json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Penstock pipeline", **Pipeline.model_json_schema()}, indent=2) + "\n"
+        json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **Pipeline.model_json_schema(), "title": "Penstock pipeline"}, indent=2) + "\n"
     )
 
 

@@ -214,7 +214,9 @@ def test_full_refresh_makes_the_table_anew(shop: Project) -> None:
 
 
 def test_a_full_disk_is_told_in_one_line(orders: Project) -> None:
-    done = orders.process("run", ".", PENSTOCK_STATE="/dev/full/state")
+    text = (orders.folder / "pipeline.yaml").read_text()
+    orders.write("pipeline.yaml", text.replace("connections:\n", "state: full/\nconnections:\n  full: {kind: files, path: /dev/full/state}\n", 1))
+    done = orders.process("run", ".")
     assert done.code == 1
     assert "/dev/full" in done.err
     assert "Traceback" not in done.err
