@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import islice
@@ -94,11 +95,12 @@ def read_rows(store: ObjectStore, files: Sequence[ObjectInfo], spec: ReadSpec) -
     NotSupportedError for events that this version refuses.
     """
     reader = _reader(spec.format)
-    parts = [reader.read(file.uri, data, spec) for file, data in _contents(store, files)]
+    with closing(_contents(store, files)) as contents:  # left to the garbage collector, its threads could be joined from anywhere, and wait for ever
+        parts = [reader.read(file.uri, data, spec) for file, data in contents]
     return concatenated([*parts, empty(spec)])
 
 
-def _contents(store: ObjectStore, files: Iterable[ObjectInfo]) -> Iterator[tuple[ObjectInfo, bytes]]:
+def _contents(store: ObjectStore, files: Iterable[ObjectInfo]) -> Generator[tuple[ObjectInfo, bytes], None, None]:
     """Each file with its content, in order, a few of them fetched ahead."""
     waiting = iter(files)
     ahead: deque[tuple[ObjectInfo, Future[bytes]]] = deque()

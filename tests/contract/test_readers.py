@@ -21,7 +21,7 @@ from penstock.config import AwsSettings
 from penstock.connections import FilesConnection
 from penstock.connectors.readers import ReadSpec, count_rows, data_files, read_rows
 from penstock.connectors.stores import open_store
-from penstock.errors import ArgumentError, SourceChangedError, SourceError
+from penstock.errors import ArgumentError, NotSupportedError, SourceChangedError, SourceError
 from penstock.objects import ObjectStore
 from penstock.pipeline import Read
 from penstock.schema import Column
@@ -328,3 +328,17 @@ def test_asking_what_a_format_can_do_loads_nothing_heavy() -> None:
         "print([m for m in ('pyarrow', 'msgspec', 'boto3', 'duckdb', 'pandas') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_a_refused_file_leaves_no_thread_behind(tmp_path: Path) -> None:
+    """Threads that were left to the garbage collector deadlocked a later read."""
+    import threading
+
+    for i in range(20):
+        (tmp_path / f"{i:02}.json").write_text('{"op": "t", "before": null, "after": null, "source": {"connector": "postgresql"}}\n')
+    store = open_store(FilesConnection(kind="files", path=str(tmp_path)), AwsSettings(), tmp_path)
+    spec = ReadSpec("debezium", (Column.parse("id", "bigint!"),), ("id",))
+    with pytest.raises(NotSupportedError) as kept:
+        read_rows(store, data_files(store), spec)
+    assert kept.traceback
+    assert not [t.name for t in threading.enumerate() if t.name.startswith("read")]

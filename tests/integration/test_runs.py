@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,8 @@ def test_a_killed_run_goes_on_where_it_was(shop: Project, point: str) -> None:
 def test_ctrl_c_leaves_whole_batches_and_says_what_to_do(orders: Project) -> None:
     for i in range(2, 40):
         orders.write(f"landing/orders/{i:03}.json", events(event("c", 100 + i, 1000 + i, "new")))
-    process = subprocess.Popen([*COMMAND, "run", "."], cwd=orders.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs begin deaf to it
+    process = subprocess.Popen([*COMMAND, "run", "."], cwd=orders.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     assert process.stdout is not None
     while "batch 2 done" not in process.stdout.readline():
         assert process.poll() is None
