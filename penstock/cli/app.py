@@ -8,7 +8,12 @@ from typing import Annotated, Literal
 import typer
 
 app = typer.Typer(
-    name="penstock", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Lakehouse pipelines on AWS, declared once."
+    name="penstock",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Lakehouse pipelines on AWS, declared once.",
 )
 batch_app = typer.Typer(no_args_is_help=True, help="Look at batches, and unblock one that stopped.")
 local_app = typer.Typer(no_args_is_help=True, help="The AWS of this machine: S3, Glue, Secrets Manager and a Redshift that executes.")
