@@ -114,5 +114,5 @@ class Context:
             connection = self.pipeline.connections[name]
             if not isinstance(connection, RedshiftConnection):
                 raise ArgumentError(f"connection {name!r} is a {connection.kind}, not a Redshift")
-            self._warehouses[name] = Warehouse(connection, self.aws)
+            self._warehouses[name] = Warehouse(connection, self.aws, self.state)
         return self._warehouses[name]

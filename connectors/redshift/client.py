@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
-from hashlib import sha256
+from secrets import SystemRandom
 from typing import TYPE_CHECKING, Any
 
 from penstock.config import AwsSettings
@@ -19,7 +21,13 @@ if TYPE_CHECKING:
 
 _MOST_STATEMENTS = 40
 _FINAL = frozenset({"FINISHED", "FAILED", "ABORTED"})
-_TRY_AGAIN = ("1023", "serializable isolation violation", "concurrent transaction")
+_CONFLICT = re.compile(
+    r"^(ERROR:\s*)?1023\b|serializable isolation violation|concurrent transaction|could not serialize access|deadlock detected", re.IGNORECASE
+)
+_THROTTLED = frozenset(
+    {"ThrottlingException", "ActiveStatementsExceededException", "ActiveSessionsExceededException", "ActiveWaitingRequestsExceededException"}
+)
+_TRIES, _LONGEST_PAUSE = 7, 8.0
 
 
 @dataclass(frozen=True)
@@ -47,19 +55,62 @@ class DataApi:
         if connection.secret:
             self._where["SecretArn"] = connection.secret
 
-    def run(self, statements: Sequence[str], token: str | None = None) -> Done:
-        """Run statements as one transaction; the same `token` twice is one execution.
+    @property
+    def where(self) -> tuple[str, ...]:
+        """What tells this database from others."""
+        return tuple(f"{name}={value}" for name, value in sorted(self._where.items()))
 
-        Raises WarehouseError with the server's message and the statement, WarehouseBusyError where the same call may succeed later.
+    def run(self, statements: Sequence[str], token: str | None = None, on_submitted: Callable[[str], None] | None = None) -> Done:
+        """Run statements as one transaction and wait for its end.
+
+        The same `token` (64 characters at most) twice is one execution. `on_submitted` is given the statement's id before it is waited for.
+        Raises WarehouseError with the server's message and the statement, WarehouseBusyError where the same call may succeed later, and
+        ConnectionFailedError where the answer was lost: what became of the statements is then unknown.
         """
         if len(statements) > _MOST_STATEMENTS:
             raise ArgumentError(f"{len(statements)} statements in one transaction; the Data API takes {_MOST_STATEMENTS}")
-        extra = {"ClientToken": sha256(token.encode()).hexdigest()} if token else {}
+        extra = {"ClientToken": token} if token else {}
         if len(statements) == 1:
             found = self._asked(self._client.execute_statement, Sql=statements[0], **self._where, **extra)
         else:
             found = self._asked(self._client.batch_execute_statement, Sqls=list(statements), **self._where, **extra)
-        return self._finished(found["Id"], statements)
+        if on_submitted:
+            on_submitted(found["Id"])
+        return self.attach(found["Id"])
+
+    def attach(self, statement: str) -> Done:
+        """Wait for the end of a statement that was sent before; cancels it when this process is interrupted. Raises as `run` does."""
+        try:
+            found = self.wait(statement)
+        except (KeyboardInterrupt, SystemExit):
+            self.cancel(statement)
+            raise
+        if found["Status"] != "FINISHED":
+            raise _failure(found)
+        parts = tuple(p["Id"] for p in found.get("SubStatements", ())) or (statement,)
+        return Done(statement, parts, found.get("Duration", 0) / 1e9)
+
+    def wait(self, statement: str) -> Any:
+        """The description of a statement that has ended, well or not."""
+        pause = 0.02
+        while (found := self._asked(self._client.describe_statement, Id=statement))["Status"] not in _FINAL:
+            time.sleep(pause)
+            pause = min(pause * 1.5, 2.0)
+        return found
+
+    def has_ended(self, statement: str) -> bool:
+        """True also for a statement that the API has forgotten, as it does after a day."""
+        try:
+            return self._asked(self._client.describe_statement, Id=statement)["Status"] in _FINAL
+        except WarehouseError as error:
+            if _code(error.__cause__) == "ResourceNotFoundException":
+                return True
+            raise
+
+    def cancel(self, statement: str) -> None:
+        """Ask for a statement's end. One that ended first, or cannot be reached, is left: what it did is read from the ledger."""
+        with suppress(WarehouseError, ConnectionFailedError):
+            self._asked(self._client.cancel_statement, Id=statement)
 
     def query(self, sql: str) -> pa.Table:
         """The rows of one query."""
@@ -82,38 +133,43 @@ class DataApi:
             page = self._asked(self._client.get_statement_result, Id=statement, NextToken=page["NextToken"])
             yield page
 
-    def _finished(self, statement: str, statements: Sequence[str]) -> Done:
-        wait = 0.02
-        try:
-            while (found := self._asked(self._client.describe_statement, Id=statement))["Status"] not in _FINAL:
-                time.sleep(wait)
-                wait = min(wait * 1.5, 2.0)
-        except BaseException:
-            self._client.cancel_statement(Id=statement)
-            raise
-        if found["Status"] != "FINISHED":
-            raise _failure(found, statements)
-        parts = tuple(p["Id"] for p in found.get("SubStatements", ())) or (statement,)
-        return Done(statement, parts, found.get("Duration", 0) / 1e9)
-
     @staticmethod
     def _asked(call: Callable[..., Any], **request: Any) -> Any:
+        """One call; refused for want of capacity, it is repeated with growing, random pauses."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        try:
-            return call(**request)
-        except ClientError as error:
-            raise WarehouseError(f"Redshift's Data API refused the call: {error}") from error
-        except BotoCoreError as error:
-            raise ConnectionFailedError(f"Redshift's Data API cannot be reached: {error}", hint="check the endpoint, the region and the network") from error
+        attempt = 0
+        while True:
+            try:
+                return call(**request)
+            except ClientError as error:
+                attempt += 1
+                if _code(error) not in _THROTTLED or attempt == _TRIES:
+                    raise _refusal(error) from error
+            except BotoCoreError as error:
+                hint = "check the endpoint, the region and the network, then run again"
+                raise ConnectionFailedError(f"Redshift's Data API cannot be reached: {error}", hint=hint) from error
+            time.sleep(SystemRandom().uniform(0, min(_LONGEST_PAUSE, 0.2 * 2**attempt)))
 
 
-def _failure(found: Any, statements: Sequence[str]) -> WarehouseError:
+def _code(error: BaseException | None) -> str:
+    """The Data API's name for an error of boto3's."""
+    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+
+
+def _refusal(error: Any) -> WarehouseError | ConnectionFailedError:
+    if _code(error) in _THROTTLED:
+        return WarehouseBusyError(f"Redshift's Data API is busy: {error}", hint="run again later")
+    if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
+        return ConnectionFailedError(f"Redshift's Data API failed within: {error}", hint="run again: the ledger decides what was done")
+    return WarehouseError(f"Redshift's Data API refused the call: {error}")
+
+
+def _failure(found: Any) -> WarehouseError:
     message = found.get("Error", found["Status"])
-    failed = next((p for p in found.get("SubStatements", ()) if p["Status"] == "FAILED"), None)
-    text = failed["QueryString"] if failed else statements[0]
-    kind = WarehouseBusyError if any(mark in message for mark in _TRY_AGAIN) else WarehouseError
-    return kind(f"{message.strip()}\n  in: {text.strip()[:500]}")
+    failed = next((p for p in found.get("SubStatements", ()) if p["Status"] == "FAILED"), found)
+    kind = WarehouseBusyError if _CONFLICT.search(message) else WarehouseError
+    return kind(f"{message.strip()}\n  in: {failed.get('QueryString', '').strip()[:500]}")
 
 
 def _column(described: Any, cells: Sequence[Any]) -> pa.Array[Any]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import pairwise
 from typing import Any
 
+from penstock.errors import ArgumentError, choice
 from penstock.schema import Columns, literal, names, quote
 
 SCHEMA = "penstock"
 LEDGER_FORMAT = 1
+CLAIM_FAILED = "penstock: the ledger of"
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ BEGIN
   UPDATE {SCHEMA}.ledger SET last = next_batch WHERE step = step_name AND last = expected;
   GET DIAGNOSTICS hit := ROW_COUNT;
   IF hit <> 1 THEN
-    RAISE EXCEPTION 'penstock: the ledger of % is not at batch %', step_name, expected;
+    RAISE EXCEPTION '{CLAIM_FAILED} % is not at batch %', step_name, expected;
   END IF;
 END;
 $$ LANGUAGE plpgsql""",
@@ -62,8 +65,14 @@ def ledger_row(step: str, last: int) -> list[str]:
     return [f"LOCK {SCHEMA}.ledger", f"INSERT INTO {SCHEMA}.ledger SELECT {literal(step)}, {last}, {LEDGER_FORMAT} WHERE {missing}"]
 
 
-def ledger_of(steps: Iterable[str]) -> str:
-    return f"SELECT MAX(last) AS last, MAX(format) AS format FROM {SCHEMA}.ledger WHERE step IN ({', '.join(map(literal, steps))})"
+def ledger_of(steps: Sequence[str]) -> str:
+    """One row: the `last` batch and the `format` under any of the names, and whether the present name, the first, has a row of its `own`."""
+    own = f"MAX(CASE WHEN step = {literal(steps[0])} THEN 1 ELSE 0 END)"
+    return f"SELECT MAX(last) AS last, MAX(format) AS format, {own} AS own FROM {SCHEMA}.ledger WHERE step IN ({', '.join(map(literal, steps))})"
+
+
+def forget(steps: Iterable[str]) -> str:
+    return f"DELETE FROM {SCHEMA}.ledger WHERE step IN ({', '.join(map(literal, steps))})"
 
 
 def claim(step: str, expected: int, batch: int) -> str:
@@ -82,19 +91,23 @@ def create_table(target: Target) -> list[str]:
 
 def stage_of(step: str, batch: int) -> str:
     """A permanent stage that bears the batch's name: a crash leaves it for the next run to replace."""
-    return f"{SCHEMA}.{quote(f'stage_{step}_{batch}'.replace('/', '_').lower())}"
+    return f"{SCHEMA}.{quote(_own('stage', step, batch))}"
+
+
+def _own(kind: str, step: str, batch: int) -> str:
+    """A table of Penstock's own. The hash keeps `a_b/c` from `a/b_c`; the cut keeps the name within the 63 bytes that PostgreSQL takes (Redshift: 127)."""
+    readable = "".join(c if c.isascii() and c.isalnum() else "_" for c in step.lower())[:30]
+    return f"{kind}_{readable}_{sha256(step.encode()).hexdigest()[:8]}_{batch}"
 
 
 def iam(role: str) -> str:
     return "IAM_ROLE default" if role == "default" else f"IAM_ROLE {literal(role)}"
 
 
-def stage(name: str, columns: Columns, manifest_url: str, role: str) -> list[str]:
-    return [
-        f"DROP TABLE IF EXISTS {name}",
-        f"CREATE TABLE {name} ({definition(columns)})",
-        f"COPY {name} FROM {literal(manifest_url)} {iam(role)} FORMAT AS PARQUET MANIFEST",
-    ]
+def stage(name: str, columns: Columns, manifest_url: str | None, role: str) -> list[str]:
+    """A new stage with the rows of the manifest's files, or without any."""
+    copied = [f"COPY {name} FROM {literal(manifest_url)} {iam(role)} FORMAT AS PARQUET MANIFEST"] if manifest_url else []
+    return [f"DROP TABLE IF EXISTS {name}", f"CREATE TABLE {name} ({definition(columns)})", *copied]
 
 
 def manifest(files: Sequence[StagedFile]) -> bytes:
@@ -105,11 +118,18 @@ def manifest(files: Sequence[StagedFile]) -> bytes:
 
 
 def publish(target: Target, stage_name: str, write: str) -> list[str]:
-    """The statements that bring a stage, a whole snapshot of its source, into the target. Never TRUNCATE: it commits."""
+    """The statements that bring a stage, a whole snapshot of its source, into the target. Never TRUNCATE: it commits.
+
+    Raises ArgumentError for another `write` than overwrite or merge, and for a merge without keys.
+    """
+    if write not in ("overwrite", "merge"):
+        raise ArgumentError(f"write {choice(write, ('overwrite', 'merge'))}: what is copied into {target.name} is a whole snapshot")
+    if write == "merge" and not target.keys:
+        raise ArgumentError(f"{target.name} has no keys; a merge needs them")
     columns = _listed(names(target.columns))
-    insert = f"INSERT INTO {target.name} ({columns}) SELECT {columns} FROM {stage_name}"
     if write == "overwrite":
-        return [f"DELETE FROM {target.name}", insert]
+        return [f"DELETE FROM {target.name}", f"INSERT INTO {target.name} ({columns}) SELECT {columns} FROM {stage_name}"]
+    keys = _listed(target.keys)
     same = " AND ".join(f"{target.name}.{quote(k)} = s.{quote(k)}" for k in target.keys)
     equal = " AND ".join(
         f"({target.name}.{quote(c)} = s.{quote(c)} OR ({target.name}.{quote(c)} IS NULL AND s.{quote(c)} IS NULL))" for c in names(target.columns)
@@ -117,14 +137,36 @@ def publish(target: Target, stage_name: str, write: str) -> list[str]:
     missing = " AND ".join(f"s.{quote(k)} = t.{quote(k)}" for k in target.keys)
     listed = ", ".join(f"s.{quote(c)}" for c in names(target.columns))
     return [
+        # keys are not enforced: rows of a key that somebody else doubled go as well, and come back once
+        f"DELETE FROM {target.name} WHERE ({keys}) IN (SELECT {keys} FROM {target.name} GROUP BY {keys} HAVING COUNT(*) > 1)",
         # rows that are gone from the source, or differ from it, go; those that are not there, or no longer, come
         f"DELETE FROM {target.name} WHERE NOT EXISTS (SELECT 1 FROM {stage_name} s WHERE {same} AND {equal})",
         f"INSERT INTO {target.name} ({columns}) SELECT {listed} FROM {stage_name} s WHERE NOT EXISTS (SELECT 1 FROM {target.name} t WHERE {missing})",
     ]
 
 
-def duplicate_keys(stage_name: str, keys: Sequence[str]) -> str:
-    return f"SELECT COUNT(*) AS n FROM (SELECT {_listed(keys)} FROM {stage_name} GROUP BY {_listed(keys)} HAVING COUNT(*) > 1) d"
+def counted(stage_name: str, keys: Sequence[str]) -> str:
+    """One row: `loaded` rows, and `doubled` keys among them."""
+    doubled = f"(SELECT COUNT(*) FROM (SELECT {_listed(keys)} FROM {stage_name} GROUP BY {_listed(keys)} HAVING COUNT(*) > 1) d)" if keys else "0"
+    return f"SELECT (SELECT COUNT(*) FROM {stage_name}) AS loaded, {doubled} AS doubled"
+
+
+def ensure(target: Target, step: str, batch: int) -> list[str]:
+    """Make the table where it is missing; the last statement but one gives its columns and the declared ones as the catalog has them.
+
+    The declared ones are those of a table made and dropped within the transaction, so that no type is compared by its spelling.
+    """
+    probe = _own("shape", step, batch)
+    digits, scale = (f"CASE WHEN data_type = 'numeric' THEN numeric_{part} END" for part in ("precision", "scale"))
+    shown = f"table_schema = {literal(SCHEMA)} AS declared, column_name AS name, data_type AS type, {digits} AS digits, {scale} AS scale"
+    there = f"(table_schema = {literal(target.schema.lower())} AND table_name = {literal(target.table.lower())})"
+    declared = f"(table_schema = {literal(SCHEMA)} AND table_name = {literal(probe)})"
+    return [
+        *create_table(target),
+        f"CREATE TABLE {SCHEMA}.{quote(probe)} ({definition(target.columns)})",
+        f"SELECT {shown} FROM information_schema.columns WHERE {there} OR {declared} ORDER BY ordinal_position",
+        f"DROP TABLE {SCHEMA}.{quote(probe)}",
+    ]
 
 
 def call(procedure: str, arguments: Sequence[Any]) -> str:
@@ -141,7 +183,7 @@ def constant(value: Any) -> str:
 
 
 def unload(query: str, prefix: str, role: str, partition_by: Sequence[str]) -> str:
-    """CLEANPATH clears only this batch's own prefix, so that a batch done again does not double."""
+    """CLEANPATH clears this batch's own prefix, with PARTITION BY only the folders that receive files: what else lies there the caller removes."""
     by = f" PARTITION BY ({_listed(partition_by)})" if partition_by else ""
     return f"UNLOAD ({literal(query)}) TO {literal(prefix)} {iam(role)} FORMAT AS PARQUET{by} MANIFEST VERBOSE CLEANPATH"
 

@@ -5,18 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from penstock.commits import Outcome, settle
 from penstock.config import AwsSettings
-from penstock.connections import RedshiftConnection
-from penstock.errors import CommitConflictError, DataError, LedgerError, WarehouseError
+from penstock.connections import RedshiftConnection, S3Connection
+from penstock.connectors.stores import open_store
+from penstock.errors import CommitConflictError, ConnectionFailedError, DataError, LedgerError, WarehouseBusyError, WarehouseError
 from penstock.killpoints import reach
+from penstock.objects import ObjectStore
 
 from . import sql
-from .client import DataApi, Done
+from .client import DataApi
+from .statements import Statements
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -30,22 +37,22 @@ class Unloaded:
 
 
 class Warehouse:
-    """One Redshift connection. A step is named by its ledger keys, the present one first."""
+    """One Redshift connection. A step is named by its ledger keys, the present one first.
 
-    def __init__(self, connection: RedshiftConnection, aws: AwsSettings) -> None:
-        self._connection, self._api = connection, DataApi(connection, aws)
-        self._is_set_up = False
+    With a `state` store a run finds the statements again that a run before it left at work; without one it sends them anew, and the ledger
+    keeps the second from taking effect.
+    """
+
+    def __init__(self, connection: RedshiftConnection, aws: AwsSettings, state: ObjectStore | None = None) -> None:
+        self._connection, self._aws, self._api = connection, aws, DataApi(connection, aws)
+        self._statements = Statements(self._api, state)
 
     def query(self, text: str) -> pa.Table:
         return self._api.query(text)
 
     def applied(self, steps: Sequence[str]) -> int:
         """The last batch that the warehouse holds of a step. Raises LedgerError for a ledger that a newer Penstock wrote."""
-        self._set_up()
-        (row,) = self._api.query(sql.ledger_of(steps)).to_pylist()
-        if (row["format"] or 0) > sql.LEDGER_FORMAT:
-            raise LedgerError(f"the ledger of {steps[0]} has format {row['format']}; this Penstock reads up to {sql.LEDGER_FORMAT}", hint="upgrade Penstock")
-        return int(row["last"] or 0)
+        return int(self._ledger(steps)["last"] or 0)
 
     def skip(self, steps: Sequence[str], batch: int) -> None:
         """Move the ledger to a batch, and nothing else."""
@@ -53,10 +60,9 @@ class Warehouse:
 
     def forget(self, steps: Sequence[str], target: sql.Target | None = None) -> None:
         """Empty a table that a step loads, and begin its ledger anew."""
-        self._set_up()
-        named = ", ".join(map(sql.constant, steps))
-        there = target is not None and self._columns_of(target)
-        self._api.run([*([f"DELETE FROM {target.name}"] if there and target else []), f"DELETE FROM {sql.SCHEMA}.ledger WHERE step IN ({named})"])
+        self._ledger(steps)
+        emptied = [*sql.create_table(target), f"DELETE FROM {target.name}"] if target else []
+        self._api.run([*emptied, sql.forget(steps)])
 
     def load(self, steps: Sequence[str], batch: int, target: sql.Target, files: Sequence[sql.StagedFile], write: str, manifest_url: str) -> None:
         """Load a whole snapshot: COPY into the batch's stage, count, then claim and publish in a second transaction.
@@ -64,18 +70,18 @@ class Warehouse:
         `manifest_url` names a manifest of `files` that lies on S3 already. Raises DataError when the stage holds other rows than the files or
         a key twice; nothing is published then.
         """
-        self._set_up()
-        self._ensure(target)
         stage = sql.stage_of(steps[0], batch)
-        if files:
-            self._api.run(sql.stage(stage, target.columns, manifest_url, self._connection.iam_role))
-        else:
-            self._api.run([f"DROP TABLE IF EXISTS {stage}", f"CREATE TABLE {stage} ({sql.definition(target.columns)})"])
+        publish = sql.publish(target, stage, write)
+        self._statements.wait(steps[0], "publish")
+        if self.applied(steps) >= batch:
+            return
+        self._ensure(steps[0], batch, target)
+        self._stage(steps[0], stage, target, files, manifest_url)
         reach("after_stage")
-        self._counted(stage, target, sum(f.rows for f in files))
-        self._publish(steps, batch, sql.publish(target, stage, write))
+        self._publish(steps, batch, publish)
         reach("after_publish")
-        self._api.run([f"DROP TABLE IF EXISTS {stage}"])
+        # the stage before this one is there still when its run was killed after publishing
+        self._api.run([f"DROP TABLE IF EXISTS {stage}", f"DROP TABLE IF EXISTS {sql.stage_of(steps[0], batch - 1)}"])
 
     def define(self, script: str) -> None:
         """Run a script of definitions as one transaction."""
@@ -83,7 +89,6 @@ class Warehouse:
 
     def call(self, steps: Sequence[str], batch: int, procedure: str, arguments: Sequence[Any]) -> None:
         """Claim the ledger and call a procedure in one transaction."""
-        self._set_up()
         self._publish(steps, batch, [sql.call(procedure, arguments)])
 
     def unload(
@@ -91,61 +96,114 @@ class Warehouse:
     ) -> Unloaded:
         """Unload a query's rows to a prefix that only this batch uses, verify the manifest (read by `read`), then claim the ledger.
 
-        Raises DataError when the manifest's rows are not the query's.
+        A batch that the ledger holds is not unloaded again: its manifest is read. Raises DataError when the manifest's rows are not the query's.
         """
-        self._set_up()
         query = sql.bound(text, parameters)
-        done = self._api.run([f"SELECT COUNT(*) AS n FROM ({query}) q", sql.unload(query, prefix, self._connection.iam_role, partition_by)])
+        if self.applied(steps) >= batch:
+            return _unloaded(prefix, read)
+        statements = [f"SELECT COUNT(*) AS n FROM ({query}) q", sql.unload(query, prefix, self._connection.iam_role, partition_by)]
+        done = self._statements.run(steps[0], "unload", statements, prepare=lambda: self._clear(prefix))
         reach("after_unload")
         (expected,) = self._api.rows(done.parts[0])["n"].to_pylist()
-        found = json.loads(read(f"{prefix}manifest"))
-        rows = sum(e["meta"]["record_count"] for e in found["entries"])
-        if rows != expected:
+        found = _unloaded(prefix, read)
+        if found.rows != expected:
             raise DataError(
-                f"the unload to {prefix} holds {rows} rows where the query gives {expected}", hint="run again; this batch's prefix is cleared first"
+                f"the unload to {prefix} holds {found.rows} rows where the query gives {expected}", hint="run again; this batch's prefix is cleared first"
             )
         self._publish(steps, batch, [])
-        files = tuple(e["url"] for e in found["entries"])
-        return Unloaded(files, rows, sum(e["meta"]["content_length"] for e in found["entries"]), f"{prefix}manifest")
+        return found
 
-    def _set_up(self) -> None:
-        if not self._is_set_up:
+    def _clear(self, prefix: str) -> None:
+        """Remove what an attempt before left below a batch's prefix, partitions among it that the query no longer gives."""
+        bucket, _, path = prefix.removeprefix("s3://").partition("/")
+        store = open_store(S3Connection(kind="s3", bucket=bucket), self._aws, Path(), path)
+        for found in list(store.list()):
+            store.delete(found.uri.removeprefix(store.root))
+
+    def _ledger(self, steps: Sequence[str]) -> Mapping[str, Any]:
+        """What the ledger, made where it is missing, holds of a step."""
+        text = sql.ledger_of(steps)
+        try:
+            (row,) = self._api.query(text).to_pylist()
+        except WarehouseBusyError:
+            raise
+        except WarehouseError:
+            self._set_up(text)
+            (row,) = self._api.query(text).to_pylist()
+        if (row["format"] or 0) > sql.LEDGER_FORMAT:
+            raise LedgerError(f"the ledger of {steps[0]} has format {row['format']}; this Penstock reads up to {sql.LEDGER_FORMAT}", hint="upgrade Penstock")
+        return row
+
+    def _set_up(self, proof: str) -> None:
+        """Make Penstock's own schema; of several processes that do so at once one succeeds, and `proof` then runs for all."""
+        try:
             self._api.run(sql.setup())
-            self._is_set_up = True
+        except WarehouseError as error:
+            try:
+                self._api.query(proof)
+            except WarehouseError:
+                raise error from None
 
-    def _columns_of(self, target: sql.Target) -> list[str]:
-        where = f"table_schema = {sql.constant(target.schema)} AND table_name = {sql.constant(target.table)}"
-        found = self._api.query(f"SELECT column_name FROM information_schema.columns WHERE {where} ORDER BY ordinal_position")
-        return [str(c) for c in found["column_name"].to_pylist()]
-
-    def _ensure(self, target: sql.Target) -> None:
-        """Make the table where it is missing; raises DataError when it is there with other columns."""
-        self._api.run(sql.create_table(target))
-        held, declared = self._columns_of(target), [c.name.lower() for c in target.columns]
+    def _ensure(self, step: str, batch: int, target: sql.Target) -> None:
+        """Make the table where it is missing; raises DataError when it is there with other columns: a cast on the way could round."""
+        *_, found, _ = self._api.run(sql.ensure(target, step, batch)).parts
+        rows = self._api.rows(found).to_pylist()
+        held, declared = ([_shape(r) for r in rows if r["declared"] is own] for own in (False, True))
         if held != declared:
             raise DataError(
                 f"{target.name} has the columns {', '.join(held)} but {', '.join(declared)} are declared", hint="declare what is there, or drop the table"
             )
 
-    def _counted(self, stage: str, target: sql.Target, expected: int) -> None:
-        (loaded,) = self._api.query(f"SELECT COUNT(*) AS n FROM {stage}")["n"].to_pylist()
-        if loaded != expected:
-            raise DataError(f"COPY loaded {loaded} rows into {stage} where the files hold {expected}; nothing was published")
-        if target.keys and (twice := self._api.query(sql.duplicate_keys(stage, target.keys))["n"].to_pylist()[0]):
-            raise DataError(f"{twice} keys of {target.name} ({', '.join(target.keys)}) stand more than once in the rows to be loaded; nothing was published")
+    def _stage(self, step: str, stage: str, target: sql.Target, files: Sequence[sql.StagedFile], manifest_url: str) -> None:
+        """COPY into a new stage, and count what it holds, in one transaction: nobody ever sees a stage that is not whole."""
+        made = sql.stage(stage, target.columns, manifest_url if files else None, self._connection.iam_role)
+        *_, counted = self._statements.run(step, "stage", [*made, sql.counted(stage, target.keys)]).parts
+        (found,) = self._api.rows(counted).to_pylist()
+        expected = sum(f.rows for f in files)
+        if found["loaded"] != expected:
+            raise DataError(f"COPY loaded {found['loaded']} rows into {stage} where the files hold {expected}; nothing was published")
+        if found["doubled"]:
+            keys = ", ".join(target.keys)
+            raise DataError(f"{found['doubled']} keys of {target.name} ({keys}) stand more than once in the rows to be loaded; nothing was published")
 
-    def _publish(self, steps: Sequence[str], batch: int, statements: Sequence[str]) -> Done | None:
-        """Claim the ledger and run the statements in one transaction; a lost answer or a lost race is settled by reading the ledger."""
-        expected = self.applied(steps)
-        if expected >= batch:
-            return None
-        self._api.run(sql.ledger_row(steps[0], expected))
-        try:
-            return self._api.run([sql.claim(steps[0], expected, batch), *statements])
-        except WarehouseError as error:
-            held = self.applied(steps)
-            if held >= batch:
-                return None
-            if "penstock: the ledger of" in str(error):
-                raise CommitConflictError(f"batch {batch} of {steps[0]} was not published: {error}") from error
-            raise
+    def _publish(self, steps: Sequence[str], batch: int, statements: Sequence[str]) -> None:
+        """Claim the ledger and run the statements in one transaction, until the ledger holds the batch: nothing else counts as done.
+
+        Raises CommitConflictError after a lost race, CommitUnknownError when an answer was lost and the ledger cannot be read.
+        """
+        conflict: WarehouseBusyError | None = None
+        for _ in range(_ATTEMPTS):
+            self._statements.wait(steps[0], "publish")
+            row = self._ledger(steps)
+            expected = int(row["last"] or 0)
+            if expected >= batch:
+                return
+            try:
+                if not row["own"]:
+                    self._api.run(sql.ledger_row(steps[0], expected))
+                self._statements.run(steps[0], "publish", [sql.claim(steps[0], expected, batch), *statements])
+            except WarehouseBusyError as error:
+                conflict = error
+            except ConnectionFailedError as error:
+                settle(Outcome("unknown", cause=str(error)), lambda: (None, self.applied(steps)), batch)
+            except WarehouseError as error:
+                if self.applied(steps) < batch:
+                    raise _lost(steps[0], batch, error) from error
+        if self.applied(steps) < batch:
+            raise conflict or LedgerError(f"batch {batch} of {steps[0]} was published {_ATTEMPTS} times and the ledger does not hold it")
+
+
+def _lost(step: str, batch: int, error: WarehouseError) -> CommitConflictError | WarehouseError:
+    """A claim that another writer won is a lost race; all else is the server's own error."""
+    return CommitConflictError(f"batch {batch} of {step} was not published: {error}") if sql.CLAIM_FAILED in str(error) else error
+
+
+def _unloaded(prefix: str, read: Callable[[str], bytes]) -> Unloaded:
+    entries = json.loads(read(f"{prefix}manifest"))["entries"]
+    rows, size = (sum(int(e["meta"][part]) for e in entries) for part in ("record_count", "content_length"))
+    return Unloaded(tuple(e["url"] for e in entries), rows, size, f"{prefix}manifest")
+
+
+def _shape(column: Mapping[str, Any]) -> str:
+    digits = f"({column['digits']},{column['scale']})" if column["digits"] is not None else ""
+    return f"{column['name']} {column['type']}{digits}"

@@ -92,8 +92,9 @@ class DataApi:
     def find(self, identifier: str) -> Statement | None:
         return self._statements.get(identifier)
 
-    def all(self) -> list[Statement]:
-        return [s for s in self._statements.values() if ":" not in s.id]
+    def listed(self) -> list[dict[str, Any]]:
+        """What ListStatements says: of a batch the texts, not its parts."""
+        return [s.described() | {"QueryStrings": [p.sql for p in s.parts]} for s in self._statements.values() if ":" not in s.id]
 
     def cancel(self, statement: Statement) -> bool:
         """True when it was running, and was told to end."""
@@ -202,7 +203,7 @@ def install(api: DataApi) -> None:
         "describe_statement": lambda self: _answer(named(self).described()),
         "get_statement_result": result,
         "cancel_statement": cancel,
-        "list_statements": lambda _: _answer({"Statements": [s.described() for s in api.all()]}),
+        "list_statements": lambda _: _answer({"Statements": api.listed()}),
     }
     for name, method in methods.items():
         setattr(Response, name, method)

@@ -30,10 +30,8 @@ class Output:
 
 
 def value(found: object) -> str:
-    """A Python value as SQL."""
-    if found is None:
-        return "NULL"
-    return str(found) if isinstance(found, int | float) and not isinstance(found, bool) else literal(str(found))
+    """A Python value as text in SQL, for a CAST to its type; bare numbers would make NaN and infinity the names of columns."""
+    return "NULL" if found is None else literal(str(found))
 
 
 def source(table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns: Iterable[str]) -> str:

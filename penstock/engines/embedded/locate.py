@@ -20,8 +20,8 @@ def candidates(connection: duckdb.DuckDBPyConnection, keys: str, first_key: str,
         return []
     ranges = pa.table({
         "file": pa.array(range(len(files)), pa.int32()),
-        "least": pa.array([_text(f.lower.get(first_key)) for f in files], pa.string()),
-        "greatest": pa.array([_text(f.upper.get(first_key)) for f in files], pa.string()),
+        "least": pa.array([bound(f.lower.get(first_key)) for f in files], pa.string()),
+        "greatest": pa.array([bound(f.upper.get(first_key)) for f in files], pa.string()),
     })  # fmt: skip
     connection.register("__ranges", ranges)
     found = connection.execute(f"""
@@ -33,6 +33,6 @@ def candidates(connection: duckdb.DuckDBPyConnection, keys: str, first_key: str,
     return [files[i] for (i,) in sorted(found)]
 
 
-def _text(bound: object) -> str | None:
-    """A bound as text that casts back to the key's type."""
-    return None if bound is None or isinstance(bound, bytes) else str(bound)
+def bound(value: object) -> str | None:
+    """A bound as text that casts back to the key's type; none for bytes, which do not."""
+    return None if value is None or isinstance(value, bytes) else str(value)

@@ -12,7 +12,8 @@ from penstock.schema import literal, quote
 from penstock.tables import DataFile, LakeTable, Pinned
 
 from .files import FILE_ROWS, Output, Writer, source
-from .partition import partition_value
+from .locate import bound
+from .partition import by_place, partition_value, place
 
 if TYPE_CHECKING:
     import duckdb
@@ -39,14 +40,17 @@ def incoming(connection: duckdb.DuckDBPyConnection, table: LakeTable, rows: str)
     )
     on = " AND ".join(f"{v} IS NOT DISTINCT FROM __p{i}" for i, v in enumerate(values))
     connection.execute(f"CREATE OR REPLACE TABLE incoming AS SELECT r.*, __part FROM {rows} r JOIN parts ON {on}")
-    return [tuple(row[1:]) for row in connection.execute("SELECT * FROM parts ORDER BY __part").fetchall()]
+    # by way of Arrow: DuckDB itself makes Python's instants only where pytz is
+    found = connection.execute("SELECT * EXCLUDE (__part) FROM parts ORDER BY __part").to_arrow_table()
+    return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
 
 
 def slots_of(partitions: Sequence[tuple[object, ...]], files: Sequence[DataFile], touched: set[str], first_key: str) -> list[Slot]:
     """A slot for every file of a partition that rows come to, and for every touched file; one without a file where a partition has none."""
     found: list[Slot] = []
+    homes = by_place(f for f in files if first_key in f.lower)
     for partition in partitions:
-        mine = sorted((f for f in files if f.partition == partition and first_key in f.lower), key=lambda f: f.lower[first_key])  # type: ignore[arg-type,return-value]
+        mine = sorted(homes.get(place(partition), ()), key=lambda f: f.lower[first_key])
         found += [Slot(0, partition, f) for f in mine] or [Slot(0, partition)]
     listed_uris = {slot.file.uri for slot in found if slot.file}
     found += [Slot(0, f.partition, f) for f in files if f.uri in touched and f.uri not in listed_uris]
@@ -57,12 +61,12 @@ def assign(connection: duckdb.DuckDBPyConnection, partitions: Sequence[tuple[obj
     """Name the incoming rows with the slot that each goes to as `assigned`, in the order of slot and key."""
     import pyarrow as pa
 
-    numbers = {partition: i for i, partition in enumerate(partitions)}
-    open_slots = [s for s in slots if s.partition in numbers]
+    numbers = {place(partition): i for i, partition in enumerate(partitions)}
+    open_slots = [s for s in slots if place(s.partition) in numbers]
     connection.register("__slots", pa.table({
-        "part": pa.array([numbers[s.partition] for s in open_slots], pa.int32()),
+        "part": pa.array([numbers[place(s.partition)] for s in open_slots], pa.int32()),
         "slot": pa.array([s.number for s in open_slots], pa.int32()),
-        "least": pa.array([str(s.file.lower[first_key]) if s.file and first_key in s.file.lower else None for s in open_slots], pa.string()),
+        "least": pa.array([bound(s.file.lower.get(first_key)) if s.file else None for s in open_slots], pa.string()),
     }))  # fmt: skip
     connection.execute(f"""CREATE OR REPLACE TABLE assigned AS
       WITH bounded AS (SELECT part, slot, CAST(least AS {type_name}) AS least FROM __slots WHERE least IS NOT NULL),

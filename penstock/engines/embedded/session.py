@@ -15,6 +15,7 @@ from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenFile
 from .duck import reach_s3
 from .files import Output, Writer, source
 from .locate import candidates
+from .partition import place
 from .routing import assign, incoming, merged_outputs, slots_of
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ class EmbeddedSession:
 
     def overwrite(self, table: LakeTable, pinned: Pinned, rows: str, tag: str, *, partitions_only: bool) -> Change:
         added = self.append(table, pinned, rows, tag).add
-        replaced = {file.partition for file in added}
-        removed = [f for f in self._files(table, pinned) if not partitions_only or f.partition in replaced]
+        replaced = {place(file.partition) for file in added}
+        removed = [f for f in self._files(table, pinned) if not partitions_only or place(f.partition) in replaced]
         return Change("overwrite", added, removed)
 
     def export(self, rows: str, uri: str) -> Sequence[WrittenFile]:

@@ -18,29 +18,36 @@ LOCK penstock.ledger;
 INSERT INTO penstock.ledger SELECT 'flights/load', 0, 1 WHERE NOT EXISTS (SELECT 1 FROM penstock.ledger WHERE step = 'flights/load');
 
 -- applied
-SELECT MAX(last) AS last, MAX(format) AS format FROM penstock.ledger WHERE step IN ('flights/load', 'flights/old');
+SELECT MAX(last) AS last, MAX(format) AS format, MAX(CASE WHEN step = 'flights/load' THEN 1 ELSE 0 END) AS own FROM penstock.ledger WHERE step IN ('flights/load', 'flights/old');
 
 -- create
 CREATE SCHEMA IF NOT EXISTS "mart";
 CREATE TABLE IF NOT EXISTS "mart"."da""ys" ("day" DATE NOT NULL, "carrier" VARCHAR(65535) NOT NULL, "amount" DECIMAL(12,2), "at" TIMESTAMPTZ, PRIMARY KEY ("day", "carrier"));
+CREATE TABLE penstock."shape_flights_load_0e3cbfc6_42" ("day" DATE NOT NULL, "carrier" VARCHAR(65535) NOT NULL, "amount" DECIMAL(12,2), "at" TIMESTAMPTZ);
+SELECT table_schema = 'penstock' AS declared, column_name AS name, data_type AS type, CASE WHEN data_type = 'numeric' THEN numeric_precision END AS digits, CASE WHEN data_type = 'numeric' THEN numeric_scale END AS scale FROM information_schema.columns WHERE (table_schema = 'mart' AND table_name = 'da"ys') OR (table_schema = 'penstock' AND table_name = 'shape_flights_load_0e3cbfc6_42') ORDER BY ordinal_position;
+DROP TABLE penstock."shape_flights_load_0e3cbfc6_42";
 
 -- stage
-DROP TABLE IF EXISTS penstock."stage_flights_load_42";
-CREATE TABLE penstock."stage_flights_load_42" ("day" DATE NOT NULL, "carrier" VARCHAR(65535) NOT NULL, "amount" DECIMAL(12,2), "at" TIMESTAMPTZ);
-COPY penstock."stage_flights_load_42" FROM 's3://b/manifest' IAM_ROLE 'arn:aws:iam::123456789012:role/copy' FORMAT AS PARQUET MANIFEST;
+DROP TABLE IF EXISTS penstock."stage_flights_load_0e3cbfc6_42";
+CREATE TABLE penstock."stage_flights_load_0e3cbfc6_42" ("day" DATE NOT NULL, "carrier" VARCHAR(65535) NOT NULL, "amount" DECIMAL(12,2), "at" TIMESTAMPTZ);
+COPY penstock."stage_flights_load_0e3cbfc6_42" FROM 's3://b/manifest' IAM_ROLE 'arn:aws:iam::123456789012:role/copy' FORMAT AS PARQUET MANIFEST;
 
 -- publish overwrite
 CALL penstock.claim('flights/load', 41, 42);
 DELETE FROM "mart"."da""ys";
-INSERT INTO "mart"."da""ys" ("day", "carrier", "amount", "at") SELECT "day", "carrier", "amount", "at" FROM penstock."stage_flights_load_42";
+INSERT INTO "mart"."da""ys" ("day", "carrier", "amount", "at") SELECT "day", "carrier", "amount", "at" FROM penstock."stage_flights_load_0e3cbfc6_42";
 
 -- publish merge
 CALL penstock.claim('flights/load', 41, 42);
-DELETE FROM "mart"."da""ys" WHERE NOT EXISTS (SELECT 1 FROM penstock."stage_flights_load_42" s WHERE "mart"."da""ys"."day" = s."day" AND "mart"."da""ys"."carrier" = s."carrier" AND ("mart"."da""ys"."day" = s."day" OR ("mart"."da""ys"."day" IS NULL AND s."day" IS NULL)) AND ("mart"."da""ys"."carrier" = s."carrier" OR ("mart"."da""ys"."carrier" IS NULL AND s."carrier" IS NULL)) AND ("mart"."da""ys"."amount" = s."amount" OR ("mart"."da""ys"."amount" IS NULL AND s."amount" IS NULL)) AND ("mart"."da""ys"."at" = s."at" OR ("mart"."da""ys"."at" IS NULL AND s."at" IS NULL)));
-INSERT INTO "mart"."da""ys" ("day", "carrier", "amount", "at") SELECT s."day", s."carrier", s."amount", s."at" FROM penstock."stage_flights_load_42" s WHERE NOT EXISTS (SELECT 1 FROM "mart"."da""ys" t WHERE s."day" = t."day" AND s."carrier" = t."carrier");
+DELETE FROM "mart"."da""ys" WHERE ("day", "carrier") IN (SELECT "day", "carrier" FROM "mart"."da""ys" GROUP BY "day", "carrier" HAVING COUNT(*) > 1);
+DELETE FROM "mart"."da""ys" WHERE NOT EXISTS (SELECT 1 FROM penstock."stage_flights_load_0e3cbfc6_42" s WHERE "mart"."da""ys"."day" = s."day" AND "mart"."da""ys"."carrier" = s."carrier" AND ("mart"."da""ys"."day" = s."day" OR ("mart"."da""ys"."day" IS NULL AND s."day" IS NULL)) AND ("mart"."da""ys"."carrier" = s."carrier" OR ("mart"."da""ys"."carrier" IS NULL AND s."carrier" IS NULL)) AND ("mart"."da""ys"."amount" = s."amount" OR ("mart"."da""ys"."amount" IS NULL AND s."amount" IS NULL)) AND ("mart"."da""ys"."at" = s."at" OR ("mart"."da""ys"."at" IS NULL AND s."at" IS NULL)));
+INSERT INTO "mart"."da""ys" ("day", "carrier", "amount", "at") SELECT s."day", s."carrier", s."amount", s."at" FROM penstock."stage_flights_load_0e3cbfc6_42" s WHERE NOT EXISTS (SELECT 1 FROM "mart"."da""ys" t WHERE s."day" = t."day" AND s."carrier" = t."carrier");
 
--- keys
-SELECT COUNT(*) AS n FROM (SELECT "day", "carrier" FROM penstock."stage_flights_load_42" GROUP BY "day", "carrier" HAVING COUNT(*) > 1) d;
+-- check
+SELECT (SELECT COUNT(*) FROM penstock."stage_flights_load_0e3cbfc6_42") AS loaded, (SELECT COUNT(*) FROM (SELECT "day", "carrier" FROM penstock."stage_flights_load_0e3cbfc6_42" GROUP BY "day", "carrier" HAVING COUNT(*) > 1) d) AS doubled;
+
+-- forget
+DELETE FROM penstock.ledger WHERE step IN ('flights/load');
 
 -- call
 CALL "mart"."publish"(1, 'it''s', NULL, TRUE);
