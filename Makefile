@@ -64,4 +64,5 @@ $(RUN)/.installed: requirements/run.txt pyproject.toml | python
 	@$(PYTHON) -m venv $(RUN)
 	@$(RUN)/bin/python $(PIP) install --no-compile --require-hashes -r requirements/run.txt
 	@$(RUN)/bin/python $(PIP) install --no-deps --no-build-isolation -e .
+	@$(RUN)/bin/python scripts/slim.py
 	@touch $@
