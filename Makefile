@@ -48,6 +48,7 @@ lock: ## resolve the two locked sets anew (needs uv)
 
 python:
 	@test -n "$(PYTHON)" || { echo "Penstock needs a Python 3.11, 3.12 or 3.13; none was found. Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c pass 2>/dev/null || { echo "$(PYTHON) is not a Python that runs; Penstock needs 3.11, 3.12 or 3.13"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	  || { echo "$(PYTHON) is $$($(PYTHON) --version 2>&1); Penstock needs 3.11, 3.12 or 3.13"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) has no venv; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }

@@ -83,8 +83,9 @@ class Project:
         done = subprocess.run([*COMMAND, *arguments], cwd=self.folder, capture_output=True, text=True, check=False, env=variables, timeout=300)
         return Done(done.returncode, done.stdout, done.stderr)
 
-    def rows(self, table: str, columns: str = "*") -> list[dict[str, Any]]:
-        done = self.penstock("query", f"SELECT {columns} FROM {table} ORDER BY ALL", "--json")
+    def rows(self, table: str, columns: str = "*", connection: str | None = None) -> list[dict[str, Any]]:
+        where = ["--connection", connection] if connection else []
+        done = self.penstock("query", f"SELECT {columns} FROM {table} ORDER BY 1", "--json", *where)
         assert done.code == 0, done.err
         return done.json()
 

@@ -66,15 +66,6 @@ def test_events_delivered_again_change_nothing(shop: Project) -> None:
     assert steps["orders"]["counts"]["applied"] == 0
 
 
-@pytest.mark.parametrize("point", ["after_cut", "before_commit", "after_memory", "after_commit:1", "after_commit:3", "after_batch"])
-def test_a_killed_run_goes_on_where_it_was(shop: Project, point: str) -> None:
-    killed = shop.process("run", ".", PENSTOCK_KILL_AT=point)
-    assert killed.code == -signal.SIGKILL
-    done = shop.penstock("run", ".")
-    assert done.code == 0, done.err
-    assert shop.rows("lake.shop.orders") == EXPECTED
-
-
 def test_ctrl_c_leaves_whole_batches_and_says_what_to_do(orders: Project) -> None:
     for i in range(2, 40):
         orders.write(f"landing/orders/{i:03}.json", events(event("c", 100 + i, 1000 + i, "new")))

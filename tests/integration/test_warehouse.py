@@ -3,147 +3,151 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from warehouse import ONE, TWO, Place
 
-from penstock.config import AwsSettings
-from penstock.connections import RedshiftConnection
-from penstock.connectors.redshift.sql import StagedFile, Target, manifest
-from penstock.connectors.redshift.warehouse import Warehouse
 from penstock.connectors.s3.access import client
 from penstock.errors import CommitConflictError, DataError, WarehouseError
-from penstock.infra.local.control import LocalAws
-from penstock.schema import Column, arrow_schema
+from penstock.schema import Column
 
-COLUMNS = (Column.parse("id", "bigint!"), Column.parse("name", "string"), Column.parse("amount", "decimal(38,10)"))
-
-
-class Loader:
-    """A warehouse, a table of the test's own, and files for it."""
-
-    def __init__(self, aws: LocalAws, bucket: str, name: str) -> None:
-        settings = AwsSettings.from_environment(aws.environment())
-        self.s3, self.bucket = client("s3", settings), bucket
-        self.warehouse = Warehouse(RedshiftConnection(kind="redshift", workgroup="local"), settings)
-        self.target, self.steps = Target("mart", name, COLUMNS, ("id",)), (f"test/{name}",)
-
-    def load(self, batch: int, rows: list[tuple[Any, ...]], write: str = "merge", *, claimed_rows: int | None = None) -> None:
-        data = pa.Table.from_pylist([dict(zip(("id", "name", "amount"), r, strict=True)) for r in rows], schema=arrow_schema(COLUMNS))
-        sink = pa.BufferOutputStream()
-        pq.write_table(data, sink)
-        body, key = sink.getvalue().to_pybytes(), f"stage/{batch}.parquet"
-        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
-        files = [StagedFile(f"s3://{self.bucket}/{key}", len(body), len(rows) if claimed_rows is None else claimed_rows)]
-        self.s3.put_object(Bucket=self.bucket, Key="manifest", Body=manifest(files))
-        self.warehouse.load(self.steps, batch, self.target, files, write, f"s3://{self.bucket}/manifest")
-
-    def rows(self) -> list[tuple[Any, ...]]:
-        return [tuple(r.values()) for r in self.warehouse.query(f"SELECT id, name, amount FROM {self.target.name} ORDER BY id").to_pylist()]
+THREE = (3, Decimal("-9999999999999999999999999999.9999999999"))
 
 
-@pytest.fixture
-def loader(local_aws: LocalAws, local_bucket: Callable[[str], str], request: pytest.FixtureRequest) -> Loader:
-    bucket = local_bucket("load")
-    return Loader(local_aws, bucket, f"t_{bucket[-8:]}")
+def test_merge_makes_the_table_equal_to_the_snapshot(place: Place) -> None:
+    place.load(1, [ONE, TWO, THREE])
+    assert place.rows() == [ONE, TWO, THREE]
+    changed, new = (2, Decimal("0E-10")), (4, None)
+    place.load(2, [changed, THREE, new])
+    assert place.rows() == [changed, THREE, new]
+    assert place.warehouse().applied(place.steps) == 2
 
 
-A, B, C = (1, "a", Decimal("1.5000000000")), (2, "", None), (3, None, Decimal("-9999999999999999999999999999.9999999999"))
+def test_overwrite_and_an_empty_snapshot(place: Place) -> None:
+    place.load(1, [ONE, TWO], "overwrite")
+    place.warehouse().load(place.steps, 2, place.target, [], "overwrite", "")
+    assert (place.rows(), place.warehouse().applied(place.steps)) == ([], 2)
 
 
-def test_merge_makes_the_table_equal_to_the_snapshot(loader: Loader) -> None:
-    loader.load(1, [A, B, C])
-    assert loader.rows() == [A, B, C]
-    changed = (2, "now", None)
-    loader.load(2, [changed, C, (4, "new", None)])
-    assert loader.rows() == [changed, C, (4, "new", None)]
-    assert loader.warehouse.applied(loader.steps) == 2
+def test_a_batch_that_is_there_is_left_alone(place: Place) -> None:
+    place.load(1, [ONE])
+    place.load(1, [ONE, TWO])
+    assert place.rows() == [ONE]
 
 
-def test_overwrite_and_an_empty_snapshot(loader: Loader) -> None:
-    loader.load(1, [A, B], "overwrite")
-    loader.warehouse.load(loader.steps, 2, loader.target, [], "overwrite", "")
-    assert (loader.rows(), loader.warehouse.applied(loader.steps)) == ([], 2)
-
-
-def test_a_batch_that_is_there_is_left_alone(loader: Loader) -> None:
-    loader.load(1, [A])
-    loader.load(1, [A, B])
-    assert loader.rows() == [A]
-
-
-def test_a_load_that_misses_rows_publishes_nothing(loader: Loader) -> None:
+def test_a_load_that_misses_rows_publishes_nothing(place: Place) -> None:
     with pytest.raises(DataError, match=r"loaded 1 rows .* where the files hold 2"):
-        loader.load(1, [A], claimed_rows=2)
-    assert (loader.rows(), loader.warehouse.applied(loader.steps)) == ([], 0)
+        place.load(1, [ONE], claimed_rows=2)
+    assert (place.rows(), place.warehouse().applied(place.steps)) == ([], 0)
 
 
-def test_a_key_that_stands_twice_publishes_nothing(loader: Loader) -> None:
+def test_a_key_that_stands_twice_publishes_nothing(place: Place) -> None:
     with pytest.raises(DataError, match="stand more than once"):
-        loader.load(1, [A, A])
-    assert loader.rows() == []
+        place.load(1, [ONE, ONE])
+    assert place.rows() == []
 
 
-def test_other_columns_than_declared_are_refused(loader: Loader) -> None:
-    loader.load(1, [A])
-    loader.target = replace(loader.target, columns=COLUMNS[:2])
-    with pytest.raises(DataError, match="are declared"):
-        loader.load(2, [A])
+def test_of_two_runs_that_know_nothing_of_each_other_one_publishes(place: Place) -> None:
+    place.load(1, [ONE])
+    name, outcomes = place.procedure("PERFORM pg_sleep(0.5);"), []
 
-
-def test_of_two_loads_of_one_batch_one_is_published(loader: Loader) -> None:
-    loader.load(1, [A])
-    outcomes: list[str] = []
-
-    def race(name: str) -> None:
-        twin = Loader.__new__(Loader)
-        twin.__dict__.update(loader.__dict__)
-        twin.warehouse = Warehouse(RedshiftConnection(kind="redshift", workgroup="local"), AwsSettings.from_environment())
+    def race(who: str) -> None:
+        twin = replace(place, state=place.state / who)
         try:
-            twin.warehouse.call(twin.steps, 2, "mart.race_" + loader.target.table, [name])
+            twin.warehouse().call(place.steps, 2, name, [])
             outcomes.append("done")
         except (CommitConflictError, WarehouseError) as error:
             outcomes.append(type(error).__name__)
 
-    table = f"mart.race_log_{loader.target.table}"
-    loader.warehouse.define(f"""CREATE TABLE {table} (who VARCHAR(10));
-      CREATE PROCEDURE mart.race_{loader.target.table}(who VARCHAR) AS $$ BEGIN INSERT INTO {table} VALUES (who); END; $$ LANGUAGE plpgsql""")
     threads = [threading.Thread(target=race, args=(n,)) for n in ("one", "two")]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert loader.warehouse.query(f"SELECT COUNT(*) AS n FROM {table}")["n"].to_pylist() == [1], outcomes
-    assert loader.warehouse.applied(loader.steps) == 2
+    assert (place.ran(), "done" in outcomes) == (1, True), outcomes
+    assert place.warehouse().applied(place.steps) == 2
 
 
-def test_a_procedure_that_fails_leaves_the_ledger(loader: Loader) -> None:
-    name = f"mart.bad_{loader.target.table}"
-    loader.warehouse.define(f"CREATE SCHEMA IF NOT EXISTS mart; CREATE PROCEDURE {name}() AS $$ BEGIN RAISE EXCEPTION 'no'; END; $$ LANGUAGE plpgsql")
-    with pytest.raises(WarehouseError, match="no"):
-        loader.warehouse.call(loader.steps, 1, name, [])
-    assert loader.warehouse.applied(loader.steps) == 0
-
-
-def test_unload_is_counted_and_done_again_does_not_double(loader: Loader) -> None:
-    loader.load(1, [A, B, C])
-
-    def read(uri: str) -> bytes:
-        return bytes(loader.s3.get_object(Bucket=loader.bucket, Key=uri.split("/", 3)[3])["Body"].read())
-
-    query = f"SELECT id, name FROM {loader.target.name} WHERE id <> :skip AND name IS DISTINCT FROM ':x'"
+def test_unload_is_counted_and_done_again_does_not_double(place: Place) -> None:
+    place.load(1, [ONE, TWO, THREE])
+    query = f"SELECT id, amount::VARCHAR AS name FROM {place.target.name} WHERE id <> :skip AND amount::VARCHAR IS DISTINCT FROM ':x'"
     for batch in (1, 1, 2):
-        steps = ("test/unload_" + loader.target.table,)
-        done = loader.warehouse.unload(steps, batch, query, f"s3://{loader.bucket}/out/{batch}/", ("id",), {"skip": 2}, read)
+        done = place.warehouse().unload(("test/u_" + place.name,), batch, query, f"s3://{place.bucket}/out/{batch}/", ("id",), {"skip": 2}, place.read)
         assert (done.rows, len(done.files)) == (2, 2)
 
 
-def test_skip_moves_the_ledger_alone(loader: Loader) -> None:
-    loader.load(1, [A])
-    loader.warehouse.skip(loader.steps, 2)
-    assert (loader.warehouse.applied(loader.steps), loader.rows()) == (2, [A])
+def test_skip_moves_the_ledger_alone(place: Place) -> None:
+    place.load(1, [ONE])
+    place.warehouse().skip(place.steps, 2)
+    assert (place.warehouse().applied(place.steps), place.rows()) == (2, [ONE])
+
+
+def test_values_arrive_as_they_left(place: Place) -> None:
+    kinds = {"id": "bigint!", "d": "decimal(38,10)", "at": "timestamp", "local": "timestamp_ntz", "day": "date", "t": "string", "b": "boolean", "f": "double"}
+    columns = tuple(Column.parse(n, t) for n, t in kinds.items())
+    rows = [
+        (1, Decimal("-9999999999999999999999999999.9999999999"), datetime(2013, 3, 10, 7, 30, 0, 1, UTC), datetime(1899, 12, 31), date(1, 1, 1), "", True, 0.1),
+        (
+            2,
+            Decimal("0.0000000001"),
+            datetime(1850, 1, 1, tzinfo=UTC),
+            datetime(9999, 12, 31, 23, 59, 59, 999999),
+            date(1752, 9, 2),
+            "it's\n\\N",
+            False,
+            -1e300,
+        ),
+        (3, None, None, None, None, None, None, None),
+    ]
+    files, url = place.put(1, rows, columns)
+    warehouse = place.warehouse()
+    warehouse.load(place.steps, 1, replace(place.target, columns=columns), files, "overwrite", url)
+    assert place.query(f"SELECT {', '.join(kinds)} FROM {place.target.name} ORDER BY id") == rows
+
+
+def test_a_forgotten_step_begins_anew_under_the_same_numbers(place: Place) -> None:
+    place.load(1, [ONE])
+    place.warehouse().forget(place.steps, place.target)
+    assert (place.rows(), place.warehouse().applied(place.steps)) == ([], 0)
+    place.load(1, [ONE])
+    assert place.rows() == [ONE]
+
+
+def test_a_type_that_would_round_is_refused(place: Place) -> None:
+    place.warehouse().define(f"CREATE SCHEMA IF NOT EXISTS mart; CREATE TABLE {place.target.name} (id BIGINT NOT NULL, amount DECIMAL(12,2))")
+    with pytest.raises(DataError, match=r"has the columns id bigint, amount numeric\(12,2\) but id bigint, amount numeric\(38,10\) are declared"):
+        place.load(1, [ONE])
+    assert place.rows() == []
+
+
+def test_a_merge_heals_a_key_that_another_hand_doubled(place: Place) -> None:
+    place.load(1, [ONE, TWO])
+    place.warehouse().define(f"INSERT INTO {place.target.name} SELECT * FROM {place.target.name} WHERE id = 1")
+    place.load(2, [ONE, TWO])
+    assert place.rows() == [ONE, TWO]
+
+
+@pytest.mark.parametrize("write", ["append", "overwrite_partitions", "megre"])
+def test_a_write_that_a_snapshot_cannot_have_is_refused(place: Place, write: str) -> None:
+    with pytest.raises(ValueError, match=f"'{write}' is not one of merge, overwrite"):
+        place.load(1, [ONE], write)
+
+
+def test_an_unload_leaves_nothing_of_an_attempt_before(place: Place) -> None:
+    place.load(1, [ONE, TWO])
+    s3, prefix = client("s3", place.aws), f"s3://{place.bucket}/out/batch=1/"
+
+    def unload() -> tuple[int, list[str]]:
+        done = place.warehouse().unload(("test/u_" + place.name,), 1, f"SELECT id, amount FROM {place.target.name}", prefix, ["id"], {}, place.read)
+        listed = s3.list_objects_v2(Bucket=place.bucket, Prefix="out/")["Contents"]
+        assert len(listed) == len(done.files) + 1
+        return done.rows, sorted(o["Key"] for o in listed)
+
+    s3.put_object(Bucket=place.bucket, Key="out/batch=1/id=9/0000_part_00.parquet", Body=b"of a killed attempt")
+    keys = [f"out/batch=1/{k}" for k in ("id=1/0000_part_00.parquet", "id=2/0000_part_00.parquet", "manifest")]
+    assert unload() == (2, keys)
+    place.load(2, [ONE])
+    assert unload() == (2, keys)
