@@ -14,6 +14,7 @@ from penstock.connectors.catalogs import Catalog
 from penstock.errors import ConnectionFailedError
 from penstock.schema import Columns
 
+_LOCK_SECONDS = 30
 _CREATE = "CREATE TABLE IF NOT EXISTS penstock_delta_tables (namespace TEXT, name TEXT, location TEXT NOT NULL, PRIMARY KEY (namespace, name))"
 
 
@@ -25,7 +26,7 @@ class SqliteLocations:
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self.file, timeout=30)
+        connection = sqlite3.connect(self.file, timeout=_LOCK_SECONDS)
         try:
             with connection:
                 connection.execute(_CREATE)
@@ -53,6 +54,7 @@ class SqliteLocations:
 def open_sqlite(connection: CatalogConnection, aws: AwsSettings, folder: Path) -> Catalog:
     """The catalog in the warehouse's folder, made where it is missing."""
     from pyiceberg.catalog.sql import SqlCatalog
+    from sqlalchemy import NullPool, create_engine
 
     from penstock.connectors.delta.shelf import DeltaShelf
     from penstock.connectors.iceberg.shelf import IcebergShelf
@@ -62,6 +64,9 @@ def open_sqlite(connection: CatalogConnection, aws: AwsSettings, folder: Path) -
         warehouse.mkdir(parents=True, exist_ok=True)
         file = warehouse / "catalog.db"
         iceberg = SqlCatalog("penstock", uri=f"sqlite:///{file}", warehouse=f"file://{warehouse}")
+        # no connection outlives its statement: pooled ones are left open when the process forgets the catalog, and hold their locks
+        iceberg.engine.dispose()
+        iceberg.engine = create_engine(iceberg.engine.url, poolclass=NullPool, connect_args={"timeout": _LOCK_SECONDS})
     except OSError as error:
         raise ConnectionFailedError(f"the warehouse {warehouse} cannot be used: {error}", hint="correct `warehouse` of the catalog connection") from error
     return Catalog(str(warehouse), {"iceberg": IcebergShelf(iceberg), "delta": DeltaShelf(SqliteLocations(file), aws)})
