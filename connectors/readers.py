@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 from penstock.errors import SourceError
 from penstock.objects import ObjectInfo, ObjectStore
 from penstock.pipeline import Read
-from penstock.schema import Columns, arrow_schema, sequence_columns
-from penstock.sources import OP, PAYLOAD, POSITION, REASON, Rows, source_format
+from penstock.schema import BIGINT, Columns, arrow_schema, sequence_columns
+from penstock.sources import OP, PAYLOAD, POSITION, REASON, UNAVAILABLE, Rows, source_format
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -126,12 +126,12 @@ def _content(store: ObjectStore, file: ObjectInfo) -> bytes:
 
 
 def row_schema(spec: ReadSpec) -> pa.Schema:
-    """What `Rows.table` holds. A delete has its keys alone, so no column is declared NOT NULL."""
+    """What `Rows.table` holds. A delete has its keys alone, a truncate not even these, so no column is declared NOT NULL."""
     import pyarrow as pa
 
     fields = [pa.field(f.name, f.type) for f in arrow_schema(spec.columns)] + [pa.field(POSITION, pa.string())]
     if spec.sequence_parts:
-        fields += [pa.field(OP, pa.string()), *arrow_schema(sequence_columns(spec.sequence_parts))]
+        fields += [pa.field(OP, pa.string()), pa.field(UNAVAILABLE, pa.string()), *arrow_schema(sequence_columns([BIGINT] * spec.sequence_parts))]
     return pa.schema(fields)
 
 

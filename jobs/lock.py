@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from penstock.errors import RunLockedError
 from penstock.objects import ObjectStore
@@ -32,13 +33,15 @@ class Lease:
 
 
 def _alive(pid: int) -> bool:
+    """False also for a process that ended and that nobody asked after, as a container without an init leaves it."""
     try:
         os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except OSError:  # another user's process, or no Linux
         return True
-    return True
+    return state not in "ZX"
 
 
 def is_over(lease: Lease, *, now: float, host: str) -> bool:

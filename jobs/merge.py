@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from penstock.batches import Batch
-from penstock.changes.scd1 import MergeSpec
+from penstock.changes.events import prepared
+from penstock.changes.facts import MergeSpec
 from penstock.engines.base import Session
 from penstock.killpoints import reach
 from penstock.pipeline import MergeStep
-from penstock.schema import names, quote
+from penstock.schema import quote
+from penstock.sources import OP, POSITION, UNAVAILABLE
 
 from .context import Context
 from .gate import judge, sort_rows
@@ -18,33 +20,26 @@ from .publish import publish
 from .quarantine import quarantine
 from .reading import read_batch
 from .record import StepRecord
-from .targets import lake_target, memory_table, sequence_width
+from .targets import lake_target, memory_table, merge_spec
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-EVENTS, BATCH = "events", "batch"
+EVENTS = "events"
 
 
-def as_events(step: MergeStep, session: Session, rows: pa.Table) -> None:
-    """Name a batch's rows as canonical events; a feed that is not change data says itself what orders and what deletes."""
-    if step.merge.sequence_by is None:
-        session.load(EVENTS, rows)
-        return
-    by = (step.merge.sequence_by,) if isinstance(step.merge.sequence_by, str) else step.merge.sequence_by
-    parts = ", ".join(f"CAST({number(quote(c), rows.schema.field(c).type)} AS BIGINT) AS __sequence_{i + 1}" for i, c in enumerate(by))
-    operation = f"CASE WHEN {step.merge.apply_as_deletes} THEN 'd' ELSE 'u' END" if step.merge.apply_as_deletes else "'u'"
-    session.load("feed", rows)
-    session.execute(f"CREATE OR REPLACE TEMP TABLE {EVENTS} AS SELECT *, {operation} AS __op, {parts} FROM feed")
-
-
-def number(column: str, kind: pa.DataType) -> str:
-    """A sequence column as a whole number that orders as the column does: instants in microseconds, dates in days."""
-    import pyarrow.types as types
-
-    if types.is_timestamp(kind):
-        return f"epoch_us({column})"
-    return f"date_diff('day', DATE '1970-01-01', {column})" if types.is_date(kind) else column
+def as_events(step: MergeStep, spec: MergeSpec, session: Session, rows: pa.Table) -> None:
+    """Name a batch's rows as canonical events; a feed that is not change data says itself what orders, what deletes, what empties."""
+    merge = step.merge
+    said = [quote(c) for c in (*spec.keys, *spec.data) if c != spec.soft_delete]
+    if merge.sequence_columns:
+        whens = " ".join(f"WHEN {on} THEN '{op}'" for op, on in {"t": merge.apply_as_truncates, "d": merge.apply_as_deletes}.items() if on)
+        said += [f"CASE {whens} ELSE 'u' END AS {OP}" if whens else f"'u' AS {OP}", f"CAST(NULL AS VARCHAR) AS {UNAVAILABLE}"]
+        said += [f"{quote(c)} AS {quote(name)}" for c, name in zip(merge.sequence_columns, spec.sequence, strict=True)]
+    else:
+        said += [OP, UNAVAILABLE, *map(quote, spec.sequence)]
+    session.load("rows", rows)
+    session.execute(f"CREATE OR REPLACE TEMP TABLE {EVENTS} AS SELECT {', '.join((*said, POSITION))} FROM rows")
 
 
 def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
@@ -52,16 +47,16 @@ def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
     from penstock.quality.quarantine import quarantine_rows
 
     location = step.merge.into
-    target, memory = lake_target(context, location), memory_table(context, location)
+    target, memory = lake_target(context, location), memory_table(context, step)
     pinned, remembered = target.table.pin(), memory.pin()
     if context.applied(pinned.ledger, step.id) >= batch.number:
         return StepRecord(step.id, "merge", "nothing to do", note=f"batch {batch.number} is there already")
-    spec = MergeSpec(target.keys, tuple(n for n in names(target.columns) if n not in target.keys), sequence_width(context, step))
+    spec = merge_spec(context, step)
     rows = read_batch(context, step.merge.from_, location, batch)
     with context.engine.session() as session:
-        as_events(step, session, rows.table)
+        as_events(step, spec, session, rows.table)
         passed, failed = sort_rows(context, step.gate, session, EVENTS)
-        session.execute(f"CREATE OR REPLACE TEMP VIEW {BATCH} AS SELECT * FROM {passed}")
+        session.execute(f"CREATE OR REPLACE TEMP TABLE batch AS {prepared(spec, passed)}")
         settled = session.settle(spec, target.table, pinned, memory, remembered)
         gates = judge(context, step.gate, session, settled.upserts, batch.number, passed=settled.counts.read)
         bad = quarantine_rows(context.key(step.id), batch.number, rows.rejected, failed)
@@ -73,5 +68,6 @@ def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
         reach("after_memory")
         change = session.rewrite(target.table, pinned, settled.upserts, settled.deletes, context.run)
         publish(context, target.table, pinned, change, step.id, batch.number)
-    counts = replace(settled.counts, read=rows.read, filtered=rows.filtered, quarantined=bad.num_rows)
+    quarantined = settled.counts.quarantined + bad.num_rows
+    counts = replace(settled.counts, read=rows.read, filtered=rows.filtered, quarantined=quarantined)
     return StepRecord(step.id, "merge", "done", (batch.number,), counts.check(f"step {step.id}, batch {batch.number}"), commits + 1, change.bytes, gates=gates)

@@ -9,12 +9,15 @@ from penstock.schema import Column, Columns
 from penstock.sources import Rows
 
 from .context import Context
+from .targets import merge_into
 
 
 def columns_of(context: Context, step: ReadStep, location: str) -> Columns:
     """The columns a step reads: its own when declared, else those of the table its rows go into."""
     if step.read.columns is None:
-        return context.declared(location).schema_columns
+        merge = merge_into(context, location)
+        mark = merge.merge.soft_delete if merge else None
+        return tuple(c for c in context.declared(location).schema_columns if c.name != mark)
     return tuple(Column.parse(name, text) for name, text in step.read.columns.items())
 
 

@@ -1,13 +1,14 @@
-"""The lake tables that a writing step keeps: the table itself, its companion of remembered deletes, its quarantine."""
+"""The lake tables that a writing step keeps: the table itself, its companion of remembered events, its quarantine."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from penstock.changes.facts import MergeSpec, memory_columns
 from penstock.connectors.readers import sequence_parts
 from penstock.pipeline import MergeStep, ReadStep
 from penstock.quality.quarantine import QUARANTINE_COLUMNS
-from penstock.schema import Columns, sequence_columns
+from penstock.schema import BIGINT, Column, Columns, DataType, interval_columns, sequence_columns
 from penstock.tables import LakeTable
 
 from .context import Context
@@ -24,20 +25,45 @@ class Target:
     keys: tuple[str, ...]
 
 
-def sequence_width(context: Context, step: MergeStep) -> int:
-    """How many parts the order of a merge's events has."""
+def merge_into(context: Context, location: str) -> MergeStep | None:
+    """The step that merges into a table."""
+    return next((s for s in context.pipeline.steps if isinstance(s, MergeStep) and s.merge.into == location), None)
+
+
+def sequence_types(context: Context, step: MergeStep) -> tuple[DataType, ...]:
+    """The types of the numbers, or of the user's own columns, that order a merge's events."""
     read = context.pipeline.step(step.merge.from_)
     assert isinstance(read, ReadStep)
-    by = step.merge.sequence_by
-    return sequence_parts(read.read) if by is None else 1 if isinstance(by, str) else len(by)
+    if not step.merge.sequence_columns:
+        return (BIGINT,) * sequence_parts(read.read)
+    declared = read.read.columns or context.declared(step.merge.into).columns
+    return tuple(Column.parse(c, declared[c]).type for c in step.merge.sequence_columns)
 
 
 def hidden_columns(context: Context, location: str) -> Columns:
-    """The sequence columns of a table that a merge keeps; none for other tables."""
-    for step in context.pipeline.steps:
-        if isinstance(step, MergeStep) and step.merge.into == location:
-            return sequence_columns(sequence_width(context, step))
-    return ()
+    """What a merge keeps in a table beside the declared columns: a row's sequence, or a version's two ends; none for other tables."""
+    step = merge_into(context, location)
+    if step is None:
+        return ()
+    types = sequence_types(context, step)
+    return interval_columns(types) if step.merge.stored_as_scd_type == 2 else sequence_columns(types)
+
+
+def merge_spec(context: Context, step: MergeStep) -> MergeSpec:
+    """What the rules need to know of a merge's table."""
+    merge, declared = step.merge, context.declared(step.merge.into)
+    data = sorted((c for c in declared.columns if c not in declared.keys), key=lambda c: c != merge.soft_delete)
+    tracked = merge.track_history_column_list or [c for c in data if c not in (merge.track_history_except_column_list or ())]
+    optional = merge.ignore_null_updates if isinstance(merge.ignore_null_updates, tuple) else data if merge.ignore_null_updates else ()
+    return MergeSpec(
+        declared.keys,
+        tuple(data),
+        len(sequence_types(context, step)),
+        history=merge.stored_as_scd_type == 2,
+        tracked=tuple(tracked),
+        soft_delete=merge.soft_delete,
+        optional=frozenset(optional),
+    )
 
 
 def lake_target(context: Context, location: str) -> Target:
@@ -58,11 +84,10 @@ def beside(context: Context, location: str, suffix: str, columns: Columns) -> La
     return context.catalog(where.connection).create(where.namespace, where.table + suffix, declared.format, columns)
 
 
-def memory_table(context: Context, location: str) -> LakeTable:
-    """`<table>__memory`: keys and sequence of the newest delete of each key that has no row."""
-    declared = context.declared(location)
-    kept = tuple(c for c in declared.schema_columns if c.name in declared.keys)
-    return beside(context, location, MEMORY, (*kept, *hidden_columns(context, location)))
+def memory_table(context: Context, step: MergeStep) -> LakeTable:
+    """`<table>__memory`: events that the table itself cannot say."""
+    known = (*context.declared(step.merge.into).schema_columns, *sequence_columns(sequence_types(context, step)))
+    return beside(context, step.merge.into, MEMORY, memory_columns(merge_spec(context, step), known))
 
 
 def quarantine_table(context: Context, location: str) -> LakeTable:

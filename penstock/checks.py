@@ -12,7 +12,7 @@ from penstock.errors import ArgumentError, PipelineFileError, Problem, choice
 from penstock.lineage import family
 from penstock.locations import PathLocation, TableLocation, parse_location
 from penstock.parse import Loaded
-from penstock.pipeline import CopyStep, MergeStep, Pipeline, Read, ReadStep, Table, step_kind
+from penstock.pipeline import CopyStep, Merge, MergeStep, Pipeline, Read, ReadStep, Table, step_kind
 from penstock.sources import source_format
 from penstock.suites import load_suite
 from penstock.tables import table_format
@@ -122,14 +122,38 @@ def _merge(loaded: Loaded, step: MergeStep) -> Iterator[Found]:
     if table and table.format is None:
         yield ("into",), f"a merge goes into a lake table; load {merge.into} from one with copy"
     if read and table:
-        yield from _order(read, merge.sequence_by, merge.apply_as_deletes, read.columns or table.columns)
+        yield from _order(read, merge, read.columns or table.columns)
+        yield from _merged_columns(merge, table)
 
 
-def _order(read: Read, by: tuple[str, ...] | str | None, deletes: str | None, columns: dict[str, str]) -> Iterator[Found]:
-    names = (by,) if isinstance(by, str) else by or ()
+def _merged_columns(merge: Merge, table: Table) -> Iterator[Found]:
+    """The column lists of a merge against the table that it keeps."""
+    others = [c for c in table.columns if c not in table.keys]
+    null_updates = merge.ignore_null_updates if isinstance(merge.ignore_null_updates, tuple) else ()
+    lists = {
+        "ignore_null_updates": null_updates,
+        "track_history_column_list": merge.track_history_column_list or (),
+        "track_history_except_column_list": merge.track_history_except_column_list or (),
+    }
+    for field, listed in lists.items():
+        for name in (n for n in listed if n not in others):
+            yield (field,), f"column {choice(name, others)}"
+    for name in (n for n in null_updates if table.columns.get(n, "").endswith("!")):
+        yield ("ignore_null_updates",), f"column {name!r} is never NULL ({table.columns[name]})"
+    if merge.column_list is not None and (wrong := sorted(set(merge.column_list) ^ {c for c in table.columns if c != merge.soft_delete})):
+        yield ("column_list",), f"{', '.join(wrong)}: column_list and the columns of {merge.into} are not the same"
+    for name in (n for n in merge.except_column_list or () if n in table.columns):
+        yield ("except_column_list",), f"column {name!r} is a column of {merge.into}; leave it out there"
+    if merge.soft_delete and table.columns.get(merge.soft_delete, "").rstrip("!") != "boolean":
+        yield ("soft_delete",), f"{merge.soft_delete!r} must be a boolean column of {merge.into} ({merge.soft_delete}: boolean)"
+
+
+def _order(read: Read, merge: Merge, columns: dict[str, str]) -> Iterator[Found]:
+    names = merge.sequence_columns
     if source_format(read.format).is_change_feed:
-        if names or deletes:
-            yield ("sequence_by" if names else "apply_as_deletes",), f"a {read.format} feed has its own order and deletes; leave this out"
+        for field in ("sequence_by", "apply_as_deletes", "apply_as_truncates", "ignore_null_updates"):
+            if getattr(merge, field):
+                yield (field,), f"a {read.format} feed has its own order, deletes and truncates, and says which values it leaves out; leave this out"
         return
     if not names:
         yield (), f"a {read.format} feed has no order of its own: name the column that orders a key's rows with sequence_by"

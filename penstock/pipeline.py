@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator, model_validator
 
 from penstock.connections import Connection, Model
-from penstock.schema import Column, Columns, is_hidden
+from penstock.schema import Column, Columns, is_reserved
 from penstock.sources import source_format, source_formats
 from penstock.tables import PartitionField
 
@@ -36,7 +36,7 @@ class Table(Model):
     def _types(cls, columns: dict[str, str]) -> dict[str, str]:
         for name, text in columns.items():
             Column.parse(name, text)
-            if is_hidden(name):
+            if is_reserved(name):
                 raise ValueError(f"column {name!r}: names that begin with two underscores are Penstock's own")
         return columns
 
@@ -112,9 +112,33 @@ class Merge(Model):
 
     from_: Name = Field(alias="from")
     into: Location
-    stored_as_scd_type: Literal[1] = 1
+    stored_as_scd_type: Literal[1, 2] = 1
     sequence_by: tuple[str, ...] | str | None = None
     apply_as_deletes: str | None = Field(default=None, description="SQL condition on an event's columns")
+    apply_as_truncates: str | None = Field(default=None, description="SQL condition on an event's columns")
+    ignore_null_updates: bool | tuple[str, ...] = Field(default=False, description="columns, or all, in which a NULL keeps the value that the row had")
+    column_list: tuple[str, ...] | None = None
+    except_column_list: tuple[str, ...] | None = None
+    track_history_column_list: tuple[str, ...] | None = None
+    track_history_except_column_list: tuple[str, ...] | None = None
+    soft_delete: str | None = Field(default=None, description="a boolean column that marks rows as deleted; they stay in the table")
+
+    @property
+    def sequence_columns(self) -> tuple[str, ...]:
+        """The columns of `sequence_by`; none where the feed has an order of its own."""
+        return (self.sequence_by,) if isinstance(self.sequence_by, str) else self.sequence_by or ()
+
+    @model_validator(mode="after")
+    def _options_go_together(self) -> Self:
+        history = [name for name in ("track_history_column_list", "track_history_except_column_list") if getattr(self, name) is not None]
+        if history and self.stored_as_scd_type == 1:
+            raise ValueError(f"{history[0]} says which changes open a version; that goes with stored_as_scd_type: 2")
+        if self.soft_delete and self.stored_as_scd_type == 2:
+            raise ValueError("a history keeps deleted rows anyway, closed; soft_delete goes with stored_as_scd_type: 1")
+        for pair in (history, [name for name in ("column_list", "except_column_list") if getattr(self, name) is not None]):
+            if len(pair) == 2:
+                raise ValueError(f"give one of {' and '.join(pair)}")
+        return self
 
 
 class Transform(Model):

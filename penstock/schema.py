@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -142,11 +142,28 @@ def literal(text: str) -> str:
 HIDDEN = "__"
 
 
-def is_hidden(name: str) -> bool:
-    """True for the columns that Penstock adds to a table: plans, copies and queries leave them out unless named."""
+_INTERVAL = ("__start_at", "__end_at")
+
+
+def is_reserved(name: str) -> bool:
+    """True for names that columns of a user may not have."""
     return name.startswith(HIDDEN)
 
 
-def sequence_columns(parts: int) -> Columns:
+def is_hidden(name: str) -> bool:
+    """True for the columns that Penstock adds to a table: plans, copies and queries leave them out unless named. The ends of versions are shown."""
+    return is_reserved(name) and not name.startswith(_INTERVAL)
+
+
+def sequence_columns(types: Iterable[DataType]) -> Columns:
     """The hidden columns that hold a row's sequence, one a part."""
-    return tuple(Column(f"__sequence_{i + 1}", DataType("bigint")) for i in range(parts))
+    return tuple(Column(f"__sequence_{i + 1}", t) for i, t in enumerate(types))
+
+
+def interval_columns(types: Sequence[DataType]) -> Columns:
+    """The columns of a version's two ends, one a part of the sequence; numbered where it has several."""
+    numbers = [""] if len(types) == 1 else [f"_{i + 1}" for i in range(len(types))]
+    return tuple(Column(f"{end}{number}", t) for end in _INTERVAL for number, t in zip(numbers, types, strict=True))
+
+
+BIGINT = DataType("bigint")

@@ -13,18 +13,20 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 OP = "__op"
+UNAVAILABLE = "__unavailable"
 POSITION = "__position"
 REASON = "__reason"
 PAYLOAD = "__payload"
-OPERATIONS = {"c": "insert", "u": "update", "d": "delete", "r": "snapshot read"}
+OPERATIONS = {"c": "insert", "u": "update", "d": "delete", "r": "snapshot read", "t": "truncate"}
 
 
 @dataclass(frozen=True)
 class Rows:
     """One batch as a connector read it.
 
-    `table` holds the declared columns, typed, and `__position` (`<uri>#<line or row, from 1>`); change feeds add `__op` (a key of OPERATIONS)
-    and `__sequence_1..n` (bigint). A delete holds its keys, other columns NULL. `rejected` has the columns `__position, __reason, __payload`, all strings.
+    `table` holds the declared columns, typed, and `__position` (`<uri>#<line or row, from 1>`); change feeds add `__op` (a key of OPERATIONS),
+    `__unavailable` (the columns whose value an event leaves out, as `changes.facts.unavailable` says them) and `__sequence_1..n` (bigint). A delete holds
+    its keys, other columns NULL; a truncate holds nothing. `rejected` has the columns `__position, __reason, __payload`, all strings.
     `read` is counted by the connector alone: read = table.num_rows + rejected.num_rows + filtered, or something was lost.
     """
 

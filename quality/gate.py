@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from penstock.changes.facts import is_unavailable
 from penstock.engines.base import Session
 from penstock.schema import literal
 from penstock.sources import OP, REASON
-from penstock.suites import Suite
+from penstock.suites import Expectation, Suite
 
 from .predicates import holds, said
 
@@ -33,16 +34,21 @@ class Verdict:
 
 
 def split(session: Session, rows: str, suite: Suite) -> Parts:
-    """Judge each row of a relation by the suite's row-level expectations; deletes (`__op` = 'd') have no image to judge."""
-    reasons = ", ".join(f"CASE WHEN NOT ({condition}) THEN {literal(said(e))} END" for e in suite.expectations if (condition := holds(e)))
-    columns = session.query(f"SELECT * FROM {rows} LIMIT 0").column_names
+    """Judge each row of a relation by the suite's row-level expectations; not what has no image: deletes, truncates, values that an event leaves out."""
+    events = OP in session.query(f"SELECT * FROM {rows} LIMIT 0").column_names
+    reasons = ", ".join(f"CASE WHEN {_fails(e, condition, events=events)} THEN {literal(said(e))} END" for e in suite.expectations if (condition := holds(e)))
     reason = f"concat_ws('; ', {reasons})" if reasons else "''"
-    if OP in columns:
-        reason = f"CASE WHEN {OP} = 'd' THEN '' ELSE {reason} END"
+    if events:
+        reason = f"CASE WHEN {OP} IN ('d', 't') THEN '' ELSE {reason} END"
     session.execute(f"CREATE OR REPLACE TEMP TABLE judged AS SELECT *, {reason} AS {REASON} FROM {rows}")
     session.execute(f"CREATE OR REPLACE TEMP VIEW passed AS SELECT * EXCLUDE ({REASON}) FROM judged WHERE {REASON} = ''")
     session.execute(f"CREATE OR REPLACE TEMP VIEW failed AS SELECT * FROM judged WHERE {REASON} <> ''")
     return Parts()
+
+
+def _fails(expectation: Expectation, condition: str, *, events: bool) -> str:
+    left_out = "".join(f" AND NOT ({is_unavailable(c)})" for c in expectation.columns) if events else ""
+    return f"NOT ({condition}){left_out}"
 
 
 def evaluate(rows: pa.Table, suite: Suite) -> Verdict:

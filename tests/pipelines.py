@@ -62,6 +62,9 @@ class Project:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return path
 
+    def text(self, name: str) -> str:
+        return (self.folder / name).read_text()
+
     def penstock(self, *arguments: str) -> Done:
         """Run a verb in this process, as the command does; the pipeline is the working folder's."""
         out, err = io.StringIO(), io.StringIO()
@@ -101,6 +104,11 @@ def event(op: str, number: int, lsn: int, state: str | None = None, amount: str 
     image = {"id": number, "state": state, "amount": amount}
     source: Mapping[str, Any] = {"connector": "postgresql", "sequence": f'["{lsn}","{lsn}"]', "lsn": lsn, "snapshot": "false", "table": "orders"}
     return json.dumps({"before": {"id": number} if op == "d" else None, "after": None if op == "d" else image, "source": source, "op": op, "ts_ms": lsn})
+
+
+def truncate(lsn: int) -> str:
+    source = {"connector": "postgresql", "sequence": f'["{lsn}","{lsn}"]', "lsn": lsn, "snapshot": "false", "table": "orders"}
+    return json.dumps({"before": None, "after": None, "source": source, "op": "t", "ts_ms": lsn})
 
 
 def events(*lines: str) -> str:

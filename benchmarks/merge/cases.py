@@ -14,12 +14,12 @@ import duckdb
 import pyarrow.parquet as pq
 from generate import COLUMNS
 
-from penstock.changes.scd1 import MergeSpec
+from penstock.changes.facts import MergeSpec, memory_columns
 from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection
 from penstock.connectors.catalogs import open_catalog
 from penstock.engines.embedded.engine import EmbeddedEngine
-from penstock.schema import Column, sequence_columns
+from penstock.schema import BIGINT, Column, sequence_columns
 
 KEYS = ("o_orderkey",)
 DECLARED = tuple(Column.parse(n, t) for n, t in COLUMNS.items())
@@ -30,9 +30,9 @@ LISTED = ", ".join(COLUMNS)
 def lake(folder: Path, table_format: str):  # type: ignore[no-untyped-def]
     """The table and its memory, in a catalog of the case's own."""
     catalog = open_catalog(CatalogConnection(kind="catalog", catalog="sqlite", warehouse=str(folder / table_format)), AwsSettings(), folder)
-    hidden = sequence_columns(1)
+    hidden = sequence_columns([BIGINT])
     table = catalog.create("bench", "orders", table_format, (*DECLARED, *hidden))
-    memory = catalog.create("bench", "orders__memory", table_format, (DECLARED[0], *hidden))
+    memory = catalog.create("bench", "orders__memory", table_format, memory_columns(SPEC, (*DECLARED, *hidden)))
     return table, memory
 
 

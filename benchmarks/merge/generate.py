@@ -104,7 +104,7 @@ def generate(folder: Path, rows: int, changes: int) -> None:
         SELECT j, (hash(j, 1001) % {rows})::BIGINT AS i, CASE WHEN hash(j, 7) % 10 < 6 THEN 'u' WHEN hash(j, 7) % 10 < 9 THEN 'c' ELSE 'd' END AS op
         FROM range({changes * 95 // 100}) t(j))""")
     connection.execute(f"""COPY (
-      SELECT unnest(image(k, i, version)), op AS __op, sequence AS __sequence_1, 'changes#' || j AS __position FROM (
+      SELECT unnest(image(k, i, version)), op AS __op, CAST(NULL AS VARCHAR) AS __unavailable, sequence AS __sequence_1, 'changes#' || j AS __position FROM (
         SELECT k, i, op, j, 1 AS version, 1000 + (hash(j, 11) % 1000000)::BIGINT * 10 AS sequence FROM picked
         UNION ALL (SELECT k, i, 'u', j + {changes}, 2, 1000 + (hash(j, 12) % 1000000)::BIGINT * 10 + 1 FROM picked WHERE op <> 'd' ORDER BY hash(j, 3) LIMIT {changes - changes * 95 // 100})
       ) ORDER BY hash(j, 77)) TO '{folder}/changes.parquet' (FORMAT parquet)""")

@@ -8,24 +8,26 @@ from typing import Any
 
 import msgspec
 
+from penstock.changes.facts import unavailable
 from penstock.connectors.debezium.sequence import CONNECTORS, Source, sequence_of
 from penstock.connectors.images import UNREADABLE, image_type
 from penstock.connectors.readers import ReadSpec
 from penstock.connectors.values import ABSENT
-from penstock.errors import DataError, NotSupportedError, choice
+from penstock.errors import DataError, choice
 from penstock.schema import names
 from penstock.sources import OPERATIONS
 
 _PLACEHOLDER = "__debezium_unavailable_value"
 _UNAVAILABLE = frozenset({_PLACEHOLDER, b64encode(_PLACEHOLDER.encode()).decode()})
-DELETE, _MESSAGE, _TRUNCATE = "d", "m", "t"
+DELETE, TRUNCATE, _MESSAGE = "d", "t", "m"
 _NO_SCHEMA = b"null"
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
     """A change of one row, and the line (number from 1, content) that says it.
 
-    `image` is what the row is afterwards, or a delete's keys; `schema` is the JSON beside the payload, empty without one.
+    `image` is what the row is afterwards, or a delete's keys, without the values that the event leaves out: the columns of `lost`, and `unavailable`
+    as text. `schema` is the JSON beside the payload, empty without one.
     """
 
     number: int
@@ -34,6 +36,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     sequence: tuple[int, ...]
     image: Any
     schema: bytes
+    lost: tuple[str, ...] = ()
+    unavailable: str | None = None
 
 
 class Decoder:
@@ -41,6 +45,7 @@ class Decoder:
 
     def __init__(self, spec: ReadSpec, data: bytes) -> None:
         self._columns = names(spec.columns)
+        self._key_names = frozenset(spec.keys)
         self._connector = CONNECTORS[str(spec.option("connector"))]
         self._image = image_type(spec.columns, ABSENT)
         self._keys = [f"c{i}" for i, name in enumerate(self._columns) if name in spec.keys]
@@ -51,7 +56,7 @@ class Decoder:
     def event(self, number: int, line: bytes) -> Event | None:
         """The line's event; None for tombstones and messages, which say nothing of a row.
 
-        Raises DataError for what is no event or lacks a part, NotSupportedError for truncates and for rows that are not whole.
+        Raises DataError for what is no event or lacks a part.
         """
         try:
             found = self._json.decode(line)
@@ -60,18 +65,18 @@ class Decoder:
         body = found if found is None or found.payload is ABSENT else found.payload
         if body is None or body.op == _MESSAGE:
             return None
-        if body.op == _TRUNCATE:
-            raise NotSupportedError("a truncate event", hint="keep them out of the topic (skipped.operations=t), or `penstock batch skip` the batch")
         if body.op not in OPERATIONS:
             raise DataError(f"the event's op is {choice(str(body.op), OPERATIONS)}")
         sequence = sequence_of(body.source, body.op, self._connector)
-        image = self._keys_of(body.before) if body.op == DELETE else body.after
+        image = self._nothing() if body.op == TRUNCATE else self._keys_of(body.before) if body.op == DELETE else body.after
         if image is None:
             raise DataError(f"an event with op {body.op!r} holds no {'before' if body.op == DELETE else 'after'}, so its key is not known")
-        if self._may_be_partial:
-            self._refuse_partial(image)
+        lost = self._take_placeholders(image) if self._may_be_partial else ()
         schema = b"" if found.schema is ABSENT or found is body else bytes(found.schema)
-        return Event(number, line, body.op, sequence, image, b"" if schema == _NO_SCHEMA else schema)
+        return Event(number, line, body.op, sequence, image, b"" if schema == _NO_SCHEMA else schema, lost, unavailable(lost))
+
+    def _nothing(self) -> Any:
+        return self._image(**dict.fromkeys(f"c{i}" for i in range(len(self._columns))))
 
     def _keys_of(self, before: Any) -> Any:
         if before is None:
@@ -79,14 +84,19 @@ class Decoder:
         others = dict.fromkeys(f"c{i}" for i in range(len(self._columns)))
         return self._image(**(others | {name: getattr(before, f"c{i}") for i, name in enumerate(self._keys)}))
 
-    def _refuse_partial(self, image: Any) -> None:
+    def _take_placeholders(self, image: Any) -> tuple[str, ...]:
+        """Take the values that stand for unchanged ones (TOAST) out of an image; returns their columns."""
+        lost = tuple(name for i, name in enumerate(self._columns) if _is_placeholder(getattr(image, f"c{i}")))
+        if keys := self._key_names.intersection(lost):
+            raise DataError(f"the event leaves out the value of the key column {', '.join(sorted(keys))}")
         for i, name in enumerate(self._columns):
-            value = getattr(image, f"c{i}")
-            if any(v in _UNAVAILABLE for v in (value if isinstance(value, list) else [value]) if isinstance(v, str)):
-                raise NotSupportedError(
-                    f"an event that leaves out the unchanged value of column {name!r} (TOAST)",
-                    hint="ALTER TABLE … REPLICA IDENTITY FULL at the source, or leave the column out of the table; `penstock batch skip` goes past it",
-                )
+            if name in lost:
+                setattr(image, f"c{i}", None)
+        return lost
+
+
+def _is_placeholder(value: Any) -> bool:
+    return any(v in _UNAVAILABLE for v in (value if isinstance(value, list) else [value]) if isinstance(v, str))
 
 
 def _line_type(image: type, keys: type) -> Any:

@@ -9,12 +9,12 @@ from operator import attrgetter
 import pyarrow as pa
 
 from penstock.connectors.debezium.encodings import from_schema, without_schema
-from penstock.connectors.debezium.envelope import DELETE, Decoder, Event
+from penstock.connectors.debezium.envelope import DELETE, TRUNCATE, Decoder, Event
 from penstock.connectors.images import UNREADABLE, column_values
 from penstock.connectors.lines import Rejected, accepted, chunks, count_lines, is_blank
 from penstock.connectors.readers import ReadSpec, concatenated, empty
 from penstock.connectors.values import typed_rows
-from penstock.errors import DataError, NotSupportedError
+from penstock.errors import DataError
 from penstock.sources import Rows
 
 
@@ -23,7 +23,6 @@ def count(_uri: str, data: bytes) -> int:
 
 
 def read(uri: str, data: bytes, spec: ReadSpec) -> Rows:
-    """Raises NotSupportedError, naming the line, for truncates and for rows that are not whole."""
     decoder = Decoder(spec, data)
     return concatenated([empty(spec), *(_chunk_rows(uri, first, chunk, decoder, spec) for first, chunk in chunks(data))])
 
@@ -40,8 +39,6 @@ def _chunk_rows(uri: str, first: int, chunk: Sequence[bytes], decoder: Decoder, 
                 blank += 1
             else:
                 rejected.add(number, line, error.message)
-        except NotSupportedError as error:
-            raise NotSupportedError(f"{uri}#{number}: {error.what}", hint=error.hint) from error
         else:
             if event is None:
                 filtered += 1
@@ -59,10 +56,16 @@ def _table(uri: str, events: Sequence[Event], spec: ReadSpec, rejected: Rejected
         for event in events:
             rejected.add(event.number, event.line, f"the event's schema cannot be read: {error}")
         return empty(spec).table
-    deletes = {i for i, event in enumerate(events) if event.op == DELETE}
+    truncates = {i for i, event in enumerate(events) if event.op == TRUNCATE}
+    gone = truncates | {i for i, event in enumerate(events) if event.op == DELETE}
+    lacking = {c.name: truncates if c.name in spec.keys else gone for c in spec.columns}
+    for i, event in enumerate(events):
+        for name in event.lost:
+            lacking[name] = lacking[name] | {i}
     values = column_values([e.image for e in events], spec.columns)
-    arrays, reasons = typed_rows(values, spec.columns, encodings, lambda column: () if column.name in spec.keys else deletes)
+    arrays, reasons = typed_rows(values, spec.columns, encodings, lambda column: lacking[column.name])
     for i, reason in reasons.items():
         rejected.add(events[i].number, events[i].line, reason)
+    said, left_out = (pa.array(map(attrgetter(part), events), pa.string()) for part in ("op", "unavailable"))
     order = [pa.array(part, pa.int64()) for part in zip(*(e.sequence for e in events), strict=True)]
-    return accepted(uri, spec, [e.number for e in events], [*arrays, pa.array([e.op for e in events], pa.string()), *order], reasons)
+    return accepted(uri, spec, [e.number for e in events], [*arrays, said, left_out, *order], reasons)

@@ -1,47 +1,23 @@
-"""Whole-row SCD type 1 with remembered deletes, as relational text in DuckDB's dialect.
+"""SCD type 1 of whole rows with remembered deletes: what most batches need. What else there is, `scd1_general` knows.
 
-State is events: a stored row is an upsert with its sequence, a remembered delete is an event. The rules join what is new, what is remembered and what is stored
-into one set of distinct facts and rank each key's facts; they never ask in which batch a fact came, so any order and any batching give one table.
-Order of facts: sequence, then upsert < delete, then content (NULL least, the greater value wins; never arrival).
+A batch may be settled by these rules when it has no partial row and no truncate, and when neither has the memory of its keys.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from penstock.schema import quote
 
-
-@dataclass(frozen=True)
-class MergeSpec:
-    """A keyed table: its keys, its other columns, and how many parts a sequence has."""
-
-    keys: tuple[str, ...]
-    data: tuple[str, ...]
-    sequences: int
-
-    @property
-    def sequence(self) -> tuple[str, ...]:
-        return tuple(f"__sequence_{i + 1}" for i in range(self.sequences))
-
-    @property
-    def stored(self) -> tuple[str, ...]:
-        """The columns of a row as the table keeps it."""
-        return (*self.keys, *self.data, *self.sequence)
-
-
-def listed(form: str, names: Iterable[str], between: str = ", ") -> str:
-    """`form` once per name, {0} the quoted name: listed('a.{0} = b.{0}', keys, ' AND ')."""
-    return between.join(form.format(quote(n)) for n in names)
+from .facts import MergeSpec, listed
 
 
 @dataclass(frozen=True)
-class Rules:
+class WholeRowRules:
     """Queries, each over relations named before it.
 
-    In: `batch` (canonical events), `located` (keys and sequence of the stored rows of the batch's keys), `recalled` (remembered deletes of those keys),
-    and `held`: the whole stored rows of `tied`, the only ones whose content can matter.
+    In: `batch` (canonical events), `located` (keys and sequence of the stored rows of the batch's keys), `remembered` (the memory of those keys,
+    deletes alone), and `held`: the whole stored rows of `tied`, the only ones whose content can matter.
     `settled` has every distinct fact with its place among its key's facts, 1 the newest; the others are short queries over it.
     """
 
@@ -54,17 +30,18 @@ class Rules:
     counts: str
 
 
-def rules(spec: MergeSpec) -> Rules:
+def whole_row_rules(spec: MergeSpec) -> WholeRowRules:
     """The text of the rules for one table."""
     keys, sequence = listed("{0}", spec.keys), listed("{0}", spec.sequence)
     same_key = listed("a.{0} = b.{0}", spec.keys, " AND ")
     same_fact = listed("a.{0} = b.{0}", (*spec.keys, *spec.sequence), " AND ")
-    return Rules(
+    return WholeRowRules(
         tied=f"SELECT {listed('a.{0}', spec.keys)} FROM located a SEMI JOIN batch b ON {same_fact} AND b.__op <> 'd'",
         settled=_settled(spec),
         upserts=f"SELECT {listed('{0}', spec.stored)} FROM settled WHERE __place = 1 AND __rank = 1 AND __stored = 0",
         deletes=f"SELECT {listed('a.{0}', spec.keys)} FROM settled a SEMI JOIN settled b ON {same_key} AND b.__place = 1 AND b.__rank = 2 WHERE a.__stored = 1",
-        remember=f"SELECT {keys}, {sequence} FROM settled WHERE __place = 1 AND __rank = 2 AND __recalled = 0",
+        remember=f"""SELECT 'd' AS __op, {keys}, {sequence}{listed(", NULL AS {0}", spec.data, "")}, NULL AS __unavailable
+          FROM settled WHERE __place = 1 AND __rank = 2 AND __recalled = 0""",
         # only the table as it was read may relieve the memory: what this batch writes could still be lost, and the batch be skipped
         forget=f"""SELECT {listed("a.{0}", spec.keys)} FROM settled a
           SEMI JOIN settled b ON {same_key} AND b.__stored = 1 AND b.__place < a.__place WHERE a.__recalled = 1""",
@@ -87,7 +64,7 @@ def _settled(spec: MergeSpec) -> str:
       SELECT {fact}, CAST(SUM(__new) AS BIGINT) AS __read, MAX(__old_delete) AS __recalled, MAX(__old_row) AS __stored FROM (
         SELECT {keys}, {sequence}, CASE WHEN __op = 'd' THEN 2 ELSE 1 END AS __rank{image}, 1 AS __new, 0 AS __old_delete, 0 AS __old_row FROM batch
         UNION ALL
-        SELECT {keys}, {sequence}, 2 AS __rank{nothing}, 0 AS __new, 1 AS __old_delete, 0 AS __old_row FROM recalled
+        SELECT {keys}, {sequence}, 2 AS __rank{nothing}, 0 AS __new, 1 AS __old_delete, 0 AS __old_row FROM remembered
         UNION ALL
         SELECT {listed("l.{0}", (*spec.keys, *spec.sequence))}, 1 AS __rank{row}, 0 AS __new, 0 AS __old_delete, 1 AS __old_row
         FROM located l LEFT JOIN held h ON {listed("l.{0} = h.{0}", spec.keys, " AND ")}

@@ -14,7 +14,7 @@ from penstock.tables import Change, LakeTable, Pinned, WrittenFile
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from penstock.changes.scd1 import MergeSpec
+    from penstock.changes.facts import MergeSpec
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from penstock.changes.facts import unavailable
 from penstock.config import AwsSettings
 from penstock.engines.base import Session
 from penstock.engines.embedded.engine import EmbeddedEngine
@@ -81,7 +82,7 @@ def test_the_predicate_and_great_expectations_agree(session: Session, case: int)
 
 
 def test_reasons_name_every_expectation_that_failed(session: Session) -> None:
-    session.load("rows", pa.table({"n": [9], "t": ["x"], "__position": ["f#1"], "__op": ["u"]}))
+    session.load("rows", pa.table({"n": [9], "t": ["x"], "__position": ["f#1"], "__op": ["u"], "__unavailable": pa.array([None], pa.string())}))
     judged = suite(
         ("expect_column_values_to_be_between", {"column": "n", "max_value": 5}), ("expect_column_values_to_be_in_set", {"column": "t", "value_set": ["a"]})
     )
@@ -89,8 +90,17 @@ def test_reasons_name_every_expectation_that_failed(session: Session) -> None:
     assert bad["__reason"] == "n: expect_column_values_to_be_between (max_value=5); t: expect_column_values_to_be_in_set (value_set=['a'])"
 
 
+def test_a_value_that_an_event_leaves_out_is_not_judged(session: Session) -> None:
+    left_out = pa.array([unavailable(["t"]), None], pa.string())
+    session.load(
+        "rows", pa.table({"n": [1, 2], "t": pa.array([None, None], pa.string()), "__position": ["f#1", "f#2"], "__op": ["u", "u"], "__unavailable": left_out})
+    )
+    parts = split(session, "rows", suite(("expect_column_values_to_not_be_null", {"column": "t"})))
+    assert session.query(f"SELECT n FROM {parts.passed}")["n"].to_pylist() == [1]
+
+
 def test_a_delete_has_no_image_to_judge(session: Session) -> None:
-    session.load("rows", pa.table({"n": pa.array([None], pa.int64()), "__position": ["f#1"], "__op": ["d"]}))
+    session.load("rows", pa.table({"n": pa.array([None], pa.int64()), "__position": ["f#1"], "__op": ["d"], "__unavailable": pa.array([None], pa.string())}))
     parts = split(session, "rows", suite(("expect_column_values_to_not_be_null", {"column": "n"})))
     assert session.query(f"SELECT * FROM {parts.failed}").num_rows == 0
 

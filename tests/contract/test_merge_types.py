@@ -15,12 +15,12 @@ import pyarrow as pa
 import pytest
 
 from penstock.changes.counts import Counts
-from penstock.changes.scd1 import MergeSpec
+from penstock.changes.facts import MergeSpec, memory_columns
 from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection
 from penstock.connectors.catalogs import Catalog, open_catalog
 from penstock.engines.embedded.engine import EmbeddedEngine
-from penstock.schema import Column, DataType, arrow_schema, sequence_columns
+from penstock.schema import BIGINT, Column, DataType, arrow_schema, sequence_columns
 from penstock.tables import PartitionField
 
 Z = dt.UTC
@@ -50,19 +50,24 @@ class Keyed:
 
     def __init__(self, catalog: Catalog, table_format: str, columns: dict[str, str], *partitions: PartitionField) -> None:
         declared = tuple(Column.parse(n, t) for n, t in columns.items())
-        self.columns = (*declared, *sequence_columns(1))
+        self.columns = (*declared, *sequence_columns([BIGINT]))
         self.spec = MergeSpec((declared[0].name,), tuple(columns)[1:], 1)
         name = f"k_{secrets.token_hex(4)}"
         self.table = catalog.create("ops", name, table_format, self.columns, partitions)
-        self.memory = catalog.create("ops", f"{name}__memory", table_format, (declared[0], *sequence_columns(1)))
+        self.memory = catalog.create("ops", f"{name}__memory", table_format, memory_columns(self.spec, self.columns))
         self.batch = 0
 
     def merge(self, events: Iterable[tuple[str, Any, Any]]) -> Counts:
         self.batch += 1
-        rows = [{**dict(zip((*self.spec.keys, *self.spec.data), event, strict=True)), "__sequence_1": self.batch, "__op": op} for op, *event in events]
+        rows = [
+            {**dict(zip((*self.spec.keys, *self.spec.data), event, strict=True)), "__sequence_1": self.batch, "__op": op, "__unavailable": None}
+            for op, *event in events
+        ]
         nullable = pa.schema([f.with_nullable(True) for f in arrow_schema(self.columns)])
         with EmbeddedEngine(AwsSettings()).session() as session:
-            session.load("batch", pa.Table.from_pylist(rows, schema=nullable.append(pa.field("__op", pa.string()))))
+            session.load(
+                "batch", pa.Table.from_pylist(rows, schema=nullable.append(pa.field("__op", pa.string())).append(pa.field("__unavailable", pa.string())))
+            )
             pinned, remembered = self.table.pin(), self.memory.pin()
             found = session.settle(self.spec, self.table, pinned, self.memory, remembered)
             for table, state, upserts, deletes in (

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from pipelines import COMMAND, EVENTS, Project, event, events
+from pipelines import COMMAND, EVENTS, Project, event, events, truncate
 
 FIRST = events(event("c", 1, 10, "new", "1.50"), event("c", 2, 11, "new"), event("c", 2, 11, "new"), event("u", 1, 12, "paid", "1.50"), event("d", 3, 13))
 SECOND = events(event("d", 2, 20), event("u", 3, 5, "late"), event("c", 4, 21, "new", "99.99"))
@@ -145,14 +145,39 @@ def test_bad_events_are_kept_with_reason_and_place(orders: Project) -> None:
     assert [r["id"] for r in orders.rows("lake.shop.orders")] == [1, 2, 6]
 
 
-@pytest.mark.parametrize(("op", "what"), [("t", "truncate"), ("partial", "leaves out the unchanged value")])
-def test_what_comes_later_is_refused_by_name(orders: Project, op: str, what: str) -> None:
-    line = json.loads(event("u", 1, 40, "__debezium_unavailable_value")) if op == "partial" else json.loads(event("u", 1, 40)) | {"op": "t", "after": None}
-    orders.write("landing/orders/2.json", events(json.dumps(line)))
-    done = orders.penstock("run", ".")
-    assert done.code == 2
-    assert what in done.err.lower()
-    assert "2.json#1" in done.err
+def test_values_left_out_and_truncates_do_what_they_say(shop: Project) -> None:
+    """The first update waits for a row that has the value; the truncate goes before the row that came after it."""
+    toast = "__debezium_unavailable_value"
+    shop.write("landing/orders/3.json", events(event("u", 4, 31, toast, "1.00"), event("u", 9, 32, toast, "2.00"), truncate(25)))
+    done, steps = shop.record()
+    assert done.code == 0, done.err
+    assert (shop.rows("lake.shop.orders"), steps["orders"]["counts"]["quarantined"]) == ([], 2)
+    shop.write("landing/orders/4.json", events(event("c", 9, 26, "new", "5.00"), event("c", 7, 40, "new")))
+    assert shop.record()[0].code == 0
+    assert shop.rows("lake.shop.orders") == [{"id": 7, "state": "new", "amount": None}, {"id": 9, "state": "new", "amount": "2.00"}]
+
+
+def test_a_history_keeps_every_version(shop: Project) -> None:
+    shop.write(
+        "pipeline.yaml",
+        shop.text("pipeline.yaml").replace("into: lake.shop.orders}", "into: lake.shop.orders, stored_as_scd_type: 2, track_history_column_list: [state]}"),
+    )
+    assert shop.record()[0].code == 0
+    assert shop.rows("lake.shop.orders", "id, state, __start_at_2, __end_at_2") == [
+        {"id": 1, "state": "new", "__start_at_2": 10, "__end_at_2": 12},
+        {"id": 1, "state": "paid", "__start_at_2": 12, "__end_at_2": None},
+        {"id": 2, "state": "new", "__start_at_2": 11, "__end_at_2": 20},
+        {"id": 3, "state": "late", "__start_at_2": 5, "__end_at_2": 13},
+        {"id": 4, "state": "new", "__start_at_2": 21, "__end_at_2": None},
+    ]
+
+
+def test_soft_deletes_mark_rows(shop: Project) -> None:
+    text = shop.text("pipeline.yaml").replace('amount: "decimal(12,2)"', 'amount: "decimal(12,2)", gone: boolean')
+    shop.write("pipeline.yaml", text.replace("into: lake.shop.orders}", "into: lake.shop.orders, soft_delete: gone}"))
+    assert shop.record()[0].code == 0
+    found = shop.rows("lake.shop.orders", "id, state, gone")
+    assert [tuple(r.values()) for r in found] == [(1, "paid", False), (2, "new", True), (3, "late", True), (4, "new", False)]
 
 
 def test_two_runs_at_once_are_told_of_each_other(orders: Project) -> None:

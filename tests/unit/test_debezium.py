@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from penstock.changes.facts import unavailable
 from penstock.config import AwsSettings
 from penstock.connections import FilesConnection
 from penstock.connectors.readers import ReadSpec, count_rows, data_files, read_rows
 from penstock.connectors.stores import open_store
-from penstock.errors import NotSupportedError
 from penstock.schema import Column
 from penstock.sources import Rows
 
@@ -111,7 +111,7 @@ def test_positions_in_a_file_of_many_chunks(read: Read) -> None:
         (b"[1]", "Expected `object"),
         ({}, "op is 'None'"),
         ({"status": "BEGIN", "id": "1"}, "op is 'None'"),
-        (change("x", ANNE), "op is 'x' is not one of c, d, r, u"),
+        (change("x", ANNE), "op is 'x' is not one of c, d, r, t, u"),
         (change("c", None), "holds no after, so its key is not known"),
         (change("d", None), "holds no before, so its key is not known"),
         (change("d", before={"name": "Anne"}), "'id' is not in the event"),
@@ -160,17 +160,24 @@ def test_fields_that_are_not_declared_are_ignored(read: Read) -> None:
     assert "added_later" not in rows.table.column_names
 
 
-def test_a_truncate_is_refused_by_name(read: Read) -> None:
-    with pytest.raises(NotSupportedError, match=r"events\.json#2: a truncate event is not supported") as raised:
-        read(change("c", ANNE), change("t"))
-    assert "skipped.operations=t" in str(raised.value)
+def test_a_truncate_says_its_place_and_nothing_else(read: Read) -> None:
+    rows = read(change("c", ANNE), change("t", source=source(7, 70)))
+    said = rows.table.slice(1).to_pylist()[0]
+    assert (said["__op"], said["__sequence_1"], said["__sequence_2"]) == ("t", 7, 70)
+    assert [said[c] for c in ("id", "name", "note", "__unavailable")] == [None] * 4
 
 
 @pytest.mark.parametrize("value", ["__debezium_unavailable_value", "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==", ["__debezium_unavailable_value"]])
-def test_a_row_that_is_not_whole_is_refused_by_name(read: Read, value: object) -> None:
-    with pytest.raises(NotSupportedError, match=r"events\.json#2: an event that leaves out .* column 'note' \(TOAST\)") as raised:
-        read(change("c", ANNE), change("u", ANNE | {"note": value}))
-    assert "REPLICA IDENTITY FULL" in str(raised.value)
+def test_values_that_an_event_leaves_out_are_named_and_never_taken_for_values(read: Read, value: object) -> None:
+    rows = read(change("c", ANNE), change("u", ANNE | {"note": value}), change("u", ANNE | {"name": value, "note": value}))
+    assert rows.table["note"].to_pylist() == [None, None, None]
+    assert rows.table["__unavailable"].to_pylist() == [None, unavailable(["note"]), unavailable(["name", "note"])]
+    assert rows.rejected.num_rows == 0
+
+
+def test_an_event_that_leaves_out_its_key_is_kept_aside(read: Read) -> None:
+    rows = read(change("u", ANNE | {"id": "__debezium_unavailable_value"}))
+    assert reasons(rows) == ["the event leaves out the value of the key column id"]
 
 
 def test_what_is_left_out_of_other_columns_does_no_harm(read: Read) -> None:

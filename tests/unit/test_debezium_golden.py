@@ -11,7 +11,6 @@ import pytest
 
 from penstock.connectors.debezium.reader import read
 from penstock.connectors.readers import ReadSpec
-from penstock.errors import NotSupportedError
 from penstock.schema import Column
 from penstock.sources import OPERATIONS
 
@@ -54,14 +53,6 @@ def test_the_documented_events_of_postgresql() -> None:
     assert {name: first[name] for name in anne} == anne
     assert (first["__op"], first["__sequence_1"], first["__sequence_2"]) == ("c", 24023119, 24023128)
     assert all("source" in str(reason) for reason in rows.rejected["__reason"].to_pylist())
-
-
-def test_documented_truncates_are_refused() -> None:
-    truncates = [p for p in documented() if p["kind"] == "change:t"]
-    assert truncates
-    for payload in truncates:
-        with pytest.raises(NotSupportedError, match="docs#1: a truncate event"):
-            read("docs", json.dumps(payload["value"]).encode(), ReadSpec("debezium", CUSTOMERS, ("id",)))
 
 
 @pytest.mark.parametrize(

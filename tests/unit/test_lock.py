@@ -42,6 +42,18 @@ def test_a_killed_process_of_this_host_holds_nothing(store: ObjectStore) -> None
         pass
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="never: elsewhere nothing tells such a process from a running one")
+def test_a_process_that_ended_unasked_after_holds_nothing(store: ObjectStore) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
+    assert ended.stdout is not None
+    ended.stdout.read()
+    time.sleep(0.2)
+    store.create(KEY, Lease("killed", time.time() + 3600, pid=ended.pid).dumps())
+    with exclusive(store, "next"):
+        pass
+    ended.communicate()
+
+
 def test_a_lease_of_another_host_is_taken_over_only_when_it_ran_out(store: ObjectStore) -> None:
     store.create(KEY, Lease("elsewhere", time.time() + 3600, host="another", pid=1).dumps())
     with pytest.raises(RunLockedError, match="on another"), exclusive(store, "next"):

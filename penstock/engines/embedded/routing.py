@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from penstock.changes.scd1 import listed
+from penstock.changes.facts import listed
 from penstock.schema import literal, quote
 from penstock.tables import DataFile, LakeTable, Pinned
 

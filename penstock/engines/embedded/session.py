@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from penstock.changes.counts import Counts
-from penstock.changes.scd1 import MergeSpec, listed, rules
+from penstock.changes.facts import MergeSpec, listed
 from penstock.config import AwsSettings
 from penstock.engines.base import Settled
 from penstock.schema import literal, names, quote
@@ -17,6 +16,7 @@ from .files import Output, Writer, source
 from .locate import candidates
 from .partition import place
 from .routing import assign, incoming, merged_outputs, slots_of
+from .settling import settle
 
 if TYPE_CHECKING:
     import duckdb
@@ -29,7 +29,7 @@ class EmbeddedSession:
     def __init__(self, connection: duckdb.DuckDBPyConnection, aws: AwsSettings) -> None:
         self._connection, self._aws = connection, aws
         self._on_s3 = False
-        self._located: dict[tuple[str, int | None], str] = {}
+        self.found: dict[tuple[str, int | None], str] = {}  # where settling found a table's touched rows
 
     def load(self, name: str, rows: pa.Table) -> None:
         self._connection.register(name, rows)
@@ -42,31 +42,20 @@ class EmbeddedSession:
 
     def scan(self, name: str, table: LakeTable, pinned: Pinned) -> None:
         columns = names(pinned.columns)
-        self._name(name, f"SELECT {listed('{0}', columns)} FROM ({source(table, pinned, self._files(table, pinned), columns)})", "TEMP VIEW")
+        self.name(name, f"SELECT {listed('{0}', columns)} FROM ({source(table, pinned, self.files(table, pinned), columns)})", "TEMP VIEW")
 
     def settle(self, spec: MergeSpec, table: LakeTable, pinned: Pinned, memory: LakeTable, remembered: Pinned) -> Settled:
-        text = rules(spec)
-        keys = f"SELECT DISTINCT {listed('{0}', spec.keys)} FROM batch"
-        known = (*spec.keys, *spec.sequence)
-        self._locate("located", keys, table, pinned, spec.keys, known)
-        self._name("tied", text.tied)
-        self._locate("held", "SELECT * FROM tied", table, pinned, spec.keys, (*spec.keys, *spec.data))
-        self._locate("recalled", keys, memory, remembered, spec.keys, known)
-        self._located = {(table.name, pinned.version): "located", (memory.name, remembered.version): "recalled"}
-        for name in ("settled", "upserts", "deletes", "remember", "forget"):
-            self._name(name, getattr(text, name))
-        (counted,) = self.query(text.counts).to_pylist()
-        return Settled(Counts(**counted))
+        return settle(self, spec, table, pinned, memory, remembered)
 
     def rewrite(self, table: LakeTable, pinned: Pinned, upserts: str, deletes: str, tag: str) -> Change:
         keys = [d[0] for d in self._connection.execute(f"SELECT * FROM {deletes} LIMIT 0").description]
         of = listed("{0}", keys)
-        self._name("touched", f"SELECT {of} FROM {upserts} UNION SELECT {of} FROM {deletes}")
-        located = self._located.get((table.name, pinned.version))
+        self.name("touched", f"SELECT {of} FROM {upserts} UNION SELECT {of} FROM {deletes}")
+        located = self.found.get((table.name, pinned.version))
         if located is None:
             located = "found"
-            self._locate(located, "SELECT * FROM touched", table, pinned, keys, keys)
-        self._name("gone", f"SELECT __file, {of} FROM {located} SEMI JOIN touched USING ({of})")
+            self.locate(located, "SELECT * FROM touched", table, pinned, keys, keys)
+        self.name("gone", f"SELECT __file, {of} FROM {located} SEMI JOIN touched USING ({of})")
         gone = dict(self._connection.execute("SELECT __file, COUNT(*) FROM gone GROUP BY __file").fetchall())
         return self._written(table, pinned, upserts, keys, gone, tag)
 
@@ -82,7 +71,7 @@ class EmbeddedSession:
     def overwrite(self, table: LakeTable, pinned: Pinned, rows: str, tag: str, *, partitions_only: bool) -> Change:
         added = self.append(table, pinned, rows, tag).add
         replaced = {place(file.partition) for file in added}
-        removed = [f for f in self._files(table, pinned) if not partitions_only or place(f.partition) in replaced]
+        removed = [f for f in self.files(table, pinned) if not partitions_only or place(f.partition) in replaced]
         return Change("overwrite", added, removed)
 
     def export(self, rows: str, uri: str) -> Sequence[WrittenFile]:
@@ -92,20 +81,28 @@ class EmbeddedSession:
 
     def _written(self, table: LakeTable, pinned: Pinned, rows: str, keys: Sequence[str], gone: dict[str, int], tag: str) -> Change:
         writer = Writer(self._connection, table, pinned, tag)
-        files = self._files(table, pinned)
+        files = self.files(table, pinned)
         partitions = incoming(self._connection, table, rows)
         slots = slots_of(partitions, files, set(gone), keys[0])
         assign(self._connection, partitions, slots, keys[0], self._type(pinned, keys[0]))
         outputs, removed = merged_outputs(self._connection, writer, table, pinned, slots, keys, gone)
         return Change("overwrite" if removed else "append", writer.write(outputs), removed)
 
-    def _locate(self, name: str, wanted: str, table: LakeTable, pinned: Pinned, keys: Sequence[str], columns: Iterable[str]) -> None:
-        """Name the stored rows of the wanted keys, with the file that each is in; only files that can hold one are read."""
-        files = candidates(self._connection, wanted, keys[0], self._type(pinned, keys[0]), self._files(table, pinned))
+    def locate(self, name: str, wanted: str | None, table: LakeTable, pinned: Pinned, keys: Sequence[str], columns: Iterable[str]) -> None:
+        """Name the stored rows of the wanted keys (all rows for None), with the file that each is in; only files that can hold one are read."""
+        files = self.files(table, pinned)
+        if wanted is None:
+            self.name(name, self.rows_of(table, pinned, files, columns))
+            return
+        held = candidates(self._connection, wanted, keys[0], self._type(pinned, keys[0]), files)
         on = listed("t.{0} = w.{0}", keys, " AND ")
-        self._name(name, f"SELECT t.* FROM ({source(table, pinned, files, columns)}) t SEMI JOIN ({wanted}) w ON {on}")
+        self.name(name, f"SELECT t.* FROM ({self.rows_of(table, pinned, held, columns)}) t SEMI JOIN ({wanted}) w ON {on}")
 
-    def _files(self, table: LakeTable, pinned: Pinned) -> Sequence[DataFile]:
+    def rows_of(self, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns: Iterable[str]) -> str:
+        """A query for columns of some files of a table, and `__file`."""
+        return source(table, pinned, files, columns)
+
+    def files(self, table: LakeTable, pinned: Pinned) -> Sequence[DataFile]:
         self._reach(table.location)
         return table.files(pinned)
 
@@ -114,7 +111,7 @@ class EmbeddedSession:
             reach_s3(self._connection, self._aws)
             self._on_s3 = True
 
-    def _name(self, name: str, sql: str, kind: str = "TABLE") -> None:
+    def name(self, name: str, sql: str, kind: str = "TABLE") -> None:
         """Tables are not temporary: the cursors that write files must see them, and the whole database goes with the session."""
         self._connection.execute(f"CREATE OR REPLACE {kind} {quote(name)} AS {sql}")
 

@@ -1,0 +1,74 @@
+"""A batch against what is stored and remembered: the rows that it can change are found, and the least of the rules that are enough is run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from penstock.changes.counts import Counts
+from penstock.changes.facts import MergeSpec, listed
+from penstock.changes.rules import Rules, remembered_changes
+from penstock.changes.scd1 import whole_row_rules
+from penstock.changes.scd1_general import general_rules
+from penstock.changes.scd2 import history_rules
+from penstock.engines.base import Settled
+from penstock.schema import quote
+from penstock.tables import LakeTable, Pinned
+
+if TYPE_CHECKING:
+    from .session import EmbeddedSession
+
+
+def settle(session: EmbeddedSession, spec: MergeSpec, table: LakeTable, pinned: Pinned, memory: LakeTable, remembered: Pinned) -> Settled:
+    """Name what is to be written; `session` remembers in which files the rows lie."""
+    keys = f"SELECT DISTINCT {listed('{0}', spec.keys)} FROM batch WHERE __op <> 't'"
+    (batch,) = session.query("SELECT COALESCE(BOOL_OR(__op = 't'), FALSE) AS truncates, COUNT(__unavailable) > 0 AS partial FROM batch").to_pylist()
+    _recall(session, spec, keys, memory, remembered, everything=batch["truncates"])
+    if spec.history or batch["truncates"] or batch["partial"] or _is_involved(session, spec):
+        text = history_rules(spec) if spec.history else general_rules(spec)
+        session.locate("stored", None if batch["truncates"] else keys, table, pinned, spec.keys, spec.stored)
+        _run(session, spec, text)
+        counted, found = text.counts, "stored"
+    else:
+        _run_whole_rows(session, spec, keys, table, pinned)
+        counted, found = whole_row_rules(spec).counts, "located"
+    types = {c.name: c.type.duckdb for c in remembered.columns}
+    typed = ", ".join(f"CAST({quote(c)} AS {types[c]}) AS {quote(c)}" for c in spec.event)
+    session.name("to_remember", f"SELECT {typed} FROM remember")
+    session.found = {(table.name, pinned.version): found, (memory.name, remembered.version): "remembered"}
+    (counts,) = session.query(counted).to_pylist()
+    return Settled(Counts(**counts), remember="to_remember")
+
+
+def _recall(session: EmbeddedSession, spec: MergeSpec, keys: str, memory: LakeTable, remembered: Pinned, *, everything: bool) -> None:
+    """Name what is remembered of the batch's keys, and every truncate, as `remembered`."""
+    session.locate("recalled", None if everything else keys, memory, remembered, spec.keys, spec.event)
+    with_truncates = [f for f in session.files(memory, remembered) if not f.upper.get("__op") or str(f.upper["__op"]) >= "t"]
+    truncates = "" if everything else f" UNION ALL SELECT * FROM ({session.rows_of(memory, remembered, with_truncates, spec.event)}) WHERE __op = 't'"
+    session.name("remembered", f"SELECT * FROM recalled{truncates}")
+
+
+def _is_involved(session: EmbeddedSession, spec: MergeSpec) -> bool:
+    """True where the memory holds a partial event of the batch's keys, or a truncate that is not older than all of the batch."""
+    sequence = listed("{0}", spec.sequence)
+    (found,) = session.query(f"""SELECT EXISTS(SELECT 1 FROM remembered WHERE __op = 'u')
+      OR EXISTS(SELECT 1 FROM (SELECT MAX(ROW({sequence})) AS at FROM remembered WHERE __op = 't') t JOIN batch b
+        ON ROW({listed("b.{0}", spec.sequence)}) <= t.at) AS involved""").to_pylist()
+    return bool(found["involved"])
+
+
+def _run(session: EmbeddedSession, spec: MergeSpec, text: Rules) -> None:
+    remember, forget = remembered_changes(spec)
+    for name, sql in (
+        ("settled", text.settled), ("memory", text.memory), ("upserts", text.upserts), ("deletes", text.deletes), ("remember", remember), ("forget", forget),
+    ):  # fmt: skip
+        session.name(name, sql)
+
+
+def _run_whole_rows(session: EmbeddedSession, spec: MergeSpec, keys: str, table: LakeTable, pinned: Pinned) -> None:
+    """Only keys and sequences are read, the content of a stored row only where an event has the very same sequence."""
+    text = whole_row_rules(spec)
+    session.locate("located", keys, table, pinned, spec.keys, (*spec.keys, *spec.sequence))
+    session.name("tied", text.tied)
+    session.locate("held", "SELECT * FROM tied", table, pinned, spec.keys, (*spec.keys, *spec.data))
+    for name in ("settled", "upserts", "deletes", "remember", "forget"):
+        session.name(name, getattr(text, name))
