@@ -23,7 +23,8 @@ def unseen(listing: Iterable[ObjectInfo], seen: Mapping[str, str]) -> list[Objec
         elif seen[file.uri] != file.etag:
             raise SourceChangedError(
                 f"{file.uri} changed after a batch had taken it",
-                hint="deliver new data under a new name, or declare `take: all` with `write: overwrite` if the folder is complete each time",
+                hint="move it out of the folder and deliver what is new in it under a new name; if the folder is complete each time, "
+                "declare `take: all` with `write: overwrite`",
             )
     return fresh
 

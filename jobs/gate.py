@@ -59,7 +59,7 @@ def judge(context: Context, gate: Gate | None, session: Session, rows: str, batc
     if not verdict.passed:
         raise GateStoppedError(
             f"the gate {gate.suite!r} kept batch {batch} ({published.num_rows} rows) from its readers: {'; '.join(verdict.failures[:5])}",
-            hint="look with `penstock batch show`; correct the source or the suite and run again, or `penstock batch skip`",
+            hint="look with `penstock batch show PIPELINE STEP BATCH`; correct the source or the suite and run again, or `penstock batch skip`",
         )
     return (GateVerdict(batch, gate.suite, True),)
 

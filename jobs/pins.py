@@ -15,10 +15,14 @@ from .context import Context
 from .cut import cut_pins
 
 
+def _find(context: Context, location: str) -> LakeTable | None:
+    where = context.table_location(location)
+    return context.catalog(where.connection).table(where.namespace, where.table)
+
+
 def existing(context: Context, location: str) -> LakeTable:
     """A lake table that must be there. Raises DataError naming what makes it."""
-    where = context.table_location(location)
-    table = context.catalog(where.connection).table(where.namespace, where.table)
+    table = _find(context, location)
     if table is None:
         makers = [s.id for s in context.plan.steps if location in s.writes]
         raise DataError(f"table {location} does not exist", hint=f"run the step that makes it: {', '.join(makers) or 'none does'}")
@@ -26,8 +30,12 @@ def existing(context: Context, location: str) -> LakeTable:
 
 
 def pins_of_tables(context: Context, locations: Iterable[str]) -> dict[str, int]:
-    """location -> the snapshot or version that the table has now; a table without one is left out."""
-    versions = {location: existing(context, location).pin().version for location in locations}
+    """location -> the snapshot or version that the table has now; a table without one, or that its step is still to make, is left out.
+
+    Raises DataError for a table that is not there and that no step makes.
+    """
+    made = {w for s in context.plan.steps for w in s.writes}
+    versions = {at: existing(context, at).pin().version for at in locations if at not in made or _find(context, at)}
     return {location: version for location, version in versions.items() if version is not None}
 
 

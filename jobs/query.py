@@ -57,6 +57,8 @@ def _bind(context: Context, session: Session, table: exp.Table, name: str, named
         raise ArgumentError(f"table {where!r}: lake tables are named connection.namespace.table", hint=", ".join(lake_tables(context)))
     catalog, namespace, short = (part.name for part in table.parts)
     found = context.catalog(catalog).table(namespace, short) if catalog in context.pipeline.connections else None
+    if found is None and where in context.pipeline.tables:
+        raise ArgumentError(f"table {where} is declared, but no run has made it yet", hint=f"penstock run {context.loaded.folder}")
     if found is None:
         raise ArgumentError(f"table {choice(where, lake_tables(context))}")
     pinned = found.pin()

@@ -31,7 +31,12 @@ def cut(context: Context, step: ReconcileStep) -> Sequence[Batch]:
     """A batch when a side has a new snapshot, or a load into it was made."""
     pins: dict[str, int] = {}
     for side in (step.reconcile.left, step.reconcile.right):
-        pins |= pins_of_loads(context, step.id, context.table_location(side).connection) if is_warehouse(context, side) else pins_of_tables(context, [side])
+        if is_warehouse(context, side):
+            pins |= pins_of_loads(context, step.id, context.table_location(side).connection)
+        elif found := pins_of_tables(context, [side]):
+            pins |= found
+        else:
+            return []
     return cut_pins(context.batches(step.id), step.id, pins)
 
 

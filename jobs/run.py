@@ -100,7 +100,8 @@ def _batches(context: Context, planned: PlannedStep) -> Iterator[StepRecord]:
     cut = job.cut(context, step)
     reach("after_cut")
     if isinstance(step, ReadStep):
-        yield StepRecord(step.id, "read", "done" if cut else "nothing to do", tuple(b.number for b in cut), bytes=sum(b.size for b in cut))
+        note = "" if cut or context.batches(step.id).head() else f"no file lies below {step.read.from_}, and none ever did"
+        yield StepRecord(step.id, "read", "done" if cut else "nothing to do", tuple(b.number for b in cut), bytes=sum(b.size for b in cut), note=note)
         return
     waiting = steps.waiting(context, step)
     if waiting and planned.gate:

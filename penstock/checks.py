@@ -8,13 +8,13 @@ from typing import Any
 
 from penstock.checks_code import check_code
 from penstock.connections import CatalogConnection, FilesConnection, RedshiftConnection, S3Connection
-from penstock.errors import ArgumentError, PipelineFileError, Problem, choice
+from penstock.errors import ArgumentError, PipelineFileError, Problem, choice, nearest
 from penstock.lineage import family
 from penstock.locations import PathLocation, TableLocation, parse_location
 from penstock.parse import Loaded
 from penstock.pipeline import CopyStep, Merge, MergeStep, Pipeline, Read, ReadStep, Table, step_kind
 from penstock.sources import source_format
-from penstock.suites import load_suite
+from penstock.suites import known_expectations, load_suite
 from penstock.tables import table_format
 
 Path = tuple[str | int, ...]
@@ -268,7 +268,11 @@ def _suites(loaded: Loaded) -> Iterator[Problem]:
         kind = step_kind(step) or ""
         into = getattr(step, "copy_" if kind == "copy" else kind).into
         columns = loaded.pipeline.tables[into].columns
+        known = known_expectations()
         for expectation in suite.expectations:
+            if known and expectation.type not in known:
+                said = f"{expectation.type!r} is no expectation of Great Expectations{nearest(expectation.type, known)}"
+                yield loaded.document.problem(("steps", i, "gate", "suite"), f"{gate.suite}.json: {said}")
             for name in expectation.columns:
                 if name not in columns:
                     yield loaded.document.problem(("steps", i, "gate", "suite"), f"{gate.suite}.json, {expectation.type}: column {choice(name, columns)}")

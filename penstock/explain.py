@@ -88,11 +88,25 @@ def _message(found: ErrorDetails, path: Path, models: Models) -> str:
             return "'kind' is missing: s3, files, catalog or redshift"
         case "step_kind":
             return f"{found['msg']}; this one has {_listed(given)}"
-        case "string_pattern_mismatch":
-            return f"{given!r} is not a name or form that is allowed here ({context['pattern']})"
+        case "string_pattern_mismatch" | "string_type":
+            return _misformed(found, path)
         case "value_error":
             return str(context["error"])
-    return f"{found['msg'][0].lower()}{found['msg'][1:]}, not {_shown(given)}"
+    return _plain(found)
+
+
+def _plain(found: ErrorDetails) -> str:
+    return f"{found['msg'][0].lower()}{found['msg'][1:]}, not {_shown(found['input'])}"
+
+
+def _misformed(found: ErrorDetails, path: Path) -> str:
+    """A text of the wrong form, or none where a text belongs."""
+    if found["type"] == "string_type":
+        is_torn = found["input"] is None and str(path[-1]).endswith(")")
+        return 'a type with a comma is quoted: "decimal(10,2)"' if is_torn else _plain(found)
+    if "partition_by" in path:
+        return f"{found['input']!r} is no partition: a column, or years(c), months(c), days(c), hours(c) of one"
+    return f"{found['input']!r} is not a name or form that is allowed here ({found['ctx']['pattern']})"
 
 
 def _listed(given: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator, model_validator
 
 from penstock.connections import Connection, Model
+from penstock.errors import ArgumentError
 from penstock.schema import Column, Columns, is_reserved
 from penstock.sources import source_format, source_formats
 from penstock.tables import PartitionField
@@ -35,7 +36,10 @@ class Table(Model):
     @classmethod
     def _types(cls, columns: dict[str, str]) -> dict[str, str]:
         for name, text in columns.items():
-            Column.parse(name, text)
+            try:
+                Column.parse(name, text)
+            except ArgumentError as error:
+                raise ValueError(f"column {name!r}: {error.message}") from None
             if is_reserved(name):
                 raise ValueError(f"column {name!r}: names that begin with two underscores are Penstock's own")
         return columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,13 @@ class Suite:
     name: str
     expectations: tuple[Expectation, ...]
     raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+
+def known_expectations() -> frozenset[str]:
+    """The names of Great Expectations' own types, found without loading it; none where it is not installed."""
+    found = importlib.util.find_spec("great_expectations")
+    folders = found.submodule_search_locations if found else None
+    return frozenset(f.stem for folder in folders or () for f in Path(folder, "expectations", "core").glob("expect_*.py"))
 
 
 def load_suite(path: Path) -> Suite:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,17 @@ class SqliteLocations:
             c.execute("DELETE FROM penstock_delta_tables WHERE namespace = ? AND name = ?", (namespace, name))
 
 
+def _refuse_moved(file: Path, warehouse: Path) -> None:
+    """Tables name their files by absolute paths: those of a copied folder are the original's, those of a moved one are nowhere."""
+    with closing(sqlite3.connect(file, timeout=_LOCK_SECONDS)) as connection:
+        connection.execute(_CREATE)
+        found = connection.execute("SELECT metadata_location FROM iceberg_tables UNION ALL SELECT location FROM penstock_delta_tables").fetchall()
+    for (location,) in found:
+        if location and not Path(str(location).removeprefix("file://")).is_relative_to(warehouse):
+            hint = f"move it back, or remove {warehouse} and the pipeline's .penstock folder and run again"
+            raise ConnectionFailedError(f"the warehouse {warehouse} was moved or copied: its catalog has {location}", hint=hint)
+
+
 def open_sqlite(connection: CatalogConnection, aws: AwsSettings, folder: Path) -> Catalog:
     """The catalog in the warehouse's folder, made where it is missing."""
     from pyiceberg.catalog.sql import SqlCatalog
@@ -69,4 +80,5 @@ def open_sqlite(connection: CatalogConnection, aws: AwsSettings, folder: Path) -
         iceberg.engine = create_engine(iceberg.engine.url, poolclass=NullPool, connect_args={"timeout": _LOCK_SECONDS})
     except OSError as error:
         raise ConnectionFailedError(f"the warehouse {warehouse} cannot be used: {error}", hint="correct `warehouse` of the catalog connection") from error
+    _refuse_moved(file, warehouse)
     return Catalog(str(warehouse), {"iceberg": IcebergShelf(iceberg), "delta": DeltaShelf(SqliteLocations(file), aws)})

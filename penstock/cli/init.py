@@ -20,7 +20,7 @@ def init_command(name: str) -> None:
     for source in ("pipeline.yaml", "orders.json", "by_country.sql", "landing/orders/2026-01-01.csv"):
         target = folder / source
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text((template / source).read_text().replace("PIPELINE_NAME", name))
+        target.write_text((template / source).read_text().replace("PIPELINE_NAME", name).replace("lake.shop", f"lake.{name}"))
     print(f"made {folder}/: pipeline.yaml, a CSV file in landing/orders/, a transform and a gate. Next:")  # noqa: T201
-    for line in (f"penstock run {name}", f'penstock query -p {name} "SELECT * FROM lake.shop.by_country"', f"penstock plan {name}"):
+    for line in (f"penstock run {name}", f'penstock query -p {name} "SELECT * FROM lake.{name}.by_country"', f"penstock plan {name}"):
         print(f"  {line}")  # noqa: T201

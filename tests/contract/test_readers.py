@@ -236,7 +236,7 @@ def test_a_csv_field_of_a_megabyte(store: ObjectStore) -> None:
     assert csv_rows(store, b"id,name,x\n1," + b"y" * 1_000_000 + b",1\n").table.num_rows == 1
 
 
-@pytest.mark.parametrize(("header", "text"), [(b"id,nam,x", "'name' is not one of id, nam, x; did you mean 'nam'?"), (b"id,name,name,x", "names it 2 times")])
+@pytest.mark.parametrize(("header", "text"), [(b"id,nam,x", "the header has only id, nam, x; did you mean 'nam'?"), (b"id,name,name,x", "names it 2 times")])
 def test_a_csv_header_without_a_declared_column(store: ObjectStore, header: bytes, text: str) -> None:
     with pytest.raises(SourceError) as raised:
         csv_rows(store, header + b"\n1,a,1\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -117,3 +118,48 @@ def test_the_launcher_for_spark_submit_runs_the_same(shop: Project) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["status"] == "done"
+
+
+def test_a_copied_or_moved_folder_does_not_touch_the_first(shop: Project, tmp_path: Path) -> None:
+    assert shop.penstock("run", ".").code == 0
+    before = shop.rows("lake.shop.orders")
+    copied = Project(tmp_path / "copied")
+    shutil.copytree(shop.folder, copied.folder)
+    copied.write("landing/orders/2.csv", "order_id,country,amount,ordered_on\n9,CH,1.00,2026-01-02\n")
+    done = copied.penstock("run", ".")
+    assert (done.code, "was moved or copied" in done.err, "Traceback" in done.err) == (1, True, False), done.err
+    assert shop.rows("lake.shop.orders") == before
+
+
+def test_a_folder_without_files_says_so_and_what_needs_them_waits(shop: Project) -> None:
+    shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace("landing/orders/", "landing/oders/"))
+    done = shop.penstock("run", ".")
+    assert (done.code, "no file lies below landing/oders/" in done.out) == (0, True), done.err
+    asked = shop.penstock("query", "SELECT * FROM lake.shop.by_country")
+    assert "lake.shop.by_country is declared, but no run has made it yet" in asked.err
+
+
+def test_a_file_without_a_declared_column_names_those_it_has(shop: Project) -> None:
+    shop.write("landing/orders/2.csv", "order_id,land,amount,ordered_on\n9,CH,1.00,2026-01-02\n")
+    done = shop.penstock("run", ".")
+    assert "column 'country' is declared but the header has only order_id, land, amount, ordered_on" in done.err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("bigint!", "bigin!", "column 'order_id': type 'bigin' is not one of"),
+        ('"decimal(12,2)"', "decimal(12,2)", 'a type with a comma is quoted: "decimal(10,2)"'),
+        ("months(ordered_on)", "weeks(ordered_on)", "'weeks(ordered_on)' is no partition: a column, or years(c)"),
+    ],
+)
+def test_a_wrong_type_or_partition_is_said_in_the_files_own_words(shop: Project, old: str, new: str, said: str) -> None:
+    shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace(old, new, 1))
+    done = shop.penstock("plan", ".")
+    assert (done.code, said in done.err) == (2, True), done.err
+
+
+def test_a_misspelt_expectation_is_found_without_running(shop: Project) -> None:
+    shop.write("orders.json", shop.text("orders.json").replace("to_be_between", "to_be_betwen"))
+    done = shop.penstock("plan", ".")
+    assert "'expect_column_values_to_be_betwen' is no expectation of Great Expectations; did you mean 'expect_column_values_to_be_between'?" in done.err
