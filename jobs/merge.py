@@ -6,13 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from penstock.batches import Batch
+from penstock.changes.counts import Counts
 from penstock.changes.events import prepared
 from penstock.changes.facts import MergeSpec
+from penstock.changes.full_copy import current, differences
 from penstock.engines.base import Session
+from penstock.errors import DataError
 from penstock.killpoints import reach
 from penstock.pipeline import MergeStep
 from penstock.schema import quote
 from penstock.sources import OP, POSITION, UNAVAILABLE
+from penstock.tables import Pinned
 
 from .context import Context
 from .gate import judge, sort_rows
@@ -20,26 +24,42 @@ from .publish import publish
 from .quarantine import quarantine
 from .reading import read_batch
 from .record import StepRecord
-from .targets import lake_target, memory_table, merge_spec
+from .targets import Target, lake_target, memory_table, merge_spec
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 EVENTS = "events"
+_U = "'u'"
 
 
-def as_events(step: MergeStep, spec: MergeSpec, session: Session, rows: pa.Table) -> None:
+def as_events(step: MergeStep, spec: MergeSpec, session: Session, rows: pa.Table, batch: int) -> None:
     """Name a batch's rows as canonical events; a feed that is not change data says itself what orders, what deletes, what empties."""
     merge = step.merge
-    said = [quote(c) for c in (*spec.keys, *spec.data) if c != spec.soft_delete]
-    if merge.sequence_columns:
+    said = [quote(c) for c in (OP, *spec.keys, *spec.sequence, *spec.data, UNAVAILABLE, POSITION) if c != spec.soft_delete]
+    named = ""
+    if merge.full_copy or merge.sequence_columns:
         whens = " ".join(f"WHEN {on} THEN '{op}'" for op, on in {"t": merge.apply_as_truncates, "d": merge.apply_as_deletes}.items() if on)
-        said += [f"CASE {whens} ELSE 'u' END AS {OP}" if whens else f"'u' AS {OP}", f"CAST(NULL AS VARCHAR) AS {UNAVAILABLE}"]
-        said += [f"{quote(c)} AS {quote(name)}" for c, name in zip(merge.sequence_columns, spec.sequence, strict=True)]
-    else:
-        said += [OP, UNAVAILABLE, *map(quote, spec.sequence)]
+        order = [f"CAST({batch} AS BIGINT)"] if merge.full_copy else [quote(c) for c in merge.sequence_columns]
+        numbered = ", ".join(f"{by} AS {quote(name)}" for by, name in zip(order, spec.sequence, strict=True))
+        named = f", {f'CASE {whens} ELSE {_U} END' if whens else _U} AS {OP}, CAST(NULL AS VARCHAR) AS {UNAVAILABLE}, {numbered}"
     session.load("rows", rows)
-    session.execute(f"CREATE OR REPLACE TEMP TABLE {EVENTS} AS SELECT {', '.join((*said, POSITION))} FROM rows")
+    session.execute(f"CREATE OR REPLACE TEMP TABLE {EVENTS} AS SELECT {', '.join(said)} FROM (SELECT *{named} FROM rows)")
+
+
+def compared(spec: MergeSpec, session: Session, target: Target, pinned: Pinned, passed: str, *, deletes: bool) -> tuple[str, int, int]:
+    """The changes that a full copy makes, how many of its rows make none, and how many keys it no longer has. Raises DataError for an empty copy of a table that has rows."""
+    session.scan("target_rows", target.table, pinned)
+    session.execute(f"CREATE OR REPLACE TEMP TABLE known AS {current(spec, 'target_rows')}")
+    (count,) = session.query(
+        f"SELECT (SELECT COUNT(*) FROM {EVENTS}) AS copied, (SELECT COUNT(*) FROM {passed}) AS passed, COUNT(*) AS known FROM known"
+    ).to_pylist()
+    if count["known"] and not count["copied"]:
+        hint = "deliver it again, or `penstock batch skip` it; a table is emptied by `penstock run --full-refresh`"
+        raise DataError(f"the full copy of {target.table.name} is empty, and would delete all of its {count['known']} rows", hint=hint)
+    session.execute(f"CREATE OR REPLACE TEMP TABLE differing AS {differences(spec, passed, EVENTS, 'known', deletes=deletes)}")
+    (found,) = session.query(f"SELECT COUNT(*) FILTER ({OP} <> 'd') AS changed, COUNT(*) FILTER ({OP} = 'd') AS gone FROM differing").to_pylist()
+    return "differing", count["passed"] - found["changed"], found["gone"]
 
 
 def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
@@ -54,11 +74,14 @@ def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
     spec = merge_spec(context, step)
     rows = read_batch(context, step.merge.from_, location, batch)
     with context.engine.session() as session:
-        as_events(step, spec, session, rows.table)
+        as_events(step, spec, session, rows.table, batch.number)
         passed, failed = sort_rows(context, step.gate, session, EVENTS)
+        same = gone = 0
+        if step.merge.full_copy:
+            passed, same, gone = compared(spec, session, target, pinned, passed, deletes=not rows.rejected.num_rows)
         session.execute(f"CREATE OR REPLACE TEMP TABLE batch AS {prepared(spec, passed)}")
         settled = session.settle(spec, target.table, pinned, memory, remembered)
-        gates = judge(context, step.gate, session, settled.upserts, batch.number, passed=settled.counts.read)
+        gates = judge(context, step.gate, session, settled.upserts, batch.number, passed=settled.counts.read + same)
         bad = quarantine_rows(context.key(step.id), batch.number, rows.rejected, failed)
         commits = quarantine(context, session, location, step.id, batch.number, bad)
         reminder = session.rewrite(memory, remembered, settled.remember, settled.forget, context.run)
@@ -68,6 +91,7 @@ def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
         reach("after_memory")
         change = session.rewrite(target.table, pinned, settled.upserts, settled.deletes, context.run)
         publish(context, target.table, pinned, change, step.id, batch.number)
-    quarantined = settled.counts.quarantined + bad.num_rows
-    counts = replace(settled.counts, read=rows.read, filtered=rows.filtered, quarantined=quarantined)
+    counts = settled.counts + Counts(unchanged=same, filtered=rows.filtered, quarantined=bad.num_rows)
+    # a full copy says besides its rows which keys it no longer has: the only events that no reader counts
+    counts = replace(counts, read=rows.read + gone)
     return StepRecord(step.id, "merge", "done", (batch.number,), counts.check(f"step {step.id}, batch {batch.number}"), commits + 1, change.bytes, gates=gates)

@@ -34,6 +34,8 @@ def sequence_types(context: Context, step: MergeStep) -> tuple[DataType, ...]:
     """The types of the numbers, or of the user's own columns, that order a merge's events."""
     read = context.pipeline.step(step.merge.from_)
     assert isinstance(read, ReadStep)
+    if step.merge.full_copy:
+        return (BIGINT,)
     if not step.merge.sequence_columns:
         return (BIGINT,) * sequence_parts(read.read)
     declared = read.read.columns or context.declared(step.merge.into).columns

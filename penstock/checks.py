@@ -122,7 +122,7 @@ def _merge(loaded: Loaded, step: MergeStep) -> Iterator[Found]:
     if table and table.format is None:
         yield ("into",), f"a merge goes into a lake table; load {merge.into} from one with copy"
     if read and table:
-        yield from _order(read, merge, read.columns or table.columns)
+        yield from _full_copy(read) if merge.full_copy else _order(read, merge, read.columns or table.columns)
         yield from _merged_columns(merge, table)
 
 
@@ -146,6 +146,11 @@ def _merged_columns(merge: Merge, table: Table) -> Iterator[Found]:
         yield ("except_column_list",), f"column {name!r} is a column of {merge.into}; leave it out there"
     if merge.soft_delete and table.columns.get(merge.soft_delete, "").rstrip("!") != "boolean":
         yield ("soft_delete",), f"{merge.soft_delete!r} must be a boolean column of {merge.into} ({merge.soft_delete}: boolean)"
+
+
+def _full_copy(read: Read) -> Iterator[Found]:
+    if source_format(read.format).is_change_feed or read.take != "all":
+        yield ("full_copy",), "a full copy is a folder of plain files that is whole each time: `take: all` on the read step, and no change feed"
 
 
 def _order(read: Read, merge: Merge, columns: dict[str, str]) -> Iterator[Found]:

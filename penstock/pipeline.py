@@ -125,6 +125,7 @@ class Merge(Model):
     except_column_list: tuple[str, ...] | None = None
     track_history_column_list: tuple[str, ...] | None = None
     track_history_except_column_list: tuple[str, ...] | None = None
+    full_copy: bool = Field(default=False, description="each batch is the whole source table: what differs from the rows kept becomes changes")
     soft_delete: str | None = Field(default=None, description="a boolean column that marks rows as deleted; they stay in the table")
 
     @property
@@ -137,6 +138,8 @@ class Merge(Model):
         history = [name for name in ("track_history_column_list", "track_history_except_column_list") if getattr(self, name) is not None]
         if history and self.stored_as_scd_type == 1:
             raise ValueError(f"{history[0]} says which changes open a version; that goes with stored_as_scd_type: 2")
+        if self.full_copy and (said := [n for n in ("sequence_by", "apply_as_deletes", "apply_as_truncates", "ignore_null_updates") if getattr(self, n)]):
+            raise ValueError(f"a full copy has no events of its own: leave out {', '.join(said)}")
         if self.soft_delete and self.stored_as_scd_type == 2:
             raise ValueError("a history keeps deleted rows anyway, closed; soft_delete goes with stored_as_scd_type: 1")
         for pair in (history, [name for name in ("column_list", "except_column_list") if getattr(self, name) is not None]):

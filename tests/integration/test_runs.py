@@ -251,3 +251,54 @@ def test_files_without_an_order_are_merged_by_a_column(tmp_path: Path) -> None:
     done, _ = project.record()
     assert done.code == 0, done.err
     assert project.rows("lake.shop.orders", "id, state") == [{"id": 1, "state": "paid"}, {"id": 3, "state": "new"}]
+
+
+COPIES = """
+pipeline: people
+connections:
+  raw: {kind: files, path: landing}
+  lake: {kind: catalog, catalog: sqlite, warehouse: warehouse}
+tables:
+  lake.hr.people:
+    format: FORMAT
+    columns: {id: bigint!, name: string, pay: "decimal(12,2)"}
+    keys: [id]
+steps:
+  - id: files
+    read: {from: raw/people/, format: csv, take: all}
+  - id: people
+    merge: {from: files, into: lake.hr.people, full_copy: true, stored_as_scd_type: 2}
+"""
+
+
+@pytest.fixture(params=["iceberg", "delta"])
+def people(tmp_path: Path, request: pytest.FixtureRequest) -> Project:
+    project = Project(tmp_path)
+    project.write("pipeline.yaml", COPIES.replace("FORMAT", request.param))
+    project.write("landing/people/all.csv", "id,name,pay\n1,Ann,10.00\n2,Bob,20.00\n3,Eve,\n")
+    assert project.record()[0].code == 0
+    return project
+
+
+def test_full_copies_become_a_history(people: Project) -> None:
+    people.write("landing/people/all.csv", "id,name,pay\n1,Ann,11.00\n3,Eve,\n4,Dan,5.00\n")
+    done, steps = people.record()
+    assert done.code == 0, done.err
+    assert steps["people"]["counts"] == {"read": 4, "applied": 3, "unchanged": 1, "superseded": 0, "duplicate": 0, "filtered": 0, "quarantined": 0}
+    assert [tuple(r.values()) for r in people.rows("lake.hr.people", "id, pay, __start_at, __end_at")] == [
+        (1, "10.00", 1, 2), (1, "11.00", 2, None), (2, "20.00", 1, 2), (3, None, 1, None), (4, "5.00", 2, None),
+    ]  # fmt: skip
+
+
+def test_a_full_copy_with_a_bad_row_deletes_nothing(people: Project) -> None:
+    people.write("landing/people/all.csv", "id,name,pay\n1,Ann,much\n3,Eve,1.00\n")
+    done, steps = people.record()
+    assert (done.code, steps["people"]["counts"]["quarantined"], steps["people"]["counts"]["read"]) == (0, 1, 2), done.err
+    assert [r["id"] for r in people.rows("lake.hr.people", "id") if r] == [1, 2, 3, 3]
+
+
+def test_an_empty_full_copy_does_not_empty_the_table(people: Project) -> None:
+    people.write("landing/people/all.csv", "id,name,pay\n")
+    done = people.penstock("run", ".")
+    assert (done.code, "is empty, and would delete all of its 3 rows" in done.err) == (1, True), done.err
+    assert len(people.rows("lake.hr.people")) == 3
