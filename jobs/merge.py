@@ -48,7 +48,10 @@ def as_events(step: MergeStep, spec: MergeSpec, session: Session, rows: pa.Table
 
 
 def compared(spec: MergeSpec, session: Session, target: Target, pinned: Pinned, passed: str, *, deletes: bool) -> tuple[str, int, int]:
-    """The changes that a full copy makes, how many of its rows make none, and how many keys it no longer has. Raises DataError for an empty copy of a table that has rows."""
+    """The changes that a full copy makes, how many of its rows make none, and how many keys it no longer has.
+
+    Raises DataError for an empty copy of a table that has rows.
+    """
     session.scan("target_rows", target.table, pinned)
     session.execute(f"CREATE OR REPLACE TEMP TABLE known AS {current(spec, 'target_rows')}")
     (count,) = session.query(
