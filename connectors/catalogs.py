@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection
 from penstock.connectors.reaching import reaching
 from penstock.errors import DataError
+from penstock.evolution import BY_DECLARATION, OnSchemaChange, evolution
 from penstock.schema import Columns
 from penstock.tables import LakeTable, PartitionField
 
@@ -52,8 +53,19 @@ class Catalog:
         with reaching(f"the catalog of {self.warehouse}"):
             return next(((kind, found) for kind, shelf in self.shelves.items() if (found := shelf.find(namespace, name))), None)
 
-    def create(self, namespace: str, name: str, format_name: str, columns: Columns, partition_by: Sequence[PartitionField] = ()) -> LakeTable:
-        """The table, made where it is missing. Raises DataError when it is there with another format, other columns or partitions."""
+    def create(
+        self,
+        namespace: str,
+        name: str,
+        format_name: str,
+        columns: Columns,
+        partition_by: Sequence[PartitionField] = (),
+        on_change: OnSchemaChange = BY_DECLARATION,
+    ) -> LakeTable:
+        """The table, made where it is missing, its columns changed as far as `on_change` allows.
+
+        Raises DataError when it is there with another format, other columns or partitions.
+        """
         held, found = self._find(namespace, name) or (format_name, None)
         if held != format_name:
             raise DataError(f"table {namespace}.{name} is there in {held} but {format_name} is declared", hint=_ANEW)
@@ -61,7 +73,9 @@ class Catalog:
             with reaching(f"the catalog of {self.warehouse}"):
                 location = f"{self.warehouse}/{namespace}/{name}"
                 found = self.shelves[format_name].create(namespace, name, location, columns, partition_by)
-        _check_columns(found, columns)
+        pinned = found.pin()
+        if change := evolution(found.name, pinned.columns, columns, on_change):
+            found.evolve(pinned, change)
         if tuple(found.partition_by) != tuple(partition_by):
             raise DataError(f"table {found.name} is partitioned by {_listed(found.partition_by)} but {_listed(partition_by)} is declared", hint=_ANEW)
         return found
@@ -75,18 +89,6 @@ class Catalog:
         """(namespace, name, format) of every table, in order."""
         with reaching(f"the catalog of {self.warehouse}"):
             return sorted((namespace, name, kind) for kind, shelf in self.shelves.items() for namespace, name in shelf.names())
-
-
-def _check_columns(table: LakeTable, declared: Columns) -> None:
-    """NOT NULL is no part of it: a table keeps the promises it was made with."""
-    held = table.pin().columns
-    there, wanted = ([replace(c, required=False) for c in columns] for columns in (held, declared))
-    if there == wanted:
-        return
-    lacks, besides = ([str(c) for c in these if c not in those] for these, those in ((wanted, there), (there, wanted)))
-    differs = "; ".join(f"{what} {', '.join(found)}" for what, found in (("it lacks", lacks), ("it has besides", besides)) if found)
-    both = f"table {table.name} has the columns ({', '.join(map(str, held))}) but ({', '.join(map(str, declared))}) are declared"
-    raise DataError(f"{both}: {differs or 'in another order'}", hint=_ANEW)
 
 
 def _listed(fields: Sequence[PartitionField]) -> str:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from penstock.changes.facts import MergeSpec, memory_columns
 from penstock.connectors.readers import sequence_parts
+from penstock.errors import DataError
 from penstock.pipeline import MergeStep, ReadStep
 from penstock.quality.quarantine import QUARANTINE_COLUMNS
-from penstock.schema import BIGINT, Column, Columns, DataType, interval_columns, sequence_columns
+from penstock.schema import BIGINT, Column, Columns, DataType, interval_columns, names, sequence_columns
 from penstock.tables import LakeTable
 
 from .context import Context
@@ -74,7 +75,12 @@ def lake_target(context: Context, location: str) -> Target:
     assert declared.format is not None
     columns = declared.schema_columns
     table = context.catalog(where.connection).create(
-        where.namespace, where.table, declared.format, (*columns, *hidden_columns(context, location)), declared.partition_fields
+        where.namespace,
+        where.table,
+        declared.format,
+        (*columns, *hidden_columns(context, location)),
+        declared.partition_fields,
+        declared.on_schema_change,
     )
     return Target(table, columns, declared.keys)
 
@@ -83,13 +89,20 @@ def beside(context: Context, location: str, suffix: str, columns: Columns) -> La
     """A table of Penstock's own next to a declared one, in the same format."""
     where, declared = context.table_location(location), context.declared(location)
     assert declared.format is not None
-    return context.catalog(where.connection).create(where.namespace, where.table + suffix, declared.format, columns)
+    return context.catalog(where.connection).create(where.namespace, where.table + suffix, declared.format, columns, (), declared.on_schema_change)
 
 
 def memory_table(context: Context, step: MergeStep) -> LakeTable:
-    """`<table>__memory`: events that the table itself cannot say."""
+    """`<table>__memory`: events that the table itself cannot say. Raises DataError when the table was kept by other keys, which these do not fit."""
     known = (*context.declared(step.merge.into).schema_columns, *sequence_columns(sequence_types(context, step)))
-    return beside(context, step.merge.into, MEMORY, memory_columns(merge_spec(context, step), known))
+    spec = merge_spec(context, step)
+    table = beside(context, step.merge.into, MEMORY, memory_columns(spec, known))
+    held = names(table.pin().columns)
+    keys = held[1 : held.index(spec.sequence[0])]
+    if keys != spec.keys:
+        hint = "declare the keys that it has, or make it anew with `penstock run --full-refresh`"
+        raise DataError(f"table {step.merge.into} is kept by the keys ({', '.join(keys)}) but ({', '.join(spec.keys)}) are declared", hint=hint)
+    return table
 
 
 def quarantine_table(context: Context, location: str) -> LakeTable:

@@ -12,6 +12,7 @@ from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator, mo
 
 from penstock.connections import Connection, Model
 from penstock.errors import ArgumentError
+from penstock.evolution import OnSchemaChange
 from penstock.schema import Column, Columns, is_reserved
 from penstock.sources import source_format, source_formats
 from penstock.tables import PartitionField
@@ -31,6 +32,7 @@ class Table(Model):
     keys: tuple[str, ...] = ()
     partition_by: tuple[Annotated[str, Field(pattern=_TRANSFORM.replace("?P<transform>", "").replace("?P<of>", "").replace("?P<column>", ""))], ...] = ()
     readers: tuple[Reader, ...] = ()
+    on_schema_change: OnSchemaChange = OnSchemaChange()
 
     @field_validator("columns")
     @classmethod

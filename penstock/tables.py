@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Literal, Protocol
 
 from penstock.commits import Outcome
+from penstock.evolution import Evolution
 from penstock.schema import Columns
 
 Operation = Literal["append", "overwrite"]
@@ -56,7 +57,7 @@ class Pinned:
     """A table as one snapshot (Iceberg) or version (Delta) has it. `version` is None for a table without any snapshot.
 
     `ledger` maps `<pipeline>/<step>` to the last batch applied. `native` is the connector's loaded table, so that a commit is checked against
-    exactly what was read.
+    exactly what was read. `evolved`: some files may lack columns, or have narrower types of them.
     """
 
     table: str
@@ -64,6 +65,7 @@ class Pinned:
     ledger: Mapping[str, int]
     columns: Columns
     native: object = field(default=None, compare=False, repr=False)
+    evolved: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,10 @@ class LakeTable(Protocol):
 
     def new_file(self, partition: tuple[object, ...], tag: str) -> str:
         """A URI, never used before, for a file to be written; `tag` names the run."""
+        ...
+
+    def evolve(self, pinned: Pinned, change: Evolution) -> None:
+        """Append columns and widen types, in a commit of its own. Raises CommitConflictError when the table moved, NotSupportedError by format."""
         ...
 
     def commit(self, pinned: Pinned, change: Change) -> Outcome:

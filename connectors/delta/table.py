@@ -15,7 +15,8 @@ from penstock.commits import Outcome
 from penstock.config import AwsSettings
 from penstock.connectors.paths import new_file
 from penstock.connectors.reaching import lost_answers, reaching
-from penstock.errors import DataError, LedgerError, NotSupportedError
+from penstock.errors import CommitConflictError, DataError, LedgerError, NotSupportedError
+from penstock.evolution import Evolution
 from penstock.ledgers import FORMAT, PROPERTY, dumps, greatest
 from penstock.schema import Column, Columns, DataType
 from penstock.tables import Change, DataFile, FileLayout, PartitionField, Pinned
@@ -26,12 +27,12 @@ from .ledger import FORMAT_APP, TransactionLedger
 from .statistics import bounds, described
 
 if TYPE_CHECKING:
-    from deltalake import CommitProperties
+    from deltalake import CommitProperties, Schema
     from deltalake import DeltaTable as Native
     from deltalake.transaction import AddAction, RemoveAction
 
 _NAMES = {DataType(n).delta: n for n in ("boolean", "int", "bigint", "float", "double", "string", "binary", "date", "timestamp", "timestamp_ntz")}
-_NONCE = "penstock.commit"
+_NONCE, _EVOLVED = "penstock.commit", "penstock.evolved"
 _NOT_ENCODED = "!$&'()+,-./:;=@_~"
 
 
@@ -73,7 +74,9 @@ class DeltaTable:
         with self._reaching():
             native = self._load_pinned(version)
             check_readable(self.name, native)
-            return Pinned(self.name, native.version(), TransactionLedger(native), columns_of(native.schema()), native)
+            return Pinned(
+                self.name, native.version(), TransactionLedger(native), columns_of(native.schema()), native, _EVOLVED in native.metadata().configuration
+            )
 
     def _load_pinned(self, version: int | None) -> Native:
         from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -109,6 +112,22 @@ class DeltaTable:
 
     def new_file(self, partition: tuple[object, ...], tag: str) -> str:
         return new_file(self._location, self._values(partition).items(), tag)
+
+    def evolve(self, pinned: Pinned, change: Evolution) -> None:
+        from deltalake.exceptions import CommitFailedError
+
+        if change.widen:
+            hint = "use iceberg, or make the table anew with `penstock run --full-refresh`"
+            raise NotSupportedError(f"widening {change.widen[0].name} of the Delta table {self.name}", hint=hint)
+        native: Native = pinned.native
+        check_writable(self.name, native, removing=False)
+        try:
+            with self._reaching():
+                if not pinned.evolved:
+                    native.alter.set_table_properties({_EVOLVED: "true"}, raise_if_not_exists=False)
+                native.alter.add_columns(schema_of(change.append).fields)
+        except CommitFailedError as error:
+            raise CommitConflictError(f"the columns of {self.name} were not changed: {error}") from error
 
     def commit(self, pinned: Pinned, change: Change) -> Outcome:
         from deltalake import PostCommitHookProperties
@@ -197,14 +216,12 @@ def _partition_text(value: Any) -> str | None:
 def create(name: str, location: str, columns: Columns, partition_by: Sequence[PartitionField], aws: AwsSettings) -> DeltaTable:
     """Create the table; raises NotSupportedError for a partition that is not a column."""
     from deltalake import DeltaTable as Native
-    from deltalake import Field, Schema
-    from deltalake.schema import PrimitiveType
 
     if derived := [p for p in partition_by if p.transform not in CAPABILITIES.partition_transforms]:
         raise NotSupportedError(f"a Delta table partitioned by {derived[0].transform}({derived[0].column})", hint="partition by a column, or use iceberg")
     if binary := [c.name for c in columns if c.type.name == "binary" and c.name in {p.column for p in partition_by}]:
         raise NotSupportedError(f"a Delta table partitioned by the binary column {binary[0]}", hint="partition by another column, or use iceberg")
-    schema = Schema([Field(c.name, PrimitiveType(c.type.delta), nullable=not c.required) for c in columns])
+    schema = schema_of(columns)
     partitions = [p.column for p in partition_by] or None
     Native.create(location, schema, mode="error", partition_by=partitions, storage_options=storage_options(location, aws), configuration=_configuration())
     return DeltaTable(name, location, aws)
@@ -212,6 +229,13 @@ def create(name: str, location: str, columns: Columns, partition_by: Sequence[Pa
 
 def _configuration() -> dict[str, str | None]:
     return {"delta.checkpointInterval": "20", "delta.logRetentionDuration": "interval 30 days"}
+
+
+def schema_of(columns: Columns) -> Schema:
+    from deltalake import Field, Schema
+    from deltalake.schema import PrimitiveType
+
+    return Schema([Field(c.name, PrimitiveType(c.type.delta), nullable=not c.required) for c in columns])
 
 
 def columns_of(schema: Any) -> Columns:

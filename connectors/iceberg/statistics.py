@@ -36,10 +36,8 @@ def data_files(table: Table, snapshot: Snapshot) -> list[DataFile]:
 
 
 def _data_file(manifest: str, entry: Any, fields: Mapping[int, tuple[str, Any]], partition: Sequence[Any]) -> DataFile:
-    from pyiceberg.conversions import from_bytes
-
     def bounds(raw: Mapping[int, bytes] | None) -> dict[str, object]:
-        return {fields[i][0]: _python(fields[i][1], from_bytes(fields[i][1], value)) for i, value in (raw or {}).items() if i in fields}
+        return {fields[i][0]: _python(fields[i][1], _bound(fields[i][1], value)) for i, value in (raw or {}).items() if i in fields}
 
     file = entry.data_file
     return DataFile(
@@ -51,6 +49,15 @@ def _data_file(manifest: str, entry: Any, fields: Mapping[int, tuple[str, Any]],
         bounds(file.upper_bounds),
         Live(manifest, entry),
     )
+
+
+def _bound(kind: Any, raw: bytes) -> Any:
+    """A bound as its file wrote it, perhaps before the column had the wider type that it has now."""
+    from pyiceberg.conversions import from_bytes
+    from pyiceberg.types import FloatType, IntegerType
+
+    narrower = {"long": IntegerType(), "double": FloatType()} if len(raw) == 4 else {}
+    return from_bytes(narrower.get(str(kind), kind), raw)
 
 
 def _python(kind: Any, value: Any) -> Any:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from penstock.commits import Outcome
 from penstock.connectors.paths import new_file
 from penstock.connectors.reaching import lost_answers, reaching
-from penstock.errors import DataError, LedgerError
+from penstock.errors import CommitConflictError, DataError, LedgerError
+from penstock.evolution import Evolution
 from penstock.ledgers import PROPERTY, dumps, greatest, loads
 from penstock.schema import Columns
 from penstock.tables import Change, DataFile, FileLayout, PartitionField, Pinned
@@ -71,7 +72,7 @@ class IcebergTable:
                 raise LedgerError(f"snapshot {version} of {self.name} is gone", hint=hint)
             schema, ledgers = table.schemas()[snapshot.schema_id or 0], []
         ledgers += [loads(s.summary.get(PROPERTY)) for s in self._ancestry(table, snapshot) if s.summary]
-        return Pinned(self.name, snapshot.snapshot_id if snapshot else None, greatest(ledgers), columns_of(schema), table)
+        return Pinned(self.name, snapshot.snapshot_id if snapshot else None, greatest(ledgers), columns_of(schema), table, len(table.schemas()) > 1)
 
     def _load(self) -> Table:
         from pyiceberg.exceptions import NoSuchTableError
@@ -105,6 +106,21 @@ class IcebergTable:
     def new_file(self, partition: tuple[object, ...], tag: str) -> str:
         named = zip((field.name for field in self.partition_by), partition, strict=True)
         return new_file(f"{self.location}/data", named, tag)
+
+    def evolve(self, pinned: Pinned, change: Evolution) -> None:
+        from pyiceberg.exceptions import CommitFailedException
+
+        table: Table = pinned.native  # type: ignore[assignment]
+        check_writable(table)
+        wanted = {f.name: f.field_type for f in schema_of((*change.append, *change.widen)).fields}
+        try:
+            with self._reaching(), table.update_schema() as update:
+                for column in change.append:
+                    update.add_column(column.name, wanted[column.name])
+                for column in change.widen:
+                    update.update_column(column.name, wanted[column.name])
+        except CommitFailedException as error:
+            raise CommitConflictError(f"the columns of {self.name} were not changed: {error}") from error
 
     def commit(self, pinned: Pinned, change: Change) -> Outcome:
         from pyiceberg.exceptions import CommitFailedException

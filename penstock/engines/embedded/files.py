@@ -41,8 +41,12 @@ def source(table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns:
     if not files:
         nothing = ", ".join(f"CAST(NULL AS {types[c]}) AS {quote(c)}" for c in wanted)
         return f"SELECT {nothing}, CAST(NULL AS VARCHAR) AS __file WHERE FALSE"
-    listed = f"read_parquet([{', '.join(literal(f.uri) for f in files)}], filename = '__file', hive_partitioning = false)"
     fields = {} if table.layout(pinned).partition_columns_in_file else {p.column: i for i, p in enumerate(table.partition_by)}
+    options = "filename = '__file', hive_partitioning = false" + (", union_by_name = true" if pinned.evolved else "")
+    listed = f"read_parquet([{', '.join(literal(f.uri) for f in files)}], {options})"
+    if pinned.evolved:  # a column that no file has yet is NULL, a narrower type is widened
+        typed = ", ".join(f"CAST(NULL AS {types[c]}) AS {quote(c)}" for c in wanted if c not in fields)
+        listed = f"(FROM {listed} UNION ALL BY NAME SELECT {typed} WHERE FALSE)" if typed else listed
     if not fields:
         return f"SELECT {', '.join(map(quote, wanted))}, __file FROM {listed}"
     rows = ", ".join(f"({literal(f.uri)}, {', '.join(value(f.partition[i]) for i in fields.values())})" for f in files)

@@ -1,0 +1,64 @@
+"""How a table's columns become the declared ones: new columns and wider types by policy; anything else stops before a write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from penstock.connections import Model
+from penstock.errors import DataError
+from penstock.schema import Column, Columns, DataType
+
+_WIDER = frozenset({("int", "bigint"), ("float", "double")})
+_ANEW = "declare what the table has, or make it anew with `penstock run --full-refresh`"
+
+
+class OnSchemaChange(Model):
+    """What happens to a table whose declaration gained a column, or a wider type of one; every other difference stops the run before a write."""
+
+    new_column: Literal["append", "fail"] = "append"
+    wider_type: Literal["widen", "fail"] = "widen"
+
+
+BY_DECLARATION = OnSchemaChange()
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """Columns to be appended, and columns with the wider type that they get."""
+
+    append: Columns = ()
+    widen: Columns = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.append or self.widen)
+
+
+def evolution(table: str, held: Columns, declared: Columns, policy: OnSchemaChange) -> Evolution:
+    """What makes `held` the `declared` columns, in whatever order they stand. NOT NULL is no part of it: a table keeps the promises it was made with.
+
+    Raises DataError, naming every difference, where the policy does not allow one.
+    """
+    there = {c.name: c for c in held}
+    append = tuple(c for c in declared if c.name not in there)
+    changed = [c for c in declared if c.name in there and c.type != there[c.name].type]
+    widen = tuple(c for c in changed if is_wider(c.type, there[c.name].type))
+    wrong = [f"it has {there[c.name]} where {c} is declared" for c in changed if c not in widen or policy.wider_type == "fail"]
+    wrong += [f"it has besides {c}" for c in held if c.name not in {d.name for d in declared}]
+    if wrong or policy.new_column == "fail" or any(c.required for c in append):
+        wrong = [f"it lacks {c}{_why(c)}" for c in append] + wrong
+    if wrong:
+        both = f"table {table} has the columns ({', '.join(map(str, held))}) but ({', '.join(map(str, declared))}) are declared"
+        raise DataError(f"{both}: {'; '.join(wrong)}", hint=_ANEW)
+    return Evolution(append, tuple(replace(c, required=there[c.name].required) for c in widen))
+
+
+def _why(column: Column) -> str:
+    return ", and a new column has no value in the rows that are there" if column.required else ""
+
+
+def is_wider(new: DataType, old: DataType) -> bool:
+    """True where every value of the old type is one of the new."""
+    if new.name == old.name == "decimal":
+        return new.precision > old.precision and new.scale == old.scale
+    return (old.name, new.name) in _WIDER

@@ -1,0 +1,120 @@
+"""Columns that are declared anew: appended, widened, or refused before a write; what lies in old files is read rightly."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipelines import EVENTS, Project, event, events
+
+from penstock.errors import DataError
+from penstock.evolution import Evolution, OnSchemaChange, evolution, is_wider
+from penstock.schema import Column, DataType
+
+NAMES = ("boolean", "int", "bigint", "float", "double", "decimal(9,2)", "decimal(12,2)", "decimal(12,3)", "string", "date", "timestamp")
+WIDER = {("int", "bigint"), ("float", "double"), ("decimal(9,2)", "decimal(12,2)")}
+
+
+@pytest.mark.parametrize("old", NAMES)
+@pytest.mark.parametrize("new", NAMES)
+def test_only_what_loses_nothing_is_wider(old: str, new: str) -> None:
+    assert is_wider(DataType.parse(new), DataType.parse(old)) == ((old, new) in WIDER)
+
+
+def columns(**named: str) -> tuple[Column, ...]:
+    return tuple(Column.parse(n, t) for n, t in named.items())
+
+
+def test_the_order_of_columns_means_nothing() -> None:
+    assert not evolution("t", columns(a="int!", b="string"), columns(b="string", a="int"), OnSchemaChange())
+
+
+def test_a_table_gets_what_is_new_and_keeps_its_promises() -> None:
+    change = evolution("t", columns(a="int!", b="string"), columns(a="bigint", c="date", b="string"), OnSchemaChange())
+    assert change == Evolution(append=columns(c="date"), widen=columns(a="bigint!"))
+
+
+@pytest.mark.parametrize(
+    ("held", "declared", "policy", "said"),
+    [
+        ({"a": "bigint"}, {"a": "int"}, {}, "it has a bigint where a int is declared"),
+        ({"a": "string"}, {"a": "int"}, {}, "it has a string where a int is declared"),
+        ({"a": "int", "b": "int"}, {"a": "int"}, {}, "it has besides b int"),
+        ({"a": "int"}, {"a": "int", "b": "int!"}, {}, "it lacks b int!, and a new column has no value in the rows that are there"),
+        ({"a": "int"}, {"a": "int", "b": "int"}, {"new_column": "fail"}, "it lacks b int"),
+        ({"a": "int"}, {"a": "bigint"}, {"wider_type": "fail"}, "it has a int where a bigint is declared"),
+    ],
+)
+def test_anything_else_is_refused_by_name(held: dict[str, str], declared: dict[str, str], policy: dict[str, Any], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        evolution("t", columns(**held), columns(**declared), OnSchemaChange(**policy))
+
+
+@pytest.fixture
+def shop(tmp_path: Path, table_format: str) -> Project:
+    project = Project(tmp_path)
+    project.write("pipeline.yaml", EVENTS.replace("FORMAT", table_format))
+    project.write("landing/orders/1.json", events(event("c", 1, 1, "new", "1.50"), event("c", 2, 2, "new", "2.50")))
+    assert project.record()[0].code == 0
+    return project
+
+
+def test_a_new_column_is_null_where_it_was_not(shop: Project) -> None:
+    shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace("columns: {id: bigint!", "columns: {id: bigint!, note: string"))
+    with_note = event("u", 2, 10, "paid", "2.50").replace('"state"', '"note": "hello", "state"')
+    late = event("c", 3, 9, "new", "1.00").replace('"state"', '"note": null, "state"')
+    shop.write("landing/orders/2.json", events(with_note, late))
+    done, _ = shop.record()
+    assert done.code == 0, done.err
+    found = [(1, None, "new"), (2, "hello", "paid"), (3, None, "new")]
+    assert [tuple(r.values()) for r in shop.rows("lake.shop.orders", "id, note, state")] == found
+    shop.write("landing/orders/3.json", events(event("d", 3, 20)))
+    assert shop.record()[0].code == 0
+    assert [tuple(r.values()) for r in shop.rows("lake.shop.orders", "id, note, state")] == found[:2]
+
+
+def test_a_wider_type_holds_old_and_new(tmp_path: Path) -> None:
+    shop = Project(tmp_path)
+    text = EVENTS.replace("FORMAT", "iceberg").replace("id: bigint!", "id: int!").replace("decimal(12,2)", "decimal(4,2)")
+    shop.write("pipeline.yaml", text)
+    shop.write("landing/orders/1.json", events(event("c", 1, 1, "new", "1.50"), event("c", 2, 2, "new", "2.50")))
+    assert shop.record()[0].code == 0
+    shop.write("pipeline.yaml", text.replace("id: int!", "id: bigint!").replace("decimal(4,2)", "decimal(12,2)"))
+    shop.write("landing/orders/2.json", events(event("c", 2**40, 10, "new", "9999999999.99"), event("u", 2, 11, "paid", "2.50")))
+    done, _ = shop.record()
+    assert done.code == 0, done.err
+    amounts = [(r["id"], Decimal(r["amount"])) for r in shop.rows("lake.shop.orders")]
+    assert amounts == [(1, Decimal("1.50")), (2, Decimal("2.50")), (2**40, Decimal("9999999999.99"))]
+
+
+def test_a_wider_type_of_a_delta_table_is_refused_by_name(tmp_path: Path) -> None:
+    shop = Project(tmp_path)
+    shop.write("pipeline.yaml", EVENTS.replace("FORMAT", "delta").replace("decimal(12,2)", "decimal(4,2)"))
+    shop.write("landing/orders/1.json", events(event("c", 1, 1, "new", "1.50")))
+    assert shop.record()[0].code == 0
+    shop.write("pipeline.yaml", EVENTS.replace("FORMAT", "delta"))
+    shop.write("landing/orders/2.json", events(event("c", 2, 2, "new", "1.50")))
+    done = shop.penstock("run", ".")
+    assert (done.code, "widening amount of the Delta table shop.orders is not supported" in done.err) == (2, True), done.err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("state: string", "state: int", "it has state string where state int is declared"),
+        (", state: string", "", "it has besides state string"),
+        ("keys: [id]", "keys: [id, state]", "is kept by the keys (id) but (id, state) are declared"),
+    ],
+)
+def test_other_changes_stop_before_a_write(shop: Project, old: str, new: str, said: str) -> None:
+    before = shop.rows("lake.shop.orders")
+    text = shop.text("pipeline.yaml")
+    text = text.replace("state: string", "state: string!") if "keys" in old else text
+    shop.write("pipeline.yaml", text.replace(old, new))
+    shop.write("landing/orders/2.json", events(event("u", 1, 10, "5", "1.50")))
+    done = shop.penstock("run", ".")
+    assert (done.code, said in done.err) == (1, True), done.err
+    shop.write("pipeline.yaml", text)
+    assert shop.rows("lake.shop.orders") == before
