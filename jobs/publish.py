@@ -8,7 +8,7 @@ from dataclasses import replace
 from penstock.commits import Outcome, settle
 from penstock.errors import CommitConflictError
 from penstock.killpoints import reach
-from penstock.tables import Change, LakeTable, Pinned
+from penstock.tables import BATCH, RUN, Change, LakeTable, Pinned
 
 from .context import Context
 from .record import StepRecord
@@ -22,7 +22,7 @@ def publish(context: Context, table: LakeTable, pinned: Pinned, change: Change, 
     Raises CommitConflictError after a lost race, CommitUnknownError when the target cannot say what became of the commit.
     """
     number = max(batch, context.applied(pinned.ledger, step_id))
-    summary = {**change.summary, "penstock.run": context.run, "penstock.batch": str(batch)}
+    summary = {**change.summary, RUN: context.run, BATCH: str(batch)}
     reach("before_commit")
     outcome = table.commit(pinned, replace(change, ledger={context.key(step_id): number}, summary=summary))
     reach("after_commit")

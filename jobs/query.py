@@ -8,6 +8,7 @@ from penstock.errors import ArgumentError, DataError, choice
 from penstock.schema import is_hidden, quote
 
 from .context import Context
+from .history import version_at
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,11 +17,14 @@ if TYPE_CHECKING:
     from penstock.engines.base import Session
 
 
-def ask(context: Context, sql: str, connection: str | None) -> pa.Table:
+def ask(context: Context, sql: str, connection: str | None, as_of: str | None = None) -> pa.Table:
     """The rows of a query. Lake tables go by `connection.namespace.table`; their hidden columns are left out of `*` but can be named.
 
-    Raises ArgumentError for SQL that does not parse or names no table of a catalog.
+    `as_of`: the tables as they were at a time, or at a snapshot or version. Raises ArgumentError for SQL that does not parse or names no table of a
+    catalog, and for a time that a table knows nothing of.
     """
+    if connection and as_of:
+        raise ArgumentError("a warehouse knows no former states: --as-of goes with lake tables")
     if connection:
         if connection not in context.pipeline.connections:
             raise ArgumentError(f"connection {choice(connection, context.pipeline.connections)}")
@@ -41,14 +45,14 @@ def ask(context: Context, sql: str, connection: str | None) -> pa.Table:
     ctes = {cte.alias for cte in tree.find_all(exp.CTE)}
     with context.engine.session() as session:
         for i, table in enumerate([t for t in tree.find_all(exp.Table) if t.db or t.name not in ctes]):
-            _bind(context, session, table, f"table_{i}", named)
+            _bind(context, session, table, f"table_{i}", named, as_of)
         try:
             return session.query(tree.sql("duckdb"))
         except duckdb.Error as error:
             raise DataError(f"the query failed: {error}") from error
 
 
-def _bind(context: Context, session: Session, table: exp.Table, name: str, named: set[str]) -> None:
+def _bind(context: Context, session: Session, table: exp.Table, name: str, named: set[str], as_of: str | None) -> None:
     """Make one table of the query readable, and point the query at it."""
     from sqlglot import exp
 
@@ -61,7 +65,7 @@ def _bind(context: Context, session: Session, table: exp.Table, name: str, named
         raise ArgumentError(f"table {where} is declared, but no run has made it yet", hint=f"penstock run {context.loaded.folder}")
     if found is None:
         raise ArgumentError(f"table {choice(where, lake_tables(context))}")
-    pinned = found.pin()
+    pinned = found.pin(version_at(found, as_of).version if as_of else None)
     session.scan(f"{name}_all", found, pinned)
     shown = [quote(c.name) for c in pinned.columns if not is_hidden(c.name) or c.name in named or short.endswith(("__quarantine", "__memory"))]
     session.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {', '.join(shown)} FROM {name}_all")

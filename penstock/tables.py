@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib import import_module
 from typing import Literal, Protocol
 
@@ -12,6 +13,7 @@ from penstock.evolution import Evolution
 from penstock.schema import Columns
 
 Operation = Literal["append", "overwrite"]
+RUN, BATCH = "penstock.run", "penstock.batch"  # what a commit says of itself, in its summary
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,18 @@ class Pinned:
 
 
 @dataclass(frozen=True)
+class Version:
+    """One state that a table had: its snapshot or version, when it was committed, and what Penstock's own commits say of themselves."""
+
+    version: int
+    at: datetime
+    operation: str
+    ledger: Mapping[str, int] = field(default_factory=dict)
+    run: str = ""
+    batch: int | None = None
+
+
+@dataclass(frozen=True)
 class Change:
     """What one commit does: files in, files out, and the ledger entries that say why. All of it becomes visible at once, or nothing."""
 
@@ -105,6 +119,10 @@ class LakeTable(Protocol):
 
     def pin(self, version: int | None = None) -> Pinned:
         """The newest state, or the state at `version`; raises LedgerError when that version is gone."""
+        ...
+
+    def history(self) -> Sequence[Version]:
+        """The states that can still be read, the newest first; each ledger is that of its own commit."""
         ...
 
     def files(self, pinned: Pinned) -> Sequence[DataFile]:

@@ -17,9 +17,9 @@ from penstock.connectors.paths import new_file
 from penstock.connectors.reaching import lost_answers, reaching
 from penstock.errors import CommitConflictError, DataError, LedgerError, NotSupportedError
 from penstock.evolution import Evolution
-from penstock.ledgers import FORMAT, PROPERTY, dumps, greatest
+from penstock.ledgers import FORMAT, PROPERTY, dumps, greatest, loads
 from penstock.schema import Column, Columns, DataType
-from penstock.tables import Change, DataFile, FileLayout, PartitionField, Pinned
+from penstock.tables import BATCH, RUN, Change, DataFile, FileLayout, PartitionField, Pinned, Version
 
 from .config import CAPABILITIES
 from .features import check_readable, check_writable
@@ -90,6 +90,16 @@ class DeltaTable:
                 raise
             hint = "it was vacuumed before the batch that reads it was applied; `penstock batch skip` it"
             raise LedgerError(f"version {version} of {self.name} is gone: {error}", hint=hint) from error
+
+    def history(self) -> Sequence[Version]:
+        with self._reaching():
+            entries = self._load(None).history()
+        return [
+            Version(
+                entry["version"], datetime.fromtimestamp(entry["timestamp"] / 1000, UTC), str(entry.get("operation", "")).lower(),
+                loads(entry.get(PROPERTY)), entry.get(RUN, ""), int(entry[BATCH]) if BATCH in entry else None,
+            ) for entry in entries if "timestamp" in entry
+        ]  # fmt: skip
 
     def files(self, pinned: Pinned) -> Sequence[DataFile]:
         import pyarrow as pa

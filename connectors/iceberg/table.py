@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from penstock.commits import Outcome
@@ -15,7 +16,7 @@ from penstock.errors import CommitConflictError, DataError, LedgerError
 from penstock.evolution import Evolution
 from penstock.ledgers import PROPERTY, dumps, greatest, loads
 from penstock.schema import Columns
-from penstock.tables import Change, DataFile, FileLayout, PartitionField, Pinned
+from penstock.tables import BATCH, RUN, Change, DataFile, FileLayout, PartitionField, Pinned, Version
 
 from .columns import columns_of, partitions_of, schema_of, spec_of
 from .features import check_writable
@@ -91,6 +92,11 @@ class IcebergTable:
             snapshot = by_id.get(snapshot.parent_snapshot_id or -1)
         return found
 
+    def history(self) -> Sequence[Version]:
+        with self._reaching():
+            table = self._load()
+        return [_version(s) for s in self._ancestry(table, table.current_snapshot())]
+
     def files(self, pinned: Pinned) -> Sequence[DataFile]:
         table: Table = pinned.native  # type: ignore[assignment]
         snapshot = table.snapshot_by_id(pinned.version) if pinned.version is not None else None
@@ -162,6 +168,19 @@ class IcebergTable:
         except lost_answers() as error:
             return Outcome("unknown", cause=f"{cause}; then {type(error).__name__}: {error}")
         return Outcome("done", snapshot_id) if now.snapshot_by_id(snapshot_id) else Outcome("failed", cause=cause)
+
+
+def _version(snapshot: Snapshot) -> Version:
+    summary = snapshot.summary
+    said = summary.additional_properties if summary else {}
+    return Version(
+        snapshot.snapshot_id,
+        datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
+        summary.operation.value if summary else "",
+        loads(said.get(PROPERTY)),
+        said.get(RUN, ""),
+        int(said[BATCH]) if BATCH in said else None,
+    )
 
 
 def _published(pinned: Pinned, change: Change, snapshot: Snapshot) -> tuple[tuple[TableRequirement, ...], tuple[TableUpdate, ...]]:

@@ -23,6 +23,8 @@ app.add_typer(local_app, name="local")
 PipelineArg = Annotated[Path, typer.Argument(metavar="PIPELINE", help="a pipeline file, or the folder of one")]
 Env = Annotated[str | None, typer.Option("--env", help="an environment of the file; `local` when it has one of that name")]
 Param = Annotated[list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="a declared parameter; may be repeated")]
+PipelineOption = Annotated[Path | None, typer.Option("--pipeline", "-p", help="by default the pipeline of this folder, or the only one in dags/pipelines")]
+TableArg = Annotated[str, typer.Argument(metavar="TABLE", help="a lake table by its name in the pipeline: lake.ops.flights")]
 StepArg = Annotated[str, typer.Argument(metavar="STEP")]
 
 
@@ -60,16 +62,46 @@ def state(pipeline: PipelineArg, env: Env = None, param: Param = None, as_json: 
 @app.command()
 def query(
     sql: Annotated[str, typer.Argument(metavar="SQL", help="tables by their names in the pipeline: lake.ops.flights")],
-    pipeline: Annotated[Path | None, typer.Option("--pipeline", "-p", help="by default the pipeline of this folder, or the only one in dags/pipelines")] = None,
+    pipeline: PipelineOption = None,
     env: Env = None,
     connection: Annotated[str | None, typer.Option(help="ask this Redshift connection instead of the lake")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="lake tables as they were: a time (2026-01-31, 2026-01-31T12:00Z) or a snapshot or version")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one object a row")] = False,
     as_csv: Annotated[bool, typer.Option("--csv")] = False,
 ) -> None:
     """Ask the lake's tables, or Redshift."""
     from penstock.cli.query import query_command
 
-    query_command(sql, pipeline, env, connection, form="json" if as_json else "csv" if as_csv else "table")
+    query_command(sql, pipeline, env, connection, as_of=as_of, form="json" if as_json else "csv" if as_csv else "table")
+
+
+@app.command()
+def history(
+    table: TableArg,
+    pipeline: PipelineOption = None,
+    env: Env = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """The states that a lake table had: when, by which run, and the batch that each brought."""
+    from penstock.cli.history import history_command
+
+    history_command(table, pipeline, env, as_json=as_json)
+
+
+@app.command()
+def rollback(
+    table: TableArg,
+    to: Annotated[int, typer.Option("--to", metavar="BATCH", help="the batch after which the table is to stand as it did")],
+    then: Annotated[Literal["replay", "skip"], typer.Option(help="replay: the later batches are cut again and wait; skip: they count as done")],
+    pipeline: PipelineOption = None,
+    env: Env = None,
+) -> None:
+    """Bring a lake table and its memory back to what they were after a batch."""
+    from penstock.cli.history import rollback_command
+
+    rollback_command(table, pipeline, env, to=to, then=then)
 
 
 @app.command()

@@ -23,12 +23,12 @@ def find_pipeline(given: Path | None) -> Path:
     raise ArgumentError("which pipeline's tables?" + (f" There are {names}" if found else " There is no pipeline.yaml here"), hint="name it with --pipeline")
 
 
-def query_command(sql: str, given: Path | None, env: str | None, connection: str | None, *, form: Literal["table", "json", "csv"]) -> None:
+def query_command(sql: str, given: Path | None, env: str | None, connection: str | None, *, as_of: str | None, form: Literal["table", "json", "csv"]) -> None:
     """Ask, and print the rows."""
     from penstock.jobs.context import Context
     from penstock.jobs.query import ask
 
-    rows = ask(Context(*ready(find_pipeline(given), env), run="query"), sql, connection)
+    rows = ask(Context(*ready(find_pipeline(given), env), run="query"), sql, connection, as_of)
     if form == "json":
         for row in rows.to_pylist():
             print(json.dumps(row, default=str))  # noqa: T201

@@ -1,0 +1,94 @@
+"""A table brought back to a former state by a commit like any other: files that it had come back, later ones go. Its ledger never goes back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from penstock.errors import ArgumentError
+from penstock.pipeline import MergeStep
+from penstock.tables import Change, DataFile, LakeTable, Version, WrittenFile
+
+from . import steps
+from .context import Context
+from .history import after_batch, declared_table
+from .ledger import applied_by, target_of
+from .lock import exclusive
+from .publish import publish
+from .targets import memory_table
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """What was done: the state that stands again, and the batches that were after it, replayed ones under their new numbers."""
+
+    version: Version
+    undone: tuple[int, ...]
+    cut_again: tuple[int, ...] = ()
+
+
+def rollback(context: Context, location: str, *, to: int, then: Literal["replay", "skip"]) -> RolledBack:
+    """Bring a table, and its memory, back to what they were after batch `to` of the step that keeps it.
+
+    Batches after it count as done; with `replay` they are cut again under new numbers, which the next run applies. Quarantined rows stay: their batches
+    are named in them. Raises ArgumentError for a batch that is not applied, and where the state is gone.
+    """
+    table = declared_table(context, location)
+    step = _keeper(context, location)
+    with exclusive(context.state, context.run):
+        last = applied_by(context, step)
+        if not 0 < to < last:
+            raise ArgumentError(f"batch {to} of step {step.id}: a table is rolled back to one of its batches 1 to {last - 1}")
+        undone = tuple(range(to + 1, last + 1))
+        if then == "replay":
+            _check_replay(context, step, last)
+        version = after_batch(table, table.history(), context.key(step.id), to)
+        _restore(context, table, version, step.id, last)
+        if isinstance(step, MergeStep):
+            memory = memory_table(context, step)
+            known = [v for v in memory.history() if v.ledger.get(context.key(step.id), to + 1) <= to]
+            _restore(context, memory, known[0] if known else None, step.id, last)
+        again = _cut_again(context, step, undone) if then == "replay" else ()
+    return RolledBack(version, undone, again)
+
+
+def _keeper(context: Context, location: str):  # type: ignore[no-untyped-def]
+    found = [s for s in context.pipeline.steps if target_of(s) == location]
+    if len(found) != 1:
+        raise ArgumentError(f"{len(found)} steps write {location}: {', '.join(s.id for s in found) or 'none'}; a table of one step is rolled back")
+    return found[0]
+
+
+def _check_replay(context: Context, step, last: int) -> None:  # type: ignore[no-untyped-def]
+    source = steps.source_of(context, step)
+    if (head := context.batches(source).head()) > last:
+        raise ArgumentError(
+            f"batches {last + 1} to {head} wait, and would come before the replayed ones", hint=f"penstock run --select {step.id}, then roll back"
+        )
+    others = [s.id for s in context.pipeline.steps if s.id not in (step.id, source) and steps.source_of(context, s) == source]
+    if others:
+        raise ArgumentError(
+            f"step {', '.join(others)} applies the same batches, and would take the replayed ones for new",
+            hint="use --then skip, and deliver what is needed again",
+        )
+
+
+def _restore(context: Context, table: LakeTable, version: Version | None, step_id: str, last: int) -> None:
+    """One commit from the present files to those of a former state; none of it for a table without commits."""
+    pinned = table.pin()
+    if pinned.version is None or (version and version.version == pinned.version):
+        return
+    now = {f.uri: f for f in table.files(pinned)}
+    then = {f.uri: f for f in table.files(table.pin(version.version))} if version else {}
+    gone: Sequence[DataFile] = [f for uri, f in now.items() if uri not in then]
+    back = [WrittenFile(f.uri, f.partition, f.bytes, f.rows) for uri, f in then.items() if uri not in now]
+    change = Change("overwrite", back, gone, summary={"penstock.rollback": str(version.version if version else 0)})
+    publish(context, table, pinned, change, step_id, last)
+
+
+def _cut_again(context: Context, step, undone: Sequence[int]) -> tuple[int, ...]:  # type: ignore[no-untyped-def]
+    """The batches anew, under the next numbers. A step that reads tables cuts its own from what they are now."""
+    log = context.batches(steps.source_of(context, step))
+    held = {b.number: b for b in log.read(after=undone[0] - 1)}
+    return tuple(log.cut(replace(held[n], seen=None)).number for n in undone if held[n].files)
