@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from penstock.errors import RunLockedError
@@ -71,6 +72,14 @@ def _renew(store: ObjectStore, run: str, etag: str, stop: threading.Event) -> No
             return
         found = store.find(KEY)
         etag = found[1] if found else etag
+
+
+def open_run(store: ObjectStore) -> datetime | None:
+    """When the run that holds the lease began; None where none is at work."""
+    found = store.find(KEY)
+    if found is None or is_over(lease := Lease(**json.loads(found[0])), now=time.time(), host=socket.gethostname()):
+        return None
+    return datetime.strptime(lease.run[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
 
 
 @contextmanager

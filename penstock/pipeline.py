@@ -13,6 +13,7 @@ from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator, mo
 from penstock.connections import Connection, Model
 from penstock.errors import ArgumentError
 from penstock.evolution import OnSchemaChange
+from penstock.maintenance import Maintain
 from penstock.schema import Column, Columns, is_reserved
 from penstock.sources import source_format, source_formats
 from penstock.tables import PartitionField
@@ -33,6 +34,7 @@ class Table(Model):
     partition_by: tuple[Annotated[str, Field(pattern=_TRANSFORM.replace("?P<transform>", "").replace("?P<of>", "").replace("?P<column>", ""))], ...] = ()
     readers: tuple[Reader, ...] = ()
     on_schema_change: OnSchemaChange = OnSchemaChange()
+    maintain: Maintain = Maintain()
 
     @field_validator("columns")
     @classmethod

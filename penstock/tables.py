@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
@@ -12,7 +12,7 @@ from penstock.commits import Outcome
 from penstock.evolution import Evolution
 from penstock.schema import Columns
 
-Operation = Literal["append", "overwrite"]
+Operation = Literal["append", "overwrite", "replace"]
 RUN, BATCH = "penstock.run", "penstock.batch"  # what a commit says of itself, in its summary
 
 
@@ -84,7 +84,10 @@ class Version:
 
 @dataclass(frozen=True)
 class Change:
-    """What one commit does: files in, files out, and the ledger entries that say why. All of it becomes visible at once, or nothing."""
+    """What one commit does: files in, files out, and the ledger entries that say why. All of it becomes visible at once, or nothing.
+
+    `replace` changes files and no row: readers of changes have nothing to read in it.
+    """
 
     operation: Operation
     add: Sequence[WrittenFile] = ()
@@ -137,6 +140,14 @@ class LakeTable(Protocol):
 
     def evolve(self, pinned: Pinned, change: Evolution) -> None:
         """Append columns and widen types, in a commit of its own. Raises CommitConflictError when the table moved, NotSupportedError by format."""
+        ...
+
+    def expire(self, before: datetime, needed: Collection[int]) -> int:
+        """Forget states committed before a time, but the present one and those needed; returns how many. Their files go with a later `sweep`."""
+        ...
+
+    def sweep(self, before: datetime) -> Sequence[tuple[str, int]]:
+        """Remove files older than a time that no state needs; returns their URIs and bytes."""
         ...
 
     def commit(self, pinned: Pinned, change: Change) -> Outcome:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote as url_quote
 from urllib.parse import unquote
@@ -24,7 +25,7 @@ from penstock.tables import BATCH, RUN, Change, DataFile, FileLayout, PartitionF
 from .config import CAPABILITIES
 from .features import check_readable, check_writable
 from .ledger import FORMAT_APP, TransactionLedger
-from .statistics import bounds, described
+from .statistics import bounds, described, filesystem
 
 if TYPE_CHECKING:
     from deltalake import CommitProperties, Schema
@@ -139,6 +140,22 @@ class DeltaTable:
         except CommitFailedError as error:
             raise CommitConflictError(f"the columns of {self.name} were not changed: {error}") from error
 
+    def expire(self, before: datetime, needed: Collection[int]) -> int:
+        """Former versions end when their files are vacuumed, and their log when its retention ends: nothing is done here."""
+        del before, needed
+        return 0
+
+    def sweep(self, before: datetime) -> Sequence[tuple[str, int]]:
+        hours = max(0, math.ceil((datetime.now(UTC) - before) / timedelta(hours=1)))
+        with self._reaching():
+            native = self._load(None)
+            system, root = filesystem(self._location, self._aws)
+            found = native.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
+            sizes = [info.size or 0 for info in system.get_file_info([f"{root}/{unquote(path)}" for path in found])] if found else []
+            if found:
+                native.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
+        return list(zip(found, sizes, strict=True))
+
     def commit(self, pinned: Pinned, change: Change) -> Outcome:
         from deltalake import PostCommitHookProperties
         from deltalake.exceptions import CommitFailedError
@@ -175,12 +192,12 @@ class DeltaTable:
     def _actions(self, pinned: Pinned, change: Change) -> list[AddAction | RemoveAction]:
         from deltalake.transaction import AddAction, RemoveAction
 
-        now = int(time.time() * 1000)
+        now, changes_rows = int(time.time() * 1000), change.operation != "replace"
         adds = [
-            AddAction(file.uri.removeprefix(f"{self._location}/"), size, self._values(file.partition), now, True, stats)
+            AddAction(file.uri.removeprefix(f"{self._location}/"), size, self._values(file.partition), now, changes_rows, stats)
             for file, size, stats in described(change.add, pinned.columns, self._aws)
         ]
-        return [*adds, *(RemoveAction(_decoded(str(f.native)), True, now, f.bytes, self._values(f.partition)) for f in change.remove)]
+        return [*adds, *(RemoveAction(_decoded(str(f.native)), changes_rows, now, f.bytes, self._values(f.partition)) for f in change.remove)]
 
     def _values(self, partition: tuple[object, ...]) -> dict[str, str | None]:
         return {c: _partition_text(v) for c, v in zip(self._partition_columns, partition, strict=True)}

@@ -140,5 +140,8 @@ class SnapshotWriter:
         for removed in remove:
             assert isinstance(removed.native, Live)
             collected.remove_file(removed.native.entry.data_file, metadata.schema(), metadata.specs()[removed.native.entry.data_file.spec_id])
-        summary = Summary(operation=Operation(operation), **collected.build(), **extra)
-        return update_snapshot_summaries(summary=summary, previous_summary=self._parent.summary if self._parent else None)
+        # pyiceberg sums up no replacing snapshot; its totals are those of an overwriting one
+        counted = Operation.OVERWRITE if operation == Operation.REPLACE.value else Operation(operation)
+        summary = Summary(operation=counted, **collected.build(), **extra)
+        found = update_snapshot_summaries(summary=summary, previous_summary=self._parent.summary if self._parent else None)
+        return Summary(operation=Operation(operation), **found.additional_properties)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from penstock.tables import BATCH, RUN, Change, DataFile, FileLayout, PartitionF
 from .columns import columns_of, partitions_of, schema_of, spec_of
 from .features import check_writable
 from .manifests import SnapshotWriter
+from .orphans import remove_orphans
 from .statistics import data_files, described, full, plain
 
 if TYPE_CHECKING:
@@ -128,6 +129,26 @@ class IcebergTable:
         except CommitFailedException as error:
             raise CommitConflictError(f"the columns of {self.name} were not changed: {error}") from error
 
+    def expire(self, before: datetime, needed: Collection[int]) -> int:
+        from pyiceberg.exceptions import CommitFailedException
+
+        with self._reaching():
+            table = self._load()
+        kept = {ref.snapshot_id for ref in table.metadata.refs.values()} | set(needed)
+        old = [s.snapshot_id for s in table.metadata.snapshots if s.timestamp_ms < before.timestamp() * 1000 and s.snapshot_id not in kept]
+        if not old:
+            return 0
+        try:
+            with self._reaching():
+                table.maintenance.expire_snapshots().by_ids(old).commit()
+        except CommitFailedException:
+            return 0  # a writer was quicker; the next maintenance finds them again
+        return len(old)
+
+    def sweep(self, before: datetime) -> Sequence[tuple[str, int]]:
+        with self._reaching():
+            return remove_orphans(self._load, before)
+
     def commit(self, pinned: Pinned, change: Change) -> Outcome:
         from pyiceberg.exceptions import CommitFailedException
 
@@ -148,7 +169,7 @@ class IcebergTable:
     def _snapshot(pinned: Pinned, change: Change) -> Snapshot:
         table: Table = pinned.native  # type: ignore[assignment]
         parent = table.snapshot_by_id(pinned.version) if pinned.version is not None else None
-        operation = "append" if change.operation == "append" and not change.remove else "overwrite"
+        operation = "overwrite" if change.operation == "append" and change.remove else change.operation
         summary = {**change.summary, PROPERTY: dumps(change.ledger)}
         return SnapshotWriter(table, parent).write(described(table, change.add), change.remove, summary, operation)
 

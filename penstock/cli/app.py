@@ -105,6 +105,20 @@ def rollback(
 
 
 @app.command()
+def maintain(
+    tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="by default every lake table of the pipeline")] = None,
+    pipeline: PipelineOption = None,
+    env: Env = None,
+    max_bytes: Annotated[int | None, typer.Option(help="write at most so many bytes anew, the most useful first")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be gained, and do nothing")] = False,
+) -> None:
+    """Compact small files, expire old states, remove files that no state needs."""
+    from penstock.cli.maintain import maintain_command
+
+    maintain_command(tables or [], pipeline, env, max_bytes=max_bytes, dry_run=dry_run)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of pipeline files, for editors."""
     from penstock.cli.schema import schema_command

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from penstock.jobs.context import Context
 
 
-def _context(given: Path | None, env: str | None) -> Context:
+def open_context(given: Path | None, env: str | None) -> Context:
+    """A pipeline's context for a verb that is no run."""
     from datetime import UTC, datetime
 
     from penstock.jobs.context import Context
@@ -29,7 +30,7 @@ def history_command(table: str, given: Path | None, env: str | None, *, as_json:
     from penstock.jobs.history import declared_table
     from penstock.report.tables import show_rows
 
-    versions = declared_table(_context(given, env), table).history()
+    versions = declared_table(open_context(given, env), table).history()
     if as_json:
         for version in versions:
             print(json.dumps(asdict(version), default=str))  # noqa: T201
@@ -41,7 +42,7 @@ def history_command(table: str, given: Path | None, env: str | None, *, as_json:
 def rollback_command(table: str, given: Path | None, env: str | None, *, to: int, then: Literal["replay", "skip"]) -> None:
     from penstock.jobs.rollback import rollback
 
-    done = rollback(_context(given, env), table, to=to, then=then)
+    done = rollback(open_context(given, env), table, to=to, then=then)
     print(f"{table} stands as of {done.version.at:%Y-%m-%d %H:%M:%S}Z, after batch {to}; undone: {', '.join(map(str, done.undone))}")  # noqa: T201
     if done.cut_again:
         print(f"cut again: {', '.join(map(str, done.cut_again))}; next: penstock run")  # noqa: T201

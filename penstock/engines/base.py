@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from penstock.changes.facts import MergeSpec
+    from penstock.maintenance import Group
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,10 @@ class Session(Protocol):
 
     def overwrite(self, table: LakeTable, pinned: Pinned, rows: str, tag: str, *, partitions_only: bool) -> Change:
         """Replace all rows, or with `partitions_only` those of the partitions that `rows` has."""
+        ...
+
+    def compact(self, table: LakeTable, pinned: Pinned, group: Group, order: Sequence[str], tag: str) -> Change:
+        """The rows of a group of files in fewer files, in their order or in that of some columns."""
         ...
 
     def export(self, rows: str, uri: str) -> Sequence[WrittenFile]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from penstock.changes.facts import MergeSpec, listed
 from penstock.config import AwsSettings
 from penstock.engines.base import Settled
+from penstock.maintenance import Group
 from penstock.schema import literal, names, quote
 from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenFile
 
@@ -73,6 +74,13 @@ class EmbeddedSession:
         replaced = {place(file.partition) for file in added}
         removed = [f for f in self.files(table, pinned) if not partitions_only or place(f.partition) in replaced]
         return Change("overwrite", added, removed)
+
+    def compact(self, table: LakeTable, pinned: Pinned, group: Group, order: Sequence[str], tag: str) -> Change:
+        self._reach(table.location)
+        writer = Writer(self._connection, table, pinned, tag)
+        query = f"SELECT {listed('{0}', writer.columns)} FROM ({source(table, pinned, group.files, writer.columns)})"
+        by = f" ORDER BY {listed('{0}', order)}" if order else ""
+        return Change("replace", writer.write([Output(group.partition, query + by, sum(f.rows for f in group.files))]), group.files)
 
     def export(self, rows: str, uri: str) -> Sequence[WrittenFile]:
         self._reach(uri)

@@ -1,0 +1,203 @@
+"""Maintenance changes files and no row, yields to writers, and removes nothing that anybody needs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pipelines import EVENTS, Project, event, events
+
+from penstock.jobs.context import Context
+from penstock.jobs.maintain import Maintained, maintain, work_list
+from penstock.jobs.run import new_run_id
+from penstock.maintenance import MEGABYTE, Group, Maintain, duration, plan_compaction
+from penstock.parse import load
+from penstock.plan import compile_plan
+from penstock.tables import DataFile
+
+LATER = datetime.now(UTC) + timedelta(days=30)
+
+
+def file(number: int, megabytes: int, partition: str = "a") -> DataFile:
+    return DataFile(f"f{number}", 10, megabytes * MEGABYTE, (partition,), {"id": number}, {"id": number})
+
+
+def sizes(groups: Sequence[Group]) -> list[list[str]]:
+    return [[f.uri for f in g.files] for g in groups]
+
+
+def test_small_files_of_a_partition_go_together_in_the_order_of_their_keys() -> None:
+    files = [file(n, 100) for n in (3, 1, 2, 5, 4)] + [file(9, 250)] + [file(n, 1, "b") for n in range(20, 24)]
+    assert sizes(plan_compaction(files, Maintain(target_file_mb=256), "id")) == [["f1", "f2"], ["f3", "f4"]]
+    assert sizes(plan_compaction(files, Maintain(target_file_mb=256, min_files=4), "id")) == [["f20", "f21", "f22", "f23"], ["f1", "f2"], ["f3", "f4"]]
+    assert sizes(plan_compaction(files, Maintain(target_file_mb=256, compact="sort"), "id")) == [["f3", "f1", "f2", "f5", "f4"]]
+
+
+@pytest.mark.parametrize("text", ["7", "days", "-1 days", "1 minute"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no duration"):
+        duration(text)
+
+
+def test_orphans_that_may_belong_to_a_run_at_work_cannot_be_asked_for() -> None:
+    with pytest.raises(ValueError, match="shorter than a day"):
+        Maintain(orphans_after="0 hours")
+
+
+@pytest.fixture
+def shop(tmp_path: Path, table_format: str) -> Project:
+    """Eight batches, each with a key of its own, so that each leaves a file; one row deleted."""
+    project = Project(tmp_path)
+    text = EVENTS.replace("FORMAT", f"{table_format}\n    partition_by: [amount]").replace('"decimal(12,2)"', '"decimal(12,2)!"')
+    project.write("pipeline.yaml", text)
+    for i in range(8):
+        project.write(f"landing/orders/{i}.json", events(*(event("c", 10 * k + i, 100 * i + k, "new", f"{i}.00") for k in range(5))))
+    project.write("landing/orders/9.json", events(event("d", 3, 9000)))
+    assert project.record()[0].code == 0
+    project.write("pipeline.yaml", text.replace("    keys: [id]", "    keys: [id]\n    maintain: {min_files: 2}"))
+    return project
+
+
+@pytest.fixture
+def small(tmp_path: Path, table_format: str) -> Project:
+    """A table of appended files."""
+    project = Project(tmp_path)
+    project.write("pipeline.yaml", APPENDED.replace("FORMAT", table_format))
+    for i in range(8):
+        project.write(f"landing/rows/{i}.csv", "id,name\n" + "".join(f"{8 * k + i},{i}\n" for k in range(5)))
+    assert project.record()[0].code == 0
+    return project
+
+
+APPENDED = """
+pipeline: rows
+connections:
+  raw: {kind: files, path: landing}
+  lake: {kind: catalog, catalog: sqlite, warehouse: warehouse}
+tables:
+  lake.a.rows:
+    format: FORMAT
+    columns: {id: bigint!, name: string}
+steps:
+  - id: files
+    read: {from: raw/rows/, format: csv, batch: {max_files: 1}}
+  - id: rows
+    copy: {from: files, into: lake.a.rows, write: append}
+"""
+
+
+def context(project: Project) -> Context:
+    loaded = load(project.folder)
+    return Context(loaded, compile_plan(loaded), new_run_id(datetime.now(UTC)))
+
+
+def maintained(project: Project, now: datetime | None = None) -> Maintained:
+    return next(m for m in maintain(context(project), now=now) if m.location == "lake.a.rows")
+
+
+def test_compaction_changes_files_and_no_row(small: Project) -> None:
+    before = small.rows("lake.a.rows")
+    planned = small.penstock("maintain", "--dry-run")
+    assert (planned.code, "nothing was done" in planned.out) == (0, True), planned.err
+    assert len([v for v in small.penstock("history", "lake.a.rows", "--json").json() if v["batch"]]) == 8
+    done = maintained(small)
+    assert (done.before.files, done.after.files, done.compacted, done.yielded) == (8, 1, 1, 0)
+    assert small.rows("lake.a.rows") == before
+    assert maintained(small).compacted == 0
+    again = small.record()[1]
+    assert again["rows"]["status"] == "nothing to do", "the ledger is as it was"
+
+
+def test_what_was_expired_is_gone_and_the_rest_is_whole(small: Project, table_format: str) -> None:
+    before, folder = small.rows("lake.a.rows"), small.folder / "warehouse" / "a"
+    maintained(small)
+    on_disk = sum(p.stat().st_size for p in folder.rglob("*"))
+    done = maintained(small, now=LATER)
+    assert done.removed.files >= 8, "the small files, and with Iceberg the manifests of old snapshots"
+    assert done.expired == (8 if table_format == "iceberg" else 0)
+    assert sum(p.stat().st_size for p in folder.rglob("*")) < on_disk
+    assert small.rows("lake.a.rows") == before
+    small.write("landing/rows/9.csv", "id,name\n100,9\n")
+    done_run, steps = small.record()
+    assert (done_run.code, steps["rows"]["batches"]) == (0, [9]), done_run.err
+    assert len(small.rows("lake.a.rows")) == len(before) + 1
+
+
+def test_strays_go_when_they_are_old_and_young_ones_stay(small: Project, table_format: str) -> None:
+    (table,) = (p for p in (small.folder / "warehouse" / "a").iterdir() if p.name.startswith("rows-"))
+    strays = [table / ("data" if table_format == "iceberg" else "") / f"stray-{age}.parquet" for age in ("old", "young")]
+    for stray in strays:
+        stray.write_bytes(b"of a killed run")
+    days_ago = time.time() - 10 * 86400
+    os.utime(strays[0], (days_ago, days_ago))
+    maintained(small)
+    assert [stray.exists() for stray in strays] == [False, True]
+
+
+def test_a_merge_between_plan_and_commit_is_not_lost(small: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another run appends while the files are being written anew: the first commit loses the race, the second is planned on what is there."""
+    from penstock.jobs import maintain as module
+
+    appended = []
+
+    def reach(point: str) -> None:
+        if point == "before_compaction_commit" and not appended:
+            small.write("landing/rows/late.csv", "id,name\n500,late\n")
+            assert small.process("run", ".").code == 0
+            appended.append(point)
+
+    monkeypatch.setattr(module, "reach", reach)
+    done = maintained(small)
+    assert (done.compacted, done.after.files) == (1, 2)
+    assert len(small.rows("lake.a.rows")) == 41
+
+
+def test_a_run_at_work_keeps_its_files(small: Project) -> None:
+    """A run that began long ago holds the lease: what is younger than its start is not touched, however old."""
+    from penstock.jobs.lock import exclusive
+
+    found = context(small)
+    long_ago = new_run_id(datetime.now(UTC) - timedelta(days=20))
+    (table,) = (p for p in (small.folder / "warehouse" / "a").iterdir() if p.name.startswith("rows-"))
+    stray = table / "in-flight.parquet"
+    stray.write_bytes(b"not yet committed")
+    days_ago = time.time() - 10 * 86400
+    os.utime(stray, (days_ago, days_ago))
+    with exclusive(found.state, long_ago):
+        maintained(small)
+    assert stray.exists()
+    maintained(small)
+    assert not stray.exists()
+
+
+def test_killed_before_its_commit_it_left_the_table_alone(small: Project) -> None:
+    before = small.rows("lake.a.rows")
+    assert small.process("maintain", PENSTOCK_KILL_AT="before_compaction_commit").code == -signal.SIGKILL
+    assert small.rows("lake.a.rows") == before
+    done = small.penstock("maintain")
+    assert done.code == 0, done.err
+    assert small.rows("lake.a.rows") == before
+
+
+def test_keyed_tables_with_their_memory_are_kept_too(shop: Project) -> None:
+    before = shop.rows("lake.shop.orders")
+    found = context(shop)
+    assert {w.location for w in work_list(found)} == {"lake.shop.orders", "lake.shop.orders__memory"}
+    list(maintain(found, now=LATER))
+    assert shop.rows("lake.shop.orders") == before
+    shop.write("landing/orders/late.json", events(event("c", 3, 5, "late", "1.00"), event("c", 1, 9999, "new", "2.00")))
+    done, steps = shop.record()
+    assert (done.code, steps["orders"]["counts"]["superseded"]) == (0, 1), done.err
+    assert shop.rows("lake.shop.orders", "id")[0] == {"id": 0}
+    assert 3 not in [r["id"] for r in shop.rows("lake.shop.orders", "id")], "the delete is still remembered"
+
+
+def test_a_bound_of_bytes_is_kept_and_a_wrong_name_refused(small: Project) -> None:
+    assert [m.compacted for m in maintain(context(small), max_bytes=10)] == [0]
+    done = small.penstock("maintain", "lake.a.row")
+    assert (done.code, "did you mean 'lake.a.rows'?" in done.err) == (2, True), done.err
