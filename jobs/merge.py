@@ -88,7 +88,7 @@ def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
         bad = quarantine_rows(context.key(step.id), batch.number, rows.rejected, failed)
         commits = quarantine(context, session, location, step.id, batch.number, bad)
         reminder = session.rewrite(memory, remembered, settled.remember, settled.forget, context.run)
-        if reminder.add or reminder.remove:
+        if not reminder.is_empty:
             publish(context, memory, remembered, reminder, step.id, batch.number)
             commits += 1
         reach("after_memory")

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from penstock.errors import ArgumentError
+from penstock.maintenance import Group
 from penstock.pipeline import MergeStep
-from penstock.tables import Change, DataFile, LakeTable, Version, WrittenFile
+from penstock.tables import Change, LakeTable, Version, WrittenFile
 
 from . import steps
 from .context import Context
@@ -75,14 +76,23 @@ def _check_replay(context: Context, step, last: int) -> None:  # type: ignore[no
 
 
 def _restore(context: Context, table: LakeTable, version: Version | None, step_id: str, last: int) -> None:
-    """One commit from the present files to those of a former state; none of it for a table without commits."""
+    """One commit from the present files to those of a former state; none of it for a table without commits.
+
+    A file of which other rows were deleted then is written anew, as it was.
+    """
     pinned = table.pin()
     if pinned.version is None or (version and version.version == pinned.version):
         return
-    now = {f.uri: f for f in table.files(pinned)}
-    then = {f.uri: f for f in table.files(table.pin(version.version))} if version else {}
-    gone: Sequence[DataFile] = [f for uri, f in now.items() if uri not in then]
-    back = [WrittenFile(f.uri, f.partition, f.bytes, f.rows) for uri, f in then.items() if uri not in now]
+    former = table.pin(version.version) if version else None
+    now = {(f.uri, f.deletes): f for f in table.files(pinned)}
+    then = {(f.uri, f.deletes): f for f in table.files(former)} if former else {}
+    missing = [f for key, f in then.items() if key not in now]
+    back = [WrittenFile(f.uri, f.partition, f.bytes, f.rows) for f in missing if not f.deletes and f.uri not in {uri for uri, _ in now}]
+    with context.engine.session() as session:
+        for file in missing:
+            if former and file.uri not in {f.uri for f in back}:
+                back += session.compact(table, former, Group(file.partition, (file,)), (), context.run).add
+    gone = [f for key, f in now.items() if key not in then]
     change = Change("overwrite", back, gone, summary={"penstock.rollback": str(version.version if version else 0)})
     publish(context, table, pinned, change, step_id, last)
 

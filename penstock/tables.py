@@ -32,8 +32,22 @@ class PartitionField:
 
 
 @dataclass(frozen=True)
+class DeleteFile:
+    """Positions of deleted rows, in a file with the columns `file_path` and `pos` (from 0). `is_own`: it names rows of one data file alone."""
+
+    uri: str
+    rows: int
+    is_own: bool
+    native: object = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
 class DataFile:
-    """One live file of a table. `lower` and `upper` hold what statistics the format kept, by column; `native` is the connector's own handle."""
+    """One live file of a table.
+
+    `rows` are those that are not deleted, as far as files of its own say. `lower` and `upper` hold what statistics the format kept, by column;
+    `spelled` is the file as the table's own metadata has it; `native` is the connector's own handle.
+    """
 
     uri: str
     rows: int
@@ -42,6 +56,23 @@ class DataFile:
     lower: Mapping[str, object] = field(default_factory=dict)
     upper: Mapping[str, object] = field(default_factory=dict)
     native: object = field(default=None, compare=False, repr=False)
+    deletes: tuple[DeleteFile, ...] = ()
+    spelled: str = ""
+
+    @property
+    def deleted(self) -> int:
+        """Rows that files of its own delete."""
+        return sum(d.rows for d in self.deletes if d.is_own)
+
+
+@dataclass(frozen=True)
+class WrittenDeletes:
+    """All deleted positions of one data file, in place of the delete file of its own that it had."""
+
+    of: DataFile
+    uri: str
+    rows: int
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -92,12 +123,18 @@ class Change:
     operation: Operation
     add: Sequence[WrittenFile] = ()
     remove: Sequence[DataFile] = ()
+    deletes: Sequence[WrittenDeletes] = ()
     ledger: Mapping[str, int] = field(default_factory=dict)
     summary: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def is_empty(self) -> bool:
+        """True where no row changes."""
+        return not (self.add or self.remove or self.deletes)
+
+    @property
     def bytes(self) -> int:
-        return sum(f.bytes for f in self.add)
+        return sum(f.bytes for f in self.add) + sum(d.bytes for d in self.deletes)
 
 
 @dataclass(frozen=True)
@@ -119,6 +156,10 @@ class LakeTable(Protocol):
     def location(self) -> str: ...
     @property
     def partition_by(self) -> tuple[PartitionField, ...]: ...
+    @property
+    def takes_position_deletes(self) -> bool:
+        """True where `Change.deletes` may be given."""
+        ...
 
     def pin(self, version: int | None = None) -> Pinned:
         """The newest state, or the state at `version`; raises LedgerError when that version is gone."""

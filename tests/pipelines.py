@@ -10,12 +10,17 @@ import sys
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from penstock.cli import main
+from penstock.jobs.context import Context
+from penstock.jobs.run import new_run_id
+from penstock.parse import load
+from penstock.plan import compile_plan
 
 COMMAND = [sys.executable, "-c", "from penstock.cli import main; main()"]
 
@@ -113,3 +118,9 @@ def truncate(lsn: int) -> str:
 
 def events(*lines: str) -> str:
     return "".join(f"{line}\n" for line in lines)
+
+
+def context(project: Project) -> Context:
+    """The pipeline as a job sees it."""
+    loaded = load(project.folder)
+    return Context(loaded, compile_plan(loaded), new_run_id(datetime.now(UTC)))

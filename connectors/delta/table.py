@@ -71,6 +71,10 @@ class DeltaTable:
     def partition_by(self) -> tuple[PartitionField, ...]:
         return tuple(PartitionField("identity", c) for c in self._partition_columns)
 
+    @property
+    def takes_position_deletes(self) -> bool:
+        return False
+
     def pin(self, version: int | None = None) -> Pinned:
         with self._reaching():
             native = self._load_pinned(version)

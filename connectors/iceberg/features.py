@@ -20,12 +20,8 @@ def _name(table: Table) -> str:
 def check_readable(table: Table, manifests: list[ManifestFile]) -> None:
     """`manifests` are those with live files, which are read by name.
 
-    Raises NotSupportedError for delete files, files of a former partitioning, and columns that were renamed.
+    Raises NotSupportedError for files of a former partitioning, and columns that were renamed.
     """
-    from pyiceberg.manifest import ManifestContent
-
-    if any(m.content == ManifestContent.DELETES for m in manifests):
-        raise NotSupportedError(f"reading the delete files of {_name(table)}", hint="have their writer compact the table (rewrite_data_files) first")
     if any(m.partition_spec_id != table.metadata.default_spec_id for m in manifests):
         raise NotSupportedError(f"reading {_name(table)}, which holds files of a former partitioning,", hint="have them rewritten (rewrite_data_files) first")
     named = {(field.name, field.field_id) for schema in table.metadata.schemas for field in schema.fields}
@@ -34,7 +30,9 @@ def check_readable(table: Table, manifests: list[ManifestFile]) -> None:
 
 
 def check_file(table: Table, entry: ManifestEntry) -> None:
-    """Raises NotSupportedError for a data file that is not Parquet."""
+    """Raises NotSupportedError for a file that is not Parquet, and for deletes that are not positions."""
+    if entry.data_file.content.name == "EQUALITY_DELETES":
+        raise NotSupportedError(f"reading the equality deletes of {_name(table)}", hint="have their writer compact the table (rewrite_data_files) first")
     if (kind := entry.data_file.file_format.value) != "PARQUET":
         raise NotSupportedError(f"reading the {kind} file {entry.data_file.file_path} of {_name(table)}", hint="have it rewritten as Parquet")
 

@@ -37,8 +37,24 @@ def has_live_files(manifest: ManifestFile) -> bool:
     return manifest.has_added_files() or manifest.has_existing_files()
 
 
+@dataclass(frozen=True)
+class Files:
+    """What a snapshot changes: new data files, new delete files, data files that go, and data files whose own delete file goes."""
+
+    add: Sequence[IcebergFile] = ()
+    deletes: Sequence[IcebergFile] = ()
+    remove: Sequence[DataFile] = ()
+    replaced: Sequence[DataFile] = ()
+
+    @property
+    def gone(self) -> list[Live]:
+        """The entries that are live no longer."""
+        own = [d.native for f in (*self.remove, *self.replaced) for d in f.deletes if d.is_own]
+        return [n for n in (*(f.native for f in self.remove), *own) if isinstance(n, Live)]
+
+
 def live_entries(table: Table, snapshot: Snapshot) -> Iterator[tuple[str, ManifestEntry]]:
-    """Each live entry with the path of its manifest. Raises NotSupportedError for what Penstock does not read."""
+    """Each live entry, of data and of delete files, with the path of its manifest. Raises NotSupportedError for what Penstock does not read."""
     manifests = [m for m in snapshot.manifests(table.io) if has_live_files(m)]
     check_readable(table, manifests)
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -56,13 +72,13 @@ class SnapshotWriter:
         self.snapshot_id: int = table.metadata.new_snapshot_id()
         self._tag, self._count = uuid.uuid4(), itertools.count()
 
-    def write(self, add: Sequence[IcebergFile], remove: Sequence[DataFile], summary: Mapping[str, str], operation: str) -> Snapshot:
+    def write(self, files: Files, summary: Mapping[str, str], operation: str) -> Snapshot:
         """Write manifests and manifest list; returns the snapshot, which no reader sees before the catalog points to it."""
         from pyiceberg.manifest import write_manifest_list
         from pyiceberg.table.snapshots import Snapshot
 
         metadata = self._table.metadata
-        manifests = [*self._added(add), *self._kept(remove)]
+        manifests = [*self._added(files.add), *self._added(files.deletes), *self._kept(files.gone)]
         sequence = metadata.next_sequence_number()
         parent = self._parent.snapshot_id if self._parent else None
         path = self._path(f"snap-{self.snapshot_id}-0-{self._tag}.avro")
@@ -73,7 +89,7 @@ class SnapshotWriter:
             parent_snapshot_id=parent,
             manifest_list=path,
             sequence_number=sequence,
-            summary=self._summary(add, remove, summary, operation),
+            summary=self._summary(files, summary, operation),
             schema_id=metadata.current_schema_id,
         )
 
@@ -82,11 +98,20 @@ class SnapshotWriter:
 
     def _manifest(self, spec_id: int, entries: Sequence[tuple[str, ManifestEntry]]) -> ManifestFile:
         """One manifest; each entry goes in by the writer's method of that name (add, existing, delete)."""
-        from pyiceberg.manifest import write_manifest
+        from pyiceberg.manifest import DataFileContent, write_manifest
+
+        from .deletes import DeleteManifestWriter
 
         metadata = self._table.metadata
         output = self._table.io.new_output(self._path(f"{self._tag}-m{next(self._count)}.avro"))
-        with write_manifest(metadata.format_version, metadata.specs()[spec_id], metadata.schema(), output, self.snapshot_id, "deflate") as writer:
+        spec, schema = metadata.specs()[spec_id], metadata.schema()
+        holds_data = entries[0][1].data_file.content == DataFileContent.DATA
+        made = (
+            write_manifest(metadata.format_version, spec, schema, output, self.snapshot_id, "deflate")
+            if holds_data
+            else DeleteManifestWriter(spec, schema, output, self.snapshot_id, "deflate")
+        )
+        with made as writer:
             for method, entry in entries:
                 getattr(writer, method)(entry)
         return writer.to_manifest_file()
@@ -101,19 +126,18 @@ class SnapshotWriter:
 
         return [self._manifest(self._table.metadata.default_spec_id, [("add", entry(f)) for f in files])] if files else []
 
-    def _kept(self, remove: Sequence[DataFile]) -> list[ManifestFile]:
-        """The parent's manifests that list a live file; those that list a removed one are written again without it.
+    def _kept(self, live: Sequence[Live]) -> list[ManifestFile]:
+        """The parent's manifests that list a live file; those that list one that goes are written again without it.
 
-        Raises DataError when a file to be removed is not live in the parent: it was read from another state than the one that is committed to.
+        Raises DataError when a file that goes is not live in the parent: it was read from another state than the one that is committed to.
         """
         parents = self._parent.manifests(self._table.io) if self._parent else []
-        live = [f.native for f in remove if isinstance(f.native, Live)]
         gone, touched = {f.entry.data_file.file_path for f in live}, {f.manifest for f in live}
         kept = [m for m in parents if m.manifest_path not in touched and has_live_files(m)]
         with ThreadPoolExecutor(_THREADS) as pool:
             rewritten = list(pool.map(lambda m: self._rewritten([m], gone), (m for m in parents if m.manifest_path in touched)))
-        if sum(m.deleted_files_count or 0 for m in rewritten) != len(remove):
-            raise DataError(f"not all of the {len(remove)} files to remove are live in snapshot {self._parent and self._parent.snapshot_id}")
+        if sum(m.deleted_files_count or 0 for m in rewritten) != len(live):
+            raise DataError(f"not all of the {len(live)} files to remove are live in snapshot {self._parent and self._parent.snapshot_id}")
         return [*self._merged(kept), *rewritten]
 
     def _rewritten(self, manifests: Sequence[ManifestFile], gone: Collection[str] = ()) -> ManifestFile:
@@ -130,16 +154,15 @@ class SnapshotWriter:
             return manifests
         return [*(m for m in manifests if m not in small), self._rewritten(small)]
 
-    def _summary(self, add: Sequence[IcebergFile], remove: Sequence[DataFile], extra: Mapping[str, str], operation: str):  # type: ignore[no-untyped-def]
+    def _summary(self, files: Files, extra: Mapping[str, str], operation: str):  # type: ignore[no-untyped-def]
         from pyiceberg.table.snapshots import Operation, SnapshotSummaryCollector, Summary, update_snapshot_summaries
 
         metadata = self._table.metadata
         collected = SnapshotSummaryCollector()
-        for file in add:
+        for file in (*files.add, *files.deletes):
             collected.add_file(file, metadata.schema(), metadata.spec())
-        for removed in remove:
-            assert isinstance(removed.native, Live)
-            collected.remove_file(removed.native.entry.data_file, metadata.schema(), metadata.specs()[removed.native.entry.data_file.spec_id])
+        for live in files.gone:
+            collected.remove_file(live.entry.data_file, metadata.schema(), metadata.specs()[live.entry.data_file.spec_id])
         # pyiceberg sums up no replacing snapshot; its totals are those of an overwriting one
         counted = Operation.OVERWRITE if operation == Operation.REPLACE.value else Operation(operation)
         summary = Summary(operation=counted, **collected.build(), **extra)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from penstock.tables import DataFile, WrittenFile
+from penstock.tables import DataFile, DeleteFile, WrittenDeletes, WrittenFile
 
 from .manifests import Live, live_entries
 
@@ -32,22 +32,29 @@ def data_files(table: Table, snapshot: Snapshot) -> list[DataFile]:
     """The live files of a snapshot. Raises NotSupportedError for what Penstock does not read."""
     fields = {f.field_id: (f.name, f.field_type) for f in table.schema().fields if f.field_type.is_primitive}
     partition = [f.transform.result_type(table.schema().find_type(f.source_id)) for f in table.spec().fields]
-    return [_data_file(manifest, entry, fields, partition) for manifest, entry in live_entries(table, snapshot)]
+    from .deletes import Deletes, is_delete
+
+    entries = list(live_entries(table, snapshot))
+    paths = {entry.data_file.file_path for _, entry in entries if not is_delete(entry)}
+    deletes = Deletes((found for found in entries if is_delete(found[1])), paths)
+    return [_data_file(manifest, entry, fields, partition, deletes.of(entry)) for manifest, entry in entries if not is_delete(entry)]
 
 
-def _data_file(manifest: str, entry: Any, fields: Mapping[int, tuple[str, Any]], partition: Sequence[Any]) -> DataFile:
+def _data_file(manifest: str, entry: Any, fields: Mapping[int, tuple[str, Any]], partition: Sequence[Any], deletes: tuple[DeleteFile, ...]) -> DataFile:
     def bounds(raw: Mapping[int, bytes] | None) -> dict[str, object]:
         return {fields[i][0]: _python(fields[i][1], _bound(fields[i][1], value)) for i, value in (raw or {}).items() if i in fields}
 
     file = entry.data_file
     return DataFile(
         plain(file.file_path),
-        file.record_count,
+        file.record_count - sum(d.rows for d in deletes if d.is_own),
         file.file_size_in_bytes,
         tuple(_python(kind, value) for kind, value in zip(partition, file.partition, strict=True)),
         bounds(file.lower_bounds),
         bounds(file.upper_bounds),
         Live(manifest, entry),
+        deletes,
+        file.file_path,
     )
 
 
@@ -76,6 +83,30 @@ def _stored(value: Any) -> Any:
     if isinstance(value, datetime):
         return round((value.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
     return (value - date(1970, 1, 1)).days if isinstance(value, date) else value
+
+
+def described_deletes(table: Table, written: WrittenDeletes) -> IcebergFile:
+    """The manifest entry of a delete file; both bounds name its one data file, which tells readers whose it is."""
+    from pyiceberg.manifest import DataFile as IcebergFile
+    from pyiceberg.manifest import DataFileContent, FileFormat
+
+    from .deletes import FILE_PATH
+
+    path = written.of.spelled.encode()
+    return IcebergFile.from_args(
+        content=DataFileContent.POSITION_DELETES,
+        file_path=full(written.uri),
+        file_format=FileFormat.PARQUET,
+        partition=written.of.native.entry.data_file.partition,  # type: ignore[attr-defined]
+        record_count=written.rows,
+        file_size_in_bytes=written.bytes,
+        lower_bounds={FILE_PATH: path},
+        upper_bounds={FILE_PATH: path},
+        sort_order_id=None,
+        spec_id=table.metadata.default_spec_id,
+        equality_ids=None,
+        key_metadata=None,
+    )
 
 
 def described(table: Table, files: Sequence[WrittenFile]) -> list[IcebergFile]:

@@ -20,9 +20,9 @@ from penstock.tables import BATCH, RUN, Change, DataFile, FileLayout, PartitionF
 
 from .columns import columns_of, partitions_of, schema_of, spec_of
 from .features import check_writable
-from .manifests import SnapshotWriter
+from .manifests import Files, SnapshotWriter
 from .orphans import remove_orphans
-from .statistics import data_files, described, full, plain
+from .statistics import data_files, described, described_deletes, full, plain
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -57,6 +57,10 @@ class IcebergTable:
     @property
     def partition_by(self) -> tuple[PartitionField, ...]:
         return partitions_of(self.name, self._loaded.schema(), self._loaded.spec())
+
+    @property
+    def takes_position_deletes(self) -> bool:
+        return self._loaded.format_version == 2
 
     def _reaching(self) -> AbstractContextManager[None]:
         return reaching(f"table {self.name} at {self.location}")
@@ -169,9 +173,11 @@ class IcebergTable:
     def _snapshot(pinned: Pinned, change: Change) -> Snapshot:
         table: Table = pinned.native  # type: ignore[assignment]
         parent = table.snapshot_by_id(pinned.version) if pinned.version is not None else None
-        operation = "overwrite" if change.operation == "append" and change.remove else change.operation
+        operation = "overwrite" if change.operation == "append" and (change.remove or change.deletes) else change.operation
         summary = {**change.summary, PROPERTY: dumps(change.ledger)}
-        return SnapshotWriter(table, parent).write(described(table, change.add), change.remove, summary, operation)
+        deletes = [described_deletes(table, d) for d in change.deletes]
+        files = Files(described(table, change.add), deletes, change.remove, [d.of for d in change.deletes])
+        return SnapshotWriter(table, parent).write(files, summary, operation)
 
     @staticmethod
     def _forget_metadata(before: Table, after: TableMetadata) -> None:

@@ -193,32 +193,36 @@ def test_delta_promises_that_a_commit_would_break_are_refused(folder: Catalog, w
     assert [row["id"] for row in as_others_read(table)] == [1, 2]
 
 
-def test_delete_files_of_iceberg_are_refused(folder: Catalog, write_file: Write) -> None:
-    from pyiceberg.manifest import ManifestContent, ManifestFile, write_manifest_list
+def test_equality_deletes_of_iceberg_are_refused(folder: Catalog, write_file: Write) -> None:
+    from pyiceberg.manifest import DataFile as IcebergFile
+    from pyiceberg.manifest import DataFileContent, FileFormat, ManifestEntry, ManifestEntryStatus, write_manifest_list
     from pyiceberg.table.snapshots import Operation, Snapshot, Summary
     from pyiceberg.table.update import AddSnapshotUpdate, SetSnapshotRefUpdate
+    from pyiceberg.typedef import Record
+
+    from penstock.connectors.iceberg.deletes import DeleteManifestWriter
 
     table = table_of(folder, "iceberg")
     append(table, write_file, [{"id": 1}])
     native: Any = table.pin().native
     parent = native.current_snapshot()
-    (data,) = parent.manifests(native.io)
     folder_uri, number = f"{native.location()}/metadata", native.metadata.new_snapshot_id()
-    path = f"{folder_uri}/deletes.avro"
-    deletes = ManifestFile.from_args(
-        _table_format_version=2, manifest_path=f"{folder_uri}/m-deletes.avro", manifest_length=data.manifest_length, partition_spec_id=0,
-        content=ManifestContent.DELETES,
-        sequence_number=2, min_sequence_number=2, added_snapshot_id=number, added_files_count=1, existing_files_count=0, deleted_files_count=0,
-        added_rows_count=1, existing_rows_count=0, deleted_rows_count=0, partitions=[], key_metadata=None,
+    file = IcebergFile.from_args(
+        content=DataFileContent.EQUALITY_DELETES, file_path=f"{native.location()}/data/d.parquet", file_format=FileFormat.PARQUET, partition=Record(),
+        record_count=1, file_size_in_bytes=1, equality_ids=[1], spec_id=0, sort_order_id=None, key_metadata=None,
     )  # fmt: skip
-    with write_manifest_list(2, native.io.new_output(path), number, parent.snapshot_id, 2, "deflate") as writer:
-        writer.add_manifests([data, deletes])
+    entry = ManifestEntry.from_args(status=ManifestEntryStatus.ADDED, snapshot_id=number, sequence_number=None, file_sequence_number=None, data_file=file)
+    with DeleteManifestWriter(native.spec(), native.schema(), native.io.new_output(f"{folder_uri}/d.avro"), number, "deflate") as manifest:
+        manifest.add(entry)
+    with write_manifest_list(2, native.io.new_output(f"{folder_uri}/l.avro"), number, parent.snapshot_id, 2, "deflate") as writer:
+        writer.add_manifests([*parent.manifests(native.io), manifest.to_manifest_file()])
     snapshot = Snapshot(
-        snapshot_id=number, parent_snapshot_id=parent.snapshot_id, sequence_number=2, manifest_list=path, schema_id=0, summary=Summary(Operation.DELETE)
+        snapshot_id=number, parent_snapshot_id=parent.snapshot_id, sequence_number=2, manifest_list=f"{folder_uri}/l.avro", schema_id=0,
+        summary=Summary(Operation.DELETE),
     )  # fmt: skip
     main = SetSnapshotRefUpdate.model_validate({"ref-name": "main", "type": "branch", "snapshot-id": number})
     native.catalog.commit_table(native, (), (AddSnapshotUpdate(snapshot=snapshot), main))
-    with pytest.raises(NotSupportedError, match="delete files"):
+    with pytest.raises(NotSupportedError, match="the equality deletes"):
         table.files(table.pin())
 
 

@@ -10,14 +10,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from pipelines import EVENTS, Project, event, events
+from pipelines import EVENTS, Project, context, event, events
 
-from penstock.jobs.context import Context
 from penstock.jobs.maintain import Maintained, maintain, work_list
 from penstock.jobs.run import new_run_id
 from penstock.maintenance import MEGABYTE, Group, Maintain, duration, plan_compaction
-from penstock.parse import load
-from penstock.plan import compile_plan
 from penstock.tables import DataFile
 
 LATER = datetime.now(UTC) + timedelta(days=30)
@@ -89,11 +86,6 @@ steps:
   - id: rows
     copy: {from: files, into: lake.a.rows, write: append}
 """
-
-
-def context(project: Project) -> Context:
-    loaded = load(project.folder)
-    return Context(loaded, compile_plan(loaded), new_run_id(datetime.now(UTC)))
 
 
 def maintained(project: Project, now: datetime | None = None) -> Maintained:

@@ -4,82 +4,16 @@ from __future__ import annotations
 
 import itertools
 import random
-import secrets
-from dataclasses import replace
 from typing import Any
 
 import pytest
-from changes_model import HISTORY, SOFT, SPEC, TYPES, Event, Key, batches, key, replay, stream, table
+from changes_model import HISTORY, SOFT, SPEC, TYPES, Event, stream
+from merged import Merged, run
 
-from penstock.changes.counts import Counts
-from penstock.changes.events import prepared
-from penstock.changes.facts import MergeSpec, memory_columns
-from penstock.config import AwsSettings
+from penstock.changes.facts import MergeSpec
 from penstock.connectors.catalogs import Catalog
 from penstock.engines.embedded import files, routing
-from penstock.engines.embedded.engine import EmbeddedEngine
-from penstock.schema import BIGINT, Column, interval_columns, sequence_columns
-from penstock.tables import LakeTable, PartitionField
-
-TEXTS = {
-    "tenant": "bigint!", "Customer Id": "string!", "order": "bigint", "Total Amount": "decimal(12,2)", "note": "string", "gone": "boolean",
-}  # fmt: skip
-SEQUENCE = (BIGINT, BIGINT)
-
-
-class Merged:
-    """A keyed table with its memory."""
-
-    def __init__(self, catalog: Catalog, table_format: str, *partitions: PartitionField, spec: MergeSpec = SPEC) -> None:
-        self.spec, name = spec, f"m_{secrets.token_hex(4)}"
-        declared = tuple(Column.parse(c, TEXTS[c]) for c in (*spec.keys, *spec.data))
-        hidden = interval_columns(SEQUENCE) if spec.history else sequence_columns(SEQUENCE)
-        self.table: LakeTable = catalog.create("ops", name, table_format, (*declared, *hidden), partitions)
-        self.memory: LakeTable = catalog.create("ops", f"{name}__memory", table_format, memory_columns(spec, (*declared, *sequence_columns(SEQUENCE))))
-        self.engine = EmbeddedEngine(AwsSettings.from_environment())
-
-    def apply(self, events: list[Event], batch: int, *, crash: bool = False) -> Counts:
-        with self.engine.session() as session:
-            session.load("events", table(events))
-            session.execute(f"CREATE TABLE batch AS {prepared(self.spec, 'events')}")
-            pinned, remembered = self.table.pin(), self.memory.pin()
-            found = session.settle(self.spec, self.table, pinned, self.memory, remembered)
-            reminder = session.rewrite(self.memory, remembered, found.remember, found.forget, f"r{batch}")
-            assert self.memory.commit(remembered, replace(reminder, ledger={"p/s": batch})).state == "done"
-            if not crash:
-                change = session.rewrite(self.table, pinned, found.upserts, found.deletes, f"r{batch}")
-                assert self.table.commit(pinned, replace(change, ledger={"p/s": batch})).state == "done"
-        return found.counts.check(f"batch {batch}")
-
-    def found(self) -> list[dict[str, Any]]:
-        with self.engine.session() as session:
-            session.scan("now", self.table, self.table.pin())
-            return session.query("SELECT * FROM now").to_pylist()
-
-    def rows(self) -> dict[Key, dict[str, Any]]:
-        """SCD 1, by key."""
-        rows = self.found()
-        assert len(rows) == len({key(row) for row in rows}), "a key stands twice"
-        return {key(row): {c: row[c] for c in (*self.spec.data, *self.spec.sequence)} for row in rows}
-
-    def versions(self) -> dict[tuple[Key, Any], tuple[Any, dict[str, Any]]]:
-        """SCD 2, from (key, start) to (end, values)."""
-        rows = [(key(row), *(tuple(row[c] for c in side) for side in (self.spec.start, self.spec.end)), row) for row in self.found()]
-        assert len(rows) == len({(k, start) for k, start, _, _ in rows}), "a version stands twice"
-        return {(k, start): (None if end[0] is None else end, {c: row[c] for c in self.spec.data}) for k, start, end, row in rows}
-
-    def agrees(self, events: list[Event], seed: int) -> None:
-        truth = replay(self.spec, events)
-        assert (self.versions() if self.spec.history else self.rows()) == (truth.versions if self.spec.history else truth.rows), f"seed {seed}"
-
-
-def run(merged: Merged, events: list[Event], seed: int) -> None:
-    r = random.Random(seed)
-    for i, batch in enumerate([*batches(seed, events)[:4], events], 1):
-        if r.random() < 0.3:
-            merged.apply(batch, i, crash=True)
-        merged.apply(batch, i)
-    merged.agrees(events, seed)
+from penstock.tables import PartitionField
 
 
 @pytest.mark.parametrize("seed", range(3))

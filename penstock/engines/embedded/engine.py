@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from penstock.config import AwsSettings
 from penstock.engines.base import Capabilities, Input
+from penstock.schema import names
+from penstock.tables import DataFile, LakeTable, Pinned
 
 from .duck import connected
 from .session import EmbeddedSession
@@ -36,4 +40,11 @@ class EmbeddedEngine:
     def transform(self, inputs: tuple[Input, ...], parameters: Mapping[str, object], *, sql: str | None = None, python: Path | None = None) -> pa.Table:
         from .sail import run
 
-        return run(inputs, parameters, sql=sql, python=python, aws=self.aws)
+        with TemporaryDirectory(prefix="penstock-") as folder:
+
+            def survivors(table: LakeTable, pinned: Pinned, files: Sequence[DataFile]) -> list[str]:
+                with self.session() as session:
+                    session.name("survivors", session.rows_of(table, pinned, files, names(pinned.columns)), "TEMP VIEW")
+                    return [f.uri for f in session.export("survivors", f"{folder}/{uuid4().hex}.parquet")]
+
+            return run(inputs, parameters, sql=sql, python=python, aws=self.aws, survivors=survivors)

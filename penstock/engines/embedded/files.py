@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.schema import literal, names, quote
-from penstock.tables import DataFile, LakeTable, Pinned, WrittenFile
+from penstock.tables import DataFile, LakeTable, Pinned, WrittenDeletes, WrittenFile
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,23 +35,42 @@ def value(found: object) -> str:
 
 
 def source(table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns: Iterable[str]) -> str:
-    """A query for columns of the given files; `__file` is the file that a row is in."""
+    """A query for columns of the given files; `__file` is the file that a row is in, `__row` its place there, from 0."""
     wanted = list(columns)
     types = {c.name: c.type.duckdb for c in pinned.columns}
     if not files:
         nothing = ", ".join(f"CAST(NULL AS {types[c]}) AS {quote(c)}" for c in wanted)
-        return f"SELECT {nothing}, CAST(NULL AS VARCHAR) AS __file WHERE FALSE"
+        return f"SELECT {nothing}, CAST(NULL AS VARCHAR) AS __file, CAST(NULL AS BIGINT) AS __row WHERE FALSE"
     fields = {} if table.layout(pinned).partition_columns_in_file else {p.column: i for i, p in enumerate(table.partition_by)}
-    options = "filename = '__file', hive_partitioning = false" + (", union_by_name = true" if pinned.evolved else "")
-    listed = f"read_parquet([{', '.join(literal(f.uri) for f in files)}], {options})"
-    if pinned.evolved:  # a column that no file has yet is NULL, a narrower type is widened
-        typed = ", ".join(f"CAST(NULL AS {types[c]}) AS {quote(c)}" for c in wanted if c not in fields)
-        listed = f"(FROM {listed} UNION ALL BY NAME SELECT {typed} WHERE FALSE)" if typed else listed
+    in_files = [c for c in wanted if c not in fields]
+    whole, thinned = ([f for f in files if bool(f.deletes) is has] for has in (False, True))
+    parts = [_read(pinned, whole, in_files, types)] if whole else []
+    parts += (
+        [f"FROM ({_read(pinned, thinned, in_files, types)}) r ANTI JOIN ({_positions(thinned)}) d ON r.__file = d.path AND r.__row = d.pos"] if thinned else []
+    )
+    rows = " UNION ALL ".join(f"({part})" for part in parts)
     if not fields:
-        return f"SELECT {', '.join(map(quote, wanted))}, __file FROM {listed}"
-    rows = ", ".join(f"({literal(f.uri)}, {', '.join(value(f.partition[i]) for i in fields.values())})" for f in files)
+        return f"SELECT {', '.join(map(quote, wanted))}, __file, __row FROM ({rows})"
+    places = ", ".join(f"({literal(f.uri)}, {', '.join(value(f.partition[i]) for i in fields.values())})" for f in files)
     chosen = ", ".join(f"CAST(p.{quote(c)} AS {types[c]}) AS {quote(c)}" if c in fields else f"t.{quote(c)}" for c in wanted)
-    return f"SELECT {chosen}, t.__file FROM {listed} t JOIN (VALUES {rows}) p(__path, {', '.join(map(quote, fields))}) ON t.__file = p.__path"
+    return f"SELECT {chosen}, t.__file, t.__row FROM ({rows}) t JOIN (VALUES {places}) p(__path, {', '.join(map(quote, fields))}) ON t.__file = p.__path"
+
+
+def _read(pinned: Pinned, files: Sequence[DataFile], columns: Sequence[str], types: Mapping[str, str]) -> str:
+    """Columns of files as they lie there, deleted rows among them."""
+    options = "filename = '__file', hive_partitioning = false, file_row_number = true" + (", union_by_name = true" if pinned.evolved else "")
+    found = f"read_parquet([{', '.join(literal(f.uri) for f in files)}], {options})"
+    if pinned.evolved and columns:  # a column that no file has yet is NULL, a narrower type is widened
+        typed = ", ".join(f"CAST(NULL AS {types[c]}) AS {quote(c)}" for c in columns)
+        found = f"(FROM {found} UNION ALL BY NAME SELECT {typed} WHERE FALSE)"
+    return f"SELECT {''.join(f'{quote(c)}, ' for c in columns)}__file, file_row_number AS __row FROM {found}"
+
+
+def _positions(files: Sequence[DataFile]) -> str:
+    """The deleted positions of some files, by their paths."""
+    listed = ", ".join(literal(uri) for uri in sorted({d.uri for f in files for d in f.deletes}))
+    spelled = ", ".join(f"({literal(f.spelled)}, {literal(f.uri)})" for f in files)
+    return f"SELECT n.path, p.pos FROM read_parquet([{listed}]) p JOIN (VALUES {spelled}) n(spelled, path) ON p.file_path = n.spelled"
 
 
 class Writer:
@@ -95,6 +114,22 @@ class Writer:
             Path(uri).parent.mkdir(parents=True, exist_ok=True)
         found = self._cursor().execute(f"COPY ({output.query}) TO {literal(uri)} ({options})").fetchall()
         return [WrittenFile(str(row[0]), output.partition, int(row[2]), int(row[1])) for row in found if row[1]]
+
+    def write_deletes(self, deletes: Sequence[tuple[DataFile, str]]) -> list[WrittenDeletes]:
+        """Write the deleted positions (a query for `pos`) of data files, with the positions that files of their own deleted before."""
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            return list(pool.map(lambda found: self._write_deletes_of(*found), deletes))
+
+    def _write_deletes_of(self, file: DataFile, positions: str) -> WrittenDeletes:
+        uri = self._table.new_file(file.partition, f"{self._tag}-deletes")
+        before = [d.uri for d in file.deletes if d.is_own]
+        known = f" UNION ALL SELECT pos FROM read_parquet([{', '.join(map(literal, before))}])" if before else ""
+        query = f"SELECT {literal(file.spelled)} AS file_path, pos FROM ({positions}{known}) ORDER BY pos"
+        if not uri.startswith("s3://"):
+            Path(uri).parent.mkdir(parents=True, exist_ok=True)
+        options = f"FORMAT parquet, COMPRESSION {self._layout.compression}, RETURN_STATS, FIELD_IDS {{file_path: 2147483546, pos: 2147483545}}"
+        ((_, rows, size, *_),) = self._cursor().execute(f"COPY ({query}) TO {literal(uri)} ({options})").fetchall()
+        return WrittenDeletes(file, uri, int(rows), int(size))
 
     def _options(self) -> str:
         layout = self._layout

@@ -11,6 +11,7 @@ from penstock.changes.facts import listed
 from penstock.schema import literal, quote
 from penstock.tables import DataFile, LakeTable, Pinned
 
+from .deleting import Arrival, absorbed, is_large
 from .files import FILE_ROWS, Output, Writer, source
 from .locate import bound
 from .partition import by_place, partition_value, place
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Slot:
-    """One file to be written: in place of a live one, or new in its partition."""
+    """One file to be written: in place of live ones, or new in its partition."""
 
     number: int
     partition: tuple[object, ...]
-    file: DataFile | None = None
+    files: tuple[DataFile, ...] = ()
 
 
 def incoming(connection: duckdb.DuckDBPyConnection, table: LakeTable, rows: str) -> list[tuple[object, ...]]:
@@ -45,16 +46,24 @@ def incoming(connection: duckdb.DuckDBPyConnection, table: LakeTable, rows: str)
     return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
 
 
-def slots_of(partitions: Sequence[tuple[object, ...]], files: Sequence[DataFile], touched: set[str], first_key: str) -> list[Slot]:
-    """A slot for every file of a partition that rows come to, and for every touched file; one without a file where a partition has none."""
+def slots_of(arrivals: Sequence[Arrival], files: Sequence[DataFile], rewritten: set[str], first_key: str, *, apart: bool) -> list[Slot]:
+    """The files to be written: for rows that come to a partition, and for every file that is to be rewritten anyway.
+
+    Rows go to the file whose keys they lie among; with `apart`, to a partition that has large files they come in a file of their own, which takes up
+    small ones, so that no large file is rewritten for a few rows.
+    """
     found: list[Slot] = []
-    homes = by_place(f for f in files if first_key in f.lower)
-    for partition in partitions:
-        mine = sorted(homes.get(place(partition), ()), key=lambda f: f.lower[first_key])
-        found += [Slot(0, partition, f) for f in mine] or [Slot(0, partition)]
-    listed_uris = {slot.file.uri for slot in found if slot.file}
-    found += [Slot(0, f.partition, f) for f in files if f.uri in touched and f.uri not in listed_uris]
-    return [Slot(i, slot.partition, slot.file) for i, slot in enumerate(found)]
+    homes = by_place(files)
+    for arrival in arrivals:
+        home = homes.get(place(arrival.partition), [])
+        if apart and any(is_large(f) for f in home):
+            found.append(Slot(0, arrival.partition, absorbed(home, arrival.rows)))
+        else:
+            mine = sorted((f for f in home if first_key in f.lower), key=lambda f: f.lower[first_key])  # type: ignore[arg-type,return-value]
+            found += [Slot(0, arrival.partition, (f,)) for f in mine] or [Slot(0, arrival.partition)]
+    listed_uris = {f.uri for slot in found for f in slot.files}
+    found += [Slot(0, f.partition, (f,)) for f in files if f.uri in rewritten and f.uri not in listed_uris]
+    return [Slot(i, slot.partition, slot.files) for i, slot in enumerate(found)]
 
 
 def assign(connection: duckdb.DuckDBPyConnection, partitions: Sequence[tuple[object, ...]], slots: Sequence[Slot], first_key: str, type_name: str) -> None:
@@ -66,7 +75,7 @@ def assign(connection: duckdb.DuckDBPyConnection, partitions: Sequence[tuple[obj
     connection.register("__slots", pa.table({
         "part": pa.array([numbers[place(s.partition)] for s in open_slots], pa.int32()),
         "slot": pa.array([s.number for s in open_slots], pa.int32()),
-        "least": pa.array([bound(s.file.lower.get(first_key)) if s.file else None for s in open_slots], pa.string()),
+        "least": pa.array([bound(s.files[0].lower.get(first_key)) if len(s.files) == 1 else None for s in open_slots], pa.string()),
     }))  # fmt: skip
     connection.execute(f"""CREATE OR REPLACE TABLE assigned AS
       WITH bounded AS (SELECT part, slot, CAST(least AS {type_name}) AS least FROM __slots WHERE least IS NOT NULL),
@@ -82,25 +91,26 @@ def merged_outputs(
 ) -> tuple[list[Output], list[DataFile]]:
     """What to write for each slot that rows come to or leave, and the files that are replaced. `gone`: file -> touched rows in it."""
     new = Counter(dict(connection.execute("SELECT __slot, COUNT(*) FROM assigned GROUP BY __slot").fetchall()))
-    outputs, removed = [], []
+    outputs: list[Output] = []
+    removed: list[DataFile] = []
     for slot in slots:
-        uri = slot.file.uri if slot.file else ""
-        if not new[slot.number] and uri not in gone:
+        if not new[slot.number] and not any(f.uri in gone for f in slot.files):
             continue
-        rows = new[slot.number] + (slot.file.rows - gone.get(uri, 0) if slot.file else 0)
-        outputs.append(Output(slot.partition, _slot_query(writer, table, pinned, slot, keys, ordered=rows > FILE_ROWS), rows))
-        removed += [slot.file] if slot.file else []
-    return [o for o in outputs if o.rows], removed
+        rows = new[slot.number] + sum(f.rows - gone.get(f.uri, 0) for f in slot.files)
+        ordered = rows > FILE_ROWS or len(slot.files) > 1
+        outputs.append(Output(slot.partition, _slot_query(writer, table, pinned, slot, keys, ordered=ordered), rows))
+        removed += slot.files
+    return [o for o in outputs if o.rows > 0], removed
 
 
 def _slot_query(writer: Writer, table: LakeTable, pinned: Pinned, slot: Slot, keys: Sequence[str], *, ordered: bool) -> str:
-    """Old rows in their order, new ones behind them; by key where the file is about to be divided."""
+    """Old rows in their order, new ones behind them; by key where the file is about to be divided, or put together from several."""
     columns = listed("{0}", writer.columns)
     parts = [f"SELECT {columns} FROM assigned WHERE __slot = {slot.number}"]
-    if slot.file:
-        read = source(table, pinned, [slot.file], dict.fromkeys((*writer.columns, *keys)))
-        left = f"SELECT {listed('{0}', keys)} FROM gone WHERE __file = {literal(slot.file.uri)}"
-        parts.insert(0, f"SELECT {columns} FROM ({read}) t ANTI JOIN ({left}) g USING ({listed('{0}', keys)})")
+    if slot.files:
+        read = source(table, pinned, slot.files, dict.fromkeys((*writer.columns, *keys)))
+        left = f"SELECT __file, __row FROM gone WHERE __file IN ({', '.join(literal(f.uri) for f in slot.files)})"
+        parts.insert(0, f"SELECT {columns} FROM ({read}) t ANTI JOIN ({left}) g USING (__file, __row)")
     query = " UNION ALL ".join(parts)
     within = [k for k in keys if k in writer.columns]
     return f"SELECT * FROM ({query}) ORDER BY {listed('{0}', within)}" if ordered and within else query

@@ -8,7 +8,7 @@ import sys
 import threading
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -19,11 +19,12 @@ from penstock.engines.base import Input
 from penstock.errors import MissingExtraError, TransformError
 from penstock.lineage import replaced_tables
 from penstock.schema import is_hidden, names
-from penstock.tables import DataFile
+from penstock.tables import DataFile, LakeTable, Pinned
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Survivors = Callable[[LakeTable, Pinned, Sequence[DataFile]], list[str]]
 _lock = threading.Lock()
 _session: Any = None
 
@@ -67,10 +68,15 @@ def _environment(aws: AwsSettings) -> dict[str, str]:
     return deltalake_options(aws) if aws.endpoint_url or aws.access_key_id else {}
 
 
-def run(inputs: tuple[Input, ...], parameters: Mapping[str, object], *, sql: str | None, python: Path | None, aws: AwsSettings) -> pa.Table:
-    """Run a query, or a file's `build(spark, inputs)`, over the inputs; raises TransformError for whatever goes wrong in the user's code."""
+def run(
+    inputs: tuple[Input, ...], parameters: Mapping[str, object], *, sql: str | None, python: Path | None, aws: AwsSettings, survivors: Survivors
+) -> pa.Table:
+    """Run a query, or a file's `build(spark, inputs)`, over the inputs; raises TransformError for whatever goes wrong in the user's code.
+
+    `survivors` writes the rows that are left of files with deleted positions, for Sail to read.
+    """
     spark = session(aws)
-    frames = {i.name: _frame(spark, i) for i in inputs}
+    frames = {i.name: _frame(spark, i, survivors) for i in inputs}
     if sql is not None:
         views = {name: f"penstock_{uuid.uuid4().hex}" for name in frames}
         for name, view in views.items():
@@ -82,7 +88,7 @@ def run(inputs: tuple[Input, ...], parameters: Mapping[str, object], *, sql: str
         return cast("pa.Table", _built(python)(spark, frames).toArrow())
 
 
-def _frame(spark: Any, item: Input) -> Any:
+def _frame(spark: Any, item: Input, survivors: Survivors) -> Any:
     """An input as a DataFrame, without Penstock's own columns."""
     from pyspark.sql import functions as f
 
@@ -94,7 +100,9 @@ def _frame(spark: Any, item: Input) -> Any:
     if not files:
         return spark.createDataFrame([], schema).select(*names(shown))
     if item.table.layout(item.pinned).partition_columns_in_file:
-        return spark.read.schema(schema).parquet(*(f.uri for f in files)).select(*names(shown))
+        thinned = [f for f in files if f.deletes]
+        uris = [f.uri for f in files if not f.deletes] + (survivors(item.table, item.pinned, thinned) if thinned else [])
+        return spark.read.schema(schema).parquet(*uris).select(*names(shown)) if uris else spark.createDataFrame([], schema).select(*names(shown))
     return _with_partitions(spark, item, files, f).select(*names(shown))
 
 

@@ -12,6 +12,7 @@ from penstock.maintenance import Group
 from penstock.schema import literal, names, quote
 from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenFile
 
+from .deleting import Arrival, thinned
 from .duck import reach_s3
 from .files import Output, Writer, source
 from .locate import candidates
@@ -56,7 +57,7 @@ class EmbeddedSession:
         if located is None:
             located = "found"
             self.locate(located, "SELECT * FROM touched", table, pinned, keys, keys)
-        self.name("gone", f"SELECT __file, {of} FROM {located} SEMI JOIN touched USING ({of})")
+        self.name("gone", f"SELECT __file, __row FROM {located} SEMI JOIN touched USING ({of})")
         gone = dict(self._connection.execute("SELECT __file, COUNT(*) FROM gone GROUP BY __file").fetchall())
         return self._written(table, pinned, upserts, keys, gone, tag)
 
@@ -91,10 +92,16 @@ class EmbeddedSession:
         writer = Writer(self._connection, table, pinned, tag)
         files = self.files(table, pinned)
         partitions = incoming(self._connection, table, rows)
-        slots = slots_of(partitions, files, set(gone), keys[0])
+        counts = dict(self._connection.execute("SELECT __part, COUNT(*) FROM incoming GROUP BY __part").fetchall())
+        staying = {f.uri for f in thinned(files, gone)} if table.takes_position_deletes else set()
+        arrivals = [Arrival(p, counts.get(i, 0)) for i, p in enumerate(partitions)]
+        slots = slots_of(arrivals, files, set(gone) - staying, keys[0], apart=table.takes_position_deletes)
         assign(self._connection, partitions, slots, keys[0], self._type(pinned, keys[0]))
         outputs, removed = merged_outputs(self._connection, writer, table, pinned, slots, keys, gone)
-        return Change("overwrite" if removed else "append", writer.write(outputs), removed)
+        rewritten = {f.uri for f in removed}
+        positions = [(f, f"SELECT __row AS pos FROM gone WHERE __file = {literal(f.uri)}") for f in files if f.uri in staying - rewritten]
+        deletes = writer.write_deletes(positions)
+        return Change("overwrite" if removed or deletes else "append", writer.write(outputs), removed, deletes)
 
     def locate(self, name: str, wanted: str | None, table: LakeTable, pinned: Pinned, keys: Sequence[str], columns: Iterable[str]) -> None:
         """Name the stored rows of the wanted keys (all rows for None), with the file that each is in; only files that can hold one are read."""

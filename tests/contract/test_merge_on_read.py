@@ -1,0 +1,123 @@
+"""Large files stay, with the positions of their deleted rows beside them; every reader sees the rows that are left."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from changes_model import HISTORY, SOFT, SPEC, stream
+from merged import Merged, run
+from pipelines import EVENTS, Project, context, event, events
+
+from penstock.changes.facts import MergeSpec
+from penstock.connectors.catalogs import Catalog
+from penstock.engines.embedded import deleting
+from penstock.engines.embedded.deleting import absorbed, thinned
+from penstock.tables import DataFile, DeleteFile, PartitionField
+
+
+@pytest.fixture(autouse=True)
+def _every_file_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deleting, "LARGE_ROWS", 1)
+    monkeypatch.setattr(deleting, "MOST_DELETED", 0.7)
+
+
+def sized(name: str, rows: int, deleted: int = 0) -> DataFile:
+    return DataFile(name, rows, 1, deletes=(DeleteFile("d", deleted, is_own=True),) if deleted else ())
+
+
+def test_files_stay_until_too_much_of_them_is_deleted() -> None:
+    files = [sized("a", 100), sized("b", 50, 50), sized("c", 100), sized("d", 30, 70)]
+    assert [f.uri for f in thinned(files, {"a": 70, "b": 21, "d": 1})] == ["a"]
+
+
+def test_new_rows_take_up_small_files_so_that_few_are_left() -> None:
+    files = [sized("large", 10**6), sized("a", 20), sized("b", 60), sized("c", 400)]
+    assert [f.uri for f in absorbed(files, 10)] == ["a", "b"]
+    count, sizes = 0, list[int]()
+    for _ in range(1000):
+        taken = absorbed([sized(str(i), n) for i, n in enumerate(sizes)], 1000)
+        for file in taken:
+            sizes.remove(file.rows)
+        sizes.append(1000 + sum(f.rows for f in taken))
+        count = max(count, len([s for s in sizes if s < deleting.SEALED_ROWS]))
+    assert count <= 10
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("spec", [SPEC, SOFT, HISTORY], ids=["scd1", "soft_delete", "scd2"])
+@pytest.mark.parametrize("partitions", [(), (PartitionField("identity", "order"),)], ids=["flat", "partitioned"])
+def test_streams_end_as_the_model(catalog: Catalog, seed: int, spec: MergeSpec, partitions: tuple[PartitionField, ...]) -> None:
+    merged = Merged(catalog, "iceberg", *partitions, spec=spec)
+    run(merged, stream(seed, partial=0.1, truncates=0.01), seed)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Project:
+    """One file of 40 rows, of which two later batches delete five and change three."""
+    project = Project(tmp_path)
+    totals = """
+  - id: totals
+    transform: {sql: totals.sql, into: lake.shop.totals, write: overwrite}
+"""
+    text = EVENTS.replace("FORMAT", "iceberg").replace("steps:", "  lake.shop.totals: {format: delta, columns: {state: string, orders: bigint}}\nsteps:")
+    project.write("pipeline.yaml", text + totals)
+    project.write("totals.sql", "SELECT state, count(*) AS orders FROM lake.shop.orders GROUP BY state")
+    project.write("landing/orders/1.json", events(*(event("c", i, i, "new") for i in range(1, 41))))
+    project.write("landing/orders/2.json", events(*(event("d", i, 100 + i) for i in range(1, 6)), event("u", 40, 140, "paid")))
+    project.write("landing/orders/3.json", events(*(event("u", i, 200 + i, "paid") for i in (10, 20))))
+    assert project.record()[0].code == 0
+    return project
+
+
+def native(shop: Project) -> Any:
+    from pyiceberg.catalog.sql import SqlCatalog
+    from sqlalchemy import NullPool, create_engine
+
+    folder = shop.folder / "warehouse"
+    found = SqlCatalog("penstock", uri=f"sqlite:///{folder}/catalog.db", warehouse=f"file://{folder}")
+    found.engine.dispose()
+    found.engine = create_engine(found.engine.url, poolclass=NullPool)
+    return found.load_table(("shop", "orders"))
+
+
+KEPT = [(i, "paid" if i in (10, 20, 40) else "new") for i in range(6, 41)]
+
+
+def test_every_reader_sees_what_is_left(shop: Project) -> None:
+    table = native(shop)
+    files = list(table.scan().plan_files())
+    assert sum(len(f.delete_files) for f in files) == 1, "one delete file for the one data file, however many batches"
+    assert sorted((r["id"], r["state"]) for r in table.scan().to_arrow().to_pylist()) == KEPT
+    assert [(r["id"], r["state"]) for r in shop.rows("lake.shop.orders", "id, state")] == KEPT
+    assert shop.rows("lake.shop.totals") == [{"state": "new", "orders": 32}, {"state": "paid", "orders": 3}], "Sail"
+    summary = table.current_snapshot().summary
+    assert (summary["total-position-deletes"], summary["total-delete-files"]) == ("8", "1")
+
+
+def test_other_writers_deletes_are_read_and_written_upon(shop: Project) -> None:
+    """pyiceberg deletes a row by rewriting its file; the next batch finds the table as it is then."""
+    native(shop).delete("id = 30")
+    shop.write("landing/orders/4.json", events(event("d", 31, 300), event("c", 50, 301, "new")))
+    assert shop.record()[0].code == 0
+    expected = [k for k in KEPT if k[0] not in (30, 31)] + [(50, "new")]
+    assert [(r["id"], r["state"]) for r in shop.rows("lake.shop.orders", "id, state")] == expected
+
+
+def test_compaction_rollback_and_the_sweep_know_of_the_deletes(shop: Project) -> None:
+    from penstock.jobs.maintain import maintain
+
+    shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace("    keys: [id]", "    keys: [id]\n    maintain: {min_files: 2}"))
+    done = shop.penstock("rollback", "lake.shop.orders", "--to", "1", "--then", "replay")
+    assert done.code == 0, done.err
+    assert len(shop.rows("lake.shop.orders")) == 40
+    assert shop.record()[0].code == 0
+    assert [(r["id"], r["state"]) for r in shop.rows("lake.shop.orders", "id, state")] == KEPT
+    assert sum(m.compacted for m in maintain(context(shop), ["lake.shop.orders"], now=datetime.now(UTC) + timedelta(days=30))) >= 1
+    assert not [d for f in native(shop).scan().plan_files() for d in f.delete_files]
+    assert [(r["id"], r["state"]) for r in shop.rows("lake.shop.orders", "id, state")] == KEPT
+    versions = json.loads(shop.penstock("history", "lake.shop.orders", "--json").out.splitlines()[0])
+    assert versions["operation"] == "replace"
