@@ -76,6 +76,50 @@ def limit(folder: Path) -> Callable[[], None]:
     return lambda: connection.execute(f"COPY (SELECT * FROM read_parquet([{files}])) TO '{folder}/limit.parquet' ({options})") and None
 
 
+def limit_on_read(folder: Path) -> Callable[[], None]:
+    """What any merge-on-read must do at the least: read keys and stored sequences, write the new rows and the positions of the old ones. No commit."""
+    table, _ = lake(folder, "iceberg")
+    files = ", ".join(f"'{f.uri}'" for f in table.files(table.pin()))
+    connection = duckdb.connect()
+    options = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
+    newest = f"SELECT {LISTED}, __op, __sequence_1 FROM '{folder}/changes.parquet' QUALIFY row_number() OVER (PARTITION BY o_orderkey ORDER BY __sequence_1 DESC) = 1"
+
+    def merge() -> None:
+        connection.execute(f"CREATE TABLE newest AS {newest}")
+        read = f"SELECT o_orderkey, __sequence_1, filename, file_row_number FROM read_parquet([{files}], filename = true, file_row_number = true)"
+        connection.execute(f"CREATE TABLE old AS SELECT * FROM ({read}) SEMI JOIN newest USING (o_orderkey)")
+        connection.execute(f"COPY (SELECT filename, file_row_number FROM old ORDER BY ALL) TO '{folder}/positions.parquet' ({options})")
+        connection.execute(f"COPY (SELECT * EXCLUDE (__op) FROM newest WHERE __op <> 'd') TO '{folder}/limit.parquet' ({options})")
+
+    return merge
+
+
+def pyiceberg_merge(folder: Path) -> Callable[[], None]:
+    """The peer: pyiceberg's upsert and delete over the same table, its events de-duplicated by DuckDB first (counted)."""
+    from pyiceberg.expressions import In
+
+    table, _ = lake(folder, "iceberg")
+
+    def merge() -> None:
+        newest = f"SELECT {LISTED}, __op, __sequence_1 FROM '{folder}/changes.parquet' QUALIFY row_number() OVER (PARTITION BY o_orderkey ORDER BY __sequence_1 DESC) = 1"
+        native = table.pin().native
+        schema = native.schema().as_arrow()
+        rows = duckdb.sql(f"SELECT * EXCLUDE (__op) FROM ({newest}) WHERE __op <> 'd'").to_arrow_table().cast(schema)
+        gone = [k for (k,) in duckdb.sql(f"SELECT o_orderkey FROM ({newest}) WHERE __op = 'd'").fetchall()]
+        native.upsert(rows, join_cols=["o_orderkey"])
+        native.delete(In("o_orderkey", gone))
+
+    return merge
+
+
+def copy_on_write(folder: Path) -> Callable[[], None]:
+    """Penstock on an Iceberg table without position deletes."""
+    from penstock.connectors.iceberg.table import IcebergTable
+
+    IcebergTable.takes_position_deletes = property(lambda _: False)  # type: ignore[assignment,method-assign]
+    return penstock_merge(folder, "iceberg")
+
+
 def delta_rs_merge(folder: Path) -> Callable[[], None]:
     """The peer: delta-rs's own merge over the same table, its events de-duplicated by DuckDB first (counted)."""
     from deltalake import DeltaTable
@@ -98,10 +142,13 @@ def main() -> None:
         fill(folder, case.removeprefix("fill-"))
         return
     cases: dict[str, Callable[[], Callable[[], None]]] = {
-        "limit": lambda: limit(folder),
-        "penstock-iceberg": lambda: penstock_merge(folder, "iceberg"),
-        "penstock-delta": lambda: penstock_merge(folder, "delta"),
+        "limit-on-read": lambda: limit_on_read(folder),
+        "iceberg-on-read": lambda: penstock_merge(folder, "iceberg"),
+        "limit-on-write": lambda: limit(folder),
+        "iceberg-on-write": lambda: copy_on_write(folder),
+        "delta-on-write": lambda: penstock_merge(folder, "delta"),
         "delta-rs": lambda: delta_rs_merge(folder),
+        "pyiceberg": lambda: pyiceberg_merge(folder),
     }
     run = cases[case]()
     start = time.perf_counter()

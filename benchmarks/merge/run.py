@@ -1,4 +1,4 @@
-"""Copy-on-write merges beside their limit, in one run: each case in fresh processes on a fresh copy of the table, in turns, medians shown."""
+"""Merges beside their limits and their peers, in one run: each case in fresh processes on a fresh copy of the table, in turns, medians shown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from tempfile import TemporaryDirectory
 from generate import generate
 
 HERE = Path(__file__).parent
-CASES = ("limit", "penstock-iceberg", "penstock-delta", "delta-rs")
+# each case, and the limit beside which it stands
+CASES = {
+    "limit-on-read": "limit-on-read", "iceberg-on-read": "limit-on-read", "limit-on-write": "limit-on-write", "iceberg-on-write": "limit-on-write",
+    "delta-on-write": "limit-on-write", "delta-rs": "limit-on-write", "pyiceberg": "limit-on-read",
+}  # fmt: skip
 
 
 def case(name: str, folder: Path) -> dict[str, float]:
@@ -35,6 +39,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--changes", type=int, default=100_000)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     asked = parser.parse_args()
     with TemporaryDirectory(prefix="penstock-bench-") as base:
         work, golden = Path(base) / "work", Path(base) / "golden"
@@ -42,17 +47,17 @@ def main() -> None:
         for table_format in ("iceberg", "delta"):
             case(f"fill-{table_format}", work)
         work.rename(golden)
-        found: dict[str, list[dict[str, float]]] = {name: [] for name in CASES}
+        found: dict[str, list[dict[str, float]]] = {name: [] for name in asked.cases}
         for _ in range(asked.repeat):
-            for name in CASES:
+            for name in asked.cases:
                 fresh(golden, work)
                 found[name].append(case(name, work))
     print(f"{asked.rows:,} rows x 12 columns, {asked.changes:,} changes, unpartitioned, median of {asked.repeat} (least-greatest) seconds, peak MB")
-    base_line = statistics.median(r["seconds"] for r in found["limit"])
     for name, runs in found.items():
         seconds = [r["seconds"] for r in runs]
-        middle = statistics.median(seconds)
-        print(f"{name:18} {middle:7.2f} ({min(seconds):.2f}-{max(seconds):.2f})  {middle / base_line:5.2f} x limit  {max(r['peak_mb'] for r in runs):6.0f} MB")
+        middle, limit = statistics.median(seconds), [r["seconds"] for r in found.get(CASES[name], [])]
+        beside = f"{middle / statistics.median(limit):6.2f} x {CASES[name]:14}" if limit else ""
+        print(f"{name:18} {middle:7.2f} ({min(seconds):.2f}-{max(seconds):.2f})  {beside}  {max(r['peak_mb'] for r in runs):6.0f} MB")
 
 
 if __name__ == "__main__":
