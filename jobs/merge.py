@@ -82,7 +82,7 @@ def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
         same = gone = 0
         if step.merge.full_copy:
             passed, same, gone = compared(spec, session, target, pinned, passed, deletes=not rows.rejected.num_rows)
-        session.execute(f"CREATE OR REPLACE TEMP TABLE batch AS {prepared(spec, passed)}")
+        session.execute(f"CREATE OR REPLACE TABLE batch AS {prepared(spec, passed)}")
         settled = session.settle(spec, target.table, pinned, memory, remembered)
         gates = judge(context, step.gate, session, settled.upserts, batch.number, passed=settled.counts.read + same)
         bad = quarantine_rows(context.key(step.id), batch.number, rows.rejected, failed)

@@ -54,7 +54,8 @@ def penstock_merge(folder: Path, table_format: str) -> Callable[[], None]:
 
     def merge() -> None:
         with EmbeddedEngine(AwsSettings()).session() as session:
-            session.load("batch", events)
+            session.load("changes", events)
+            session.execute("CREATE TABLE batch AS FROM changes")
             pinned, remembered = table.pin(), memory.pin()
             settled = session.settle(SPEC, table, pinned, memory, remembered)
             settled.counts.check("benchmark")

@@ -18,10 +18,14 @@ class WholeRowRules:
 
     In: `batch` (canonical events), `located` (keys and sequence of the stored rows of the batch's keys), `remembered` (the memory of those keys,
     deletes alone), and `held`: the whole stored rows of `tied`, the only ones whose content can matter.
-    `settled` has every distinct fact with its place among its key's facts, 1 the newest; the others are short queries over it.
+    `settled` has every distinct fact with its place among its key's facts, 1 the newest; the others are short queries over it. Where no fact's content
+    matters (`tied` is empty, and `is_enough` says so), `ranked` does for `settled`, and `chosen` for `upserts`: they look at keys and sequences alone.
     """
 
     tied: str
+    ranked: str
+    is_enough: str
+    chosen: str
     settled: str
     upserts: str
     deletes: str
@@ -37,6 +41,11 @@ def whole_row_rules(spec: MergeSpec) -> WholeRowRules:
     same_fact = listed("a.{0} = b.{0}", (*spec.keys, *spec.sequence), " AND ")
     return WholeRowRules(
         tied=f"SELECT {listed('a.{0}', spec.keys)} FROM located a SEMI JOIN batch b ON {same_fact} AND b.__op <> 'd'",
+        ranked=_ranked(spec),
+        is_enough="SELECT COALESCE(MAX(CASE WHEN __rank = 1 THEN __read ELSE 0 END), 0) < 2 AS enough FROM settled",
+        chosen=f"""SELECT {listed("b.{0}", spec.stored)} FROM batch b
+          SEMI JOIN settled s ON {listed("b.{0} = s.{0}", (*spec.keys, *spec.sequence), " AND ")} AND s.__place = 1 AND s.__rank = 1 AND s.__stored = 0
+          WHERE b.__op <> 'd'""",
         settled=_settled(spec),
         upserts=f"SELECT {listed('{0}', spec.stored)} FROM settled WHERE __place = 1 AND __rank = 1 AND __stored = 0",
         deletes=f"SELECT {listed('a.{0}', spec.keys)} FROM settled a SEMI JOIN settled b ON {same_key} AND b.__place = 1 AND b.__rank = 2 WHERE a.__stored = 1",
@@ -51,6 +60,20 @@ def whole_row_rules(spec: MergeSpec) -> WholeRowRules:
           CAST(COALESCE(SUM(CASE WHEN __read > 0 AND __stored + __recalled = 0 AND __place > 1 THEN 1 ELSE 0 END), 0) AS BIGINT) AS superseded,
           CAST(COALESCE(SUM(CASE WHEN __read > 0 THEN __read - 1 ELSE 0 END), 0) AS BIGINT) AS duplicate FROM settled""",
     )
+
+
+def _ranked(spec: MergeSpec) -> str:
+    fact = listed("{0}", (*spec.keys, *spec.sequence))
+    newest = ", ".join([listed("{0} DESC", spec.sequence), "__rank DESC"])
+    return f"""SELECT *, ROW_NUMBER() OVER (PARTITION BY {listed("{0}", spec.keys)} ORDER BY {newest}) AS __place FROM (
+      SELECT {fact}, __rank, CAST(SUM(__new) AS BIGINT) AS __read, MAX(__old_delete) AS __recalled, MAX(__old_row) AS __stored FROM (
+        SELECT {fact}, CASE WHEN __op = 'd' THEN 2 ELSE 1 END AS __rank, 1 AS __new, 0 AS __old_delete, 0 AS __old_row FROM batch
+        UNION ALL
+        SELECT {fact}, 2 AS __rank, 0 AS __new, 1 AS __old_delete, 0 AS __old_row FROM remembered
+        UNION ALL
+        SELECT {fact}, 1 AS __rank, 0 AS __new, 0 AS __old_delete, 1 AS __old_row FROM located
+      ) facts GROUP BY {fact}, __rank
+    ) distinct_facts"""
 
 
 def _settled(spec: MergeSpec) -> str:

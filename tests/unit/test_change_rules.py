@@ -75,7 +75,9 @@ class Tables:
 
 
 class WholeRows(Tables):
-    """The short rules, where they are enough."""
+    """The short rules, where they are enough; and the shortest, by keys and sequences alone, where these are."""
+
+    shortest = 0
 
     def _settle(self, *, everything: bool) -> None:
         assert not everything
@@ -83,8 +85,16 @@ class WholeRows(Tables):
         self._keep("located", f"SELECT * FROM target t SEMI JOIN batch b ON {on}")
         self._keep("remembered", f"SELECT * FROM memory_kept t SEMI JOIN batch b ON {on}")
         self._keep("tied", text.tied)
-        self._keep("held", f"SELECT t.* FROM target t SEMI JOIN tied b ON {on}")
-        for name in ("settled", "upserts", "deletes", "remember", "forget"):
+        self._keep("settled", text.ranked)
+        tied, enough = self.c.execute(f"SELECT EXISTS(SELECT 1 FROM tied), ({text.is_enough})").fetchall()[0]
+        if tied or not enough:
+            self._keep("held", f"SELECT t.* FROM target t SEMI JOIN tied b ON {on}")
+            self._keep("settled", text.settled)
+            self._keep("upserts", text.upserts)
+        else:
+            self.shortest += 1
+            self._keep("upserts", text.chosen)
+        for name in ("deletes", "remember", "forget"):
             self._keep(name, getattr(text, name))
 
     def _counts(self) -> str:
@@ -137,6 +147,15 @@ def test_the_short_rules_do_the_same_for_whole_rows(seed: int) -> None:
     events, tables = stream(seed), WholeRows(SPEC)
     run(tables, seed, events)
     agree(tables, replay(SPEC, events), seed)
+
+
+def test_batches_without_ties_are_settled_by_keys_and_sequences_alone() -> None:
+    tables = WholeRows(SPEC)
+    for batch in ([event("c", 1, 1), event("u", 2, 2)], [event("d", 5)], [event("u", 4, 3)], [event("c", 6, 9), event("d", 7), event("c", 8, 10)]):
+        tables.apply(batch)
+    assert (tables.shortest, [r["order"] for r in tables.found()]) == (4, [10])
+    tables.apply([event("c", 8, 11), event("c", 8, 12)])
+    assert (tables.shortest, [r["order"] for r in tables.found()]) == (4, [12])
 
 
 @pytest.mark.parametrize("seed", range(6))

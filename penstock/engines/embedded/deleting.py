@@ -34,7 +34,7 @@ def absorbed(files: Sequence[DataFile], rows: int) -> tuple[DataFile, ...]:
     """The small files that new rows are put together with, so that their number grows with the logarithm of what was written."""
     taken: list[DataFile] = []
     for file in sorted(files, key=lambda f: f.rows):
-        if file.rows > 2 * rows or file.rows >= SEALED_ROWS:
+        if file.rows > rows or file.rows >= SEALED_ROWS:
             break
         taken.append(file)
         rows += file.rows

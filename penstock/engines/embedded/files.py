@@ -90,7 +90,9 @@ class Writer:
     def write(self, outputs: Sequence[Output]) -> list[WrittenFile]:
         """Write each output's rows in their order; the larger ones first. Nothing refers to the files until they are committed."""
         threads = self._connection.execute("SELECT current_setting('threads')").fetchone()
-        self._connection.execute("SET threads = 1; SET preserve_insertion_order = true")
+        # a thread each, for an output that is divided must be so in the order of its rows; one small output has them all
+        each = _WORKERS if len(outputs) == 1 and outputs[0].rows <= FILE_ROWS else 1
+        self._connection.execute(f"SET threads = {each}; SET preserve_insertion_order = true")
         try:
             with ThreadPoolExecutor(_WORKERS) as pool:
                 parts = list(pool.map(self._write_one, sorted(outputs, key=lambda o: -o.rows)))

@@ -33,14 +33,18 @@ def incoming(connection: duckdb.DuckDBPyConnection, table: LakeTable, rows: str)
     """Name the rows to be written, with the number of their partition, as `incoming`; returns the partitions by that number."""
     values = [partition_value(p) for p in table.partition_by]
     if not values:
-        connection.execute(f"CREATE OR REPLACE TABLE incoming AS SELECT *, 0 AS __part FROM {rows}")
+        if not connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = ? AND NOT temporary", [rows]).fetchone():
+            connection.execute(f"CREATE OR REPLACE TABLE placed AS FROM {rows}")  # the cursors that write see nothing temporary
+            rows = "placed"
+        connection.execute(f"CREATE OR REPLACE VIEW incoming AS SELECT *, 0 AS __part FROM {rows}")
         return [()]
     named = ", ".join(f"{v} AS __p{i}" for i, v in enumerate(values))
     connection.execute(
         f"CREATE OR REPLACE TABLE parts AS SELECT CAST(row_number() OVER () - 1 AS INTEGER) AS __part, * FROM (SELECT DISTINCT {named} FROM {rows})"
     )
     on = " AND ".join(f"{v} IS NOT DISTINCT FROM __p{i}" for i, v in enumerate(values))
-    connection.execute(f"CREATE OR REPLACE TABLE incoming AS SELECT r.*, __part FROM {rows} r JOIN parts ON {on}")
+    connection.execute(f"CREATE OR REPLACE TABLE placed AS SELECT r.*, __part FROM {rows} r JOIN parts ON {on}")
+    connection.execute("CREATE OR REPLACE VIEW incoming AS FROM placed")
     # by way of Arrow: DuckDB itself makes Python's instants only where pytz is
     found = connection.execute("SELECT * EXCLUDE (__part) FROM parts ORDER BY __part").to_arrow_table()
     return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
@@ -72,18 +76,26 @@ def assign(connection: duckdb.DuckDBPyConnection, partitions: Sequence[tuple[obj
 
     numbers = {place(partition): i for i, partition in enumerate(partitions)}
     open_slots = [s for s in slots if place(s.partition) in numbers]
+    if len(open_slots) == 1 and len(partitions) == 1:
+        connection.execute(f"CREATE OR REPLACE VIEW assigned AS SELECT * EXCLUDE (__part), {open_slots[0].number} AS __slot FROM incoming")
+        return
     connection.register("__slots", pa.table({
         "part": pa.array([numbers[place(s.partition)] for s in open_slots], pa.int32()),
         "slot": pa.array([s.number for s in open_slots], pa.int32()),
         "least": pa.array([bound(s.files[0].lower.get(first_key)) if len(s.files) == 1 else None for s in open_slots], pa.string()),
     }))  # fmt: skip
-    connection.execute(f"""CREATE OR REPLACE TABLE assigned AS
-      WITH bounded AS (SELECT part, slot, CAST(least AS {type_name}) AS least FROM __slots WHERE least IS NOT NULL),
-        lowest AS (SELECT part, MIN(slot) AS slot FROM __slots GROUP BY part)
+    connection.execute("CREATE OR REPLACE TABLE slots AS FROM __slots")
+    connection.unregister("__slots")
+    if len({s.partition for s in open_slots}) == len(open_slots):  # nothing to choose
+        connection.execute("CREATE OR REPLACE VIEW assigned AS SELECT i.* EXCLUDE (__part), slot AS __slot FROM incoming i JOIN slots ON __part = part")
+        return
+    connection.execute(f"""CREATE OR REPLACE TABLE chosen_slots AS
+      WITH bounded AS (SELECT part, slot, CAST(least AS {type_name}) AS least FROM slots WHERE least IS NOT NULL),
+        lowest AS (SELECT part, MIN(slot) AS slot FROM slots GROUP BY part)
       SELECT i.* EXCLUDE (__part), COALESCE(b.slot, l.slot) AS __slot FROM incoming i
       ASOF LEFT JOIN bounded b ON i.__part = b.part AND i.{quote(first_key)} >= b.least
       JOIN lowest l ON i.__part = l.part ORDER BY __slot, i.{quote(first_key)}""")
-    connection.unregister("__slots")
+    connection.execute("CREATE OR REPLACE VIEW assigned AS FROM chosen_slots")
 
 
 def merged_outputs(
@@ -106,11 +118,14 @@ def merged_outputs(
 def _slot_query(writer: Writer, table: LakeTable, pinned: Pinned, slot: Slot, keys: Sequence[str], *, ordered: bool) -> str:
     """Old rows in their order, new ones behind them; by key where the file is about to be divided, or put together from several."""
     columns = listed("{0}", writer.columns)
-    parts = [f"SELECT {columns} FROM assigned WHERE __slot = {slot.number}"]
-    if slot.files:
-        read = source(table, pinned, slot.files, dict.fromkeys((*writer.columns, *keys)))
-        left = f"SELECT __file, __row FROM gone WHERE __file IN ({', '.join(literal(f.uri) for f in slot.files)})"
-        parts.insert(0, f"SELECT {columns} FROM ({read}) t ANTI JOIN ({left}) g USING (__file, __row)")
+    parts = [_left(writer, table, pinned, file, columns) for file in slot.files]
+    parts.append(f"SELECT {columns} FROM assigned WHERE __slot = {slot.number}")
     query = " UNION ALL ".join(parts)
     within = [k for k in keys if k in writer.columns]
     return f"SELECT * FROM ({query}) ORDER BY {listed('{0}', within)}" if ordered and within else query
+
+
+def _left(writer: Writer, table: LakeTable, pinned: Pinned, file: DataFile, columns: str) -> str:
+    """The rows of a file that stay: found by their place in it."""
+    gone = f"SELECT __row FROM gone WHERE __file = {literal(file.uri)}"
+    return f"SELECT {columns} FROM ({source(table, pinned, [file], writer.columns)}) t ANTI JOIN ({gone}) g USING (__row)"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def settle(session: EmbeddedSession, spec: MergeSpec, table: LakeTable, pinned: Pinned, memory: LakeTable, remembered: Pinned) -> Settled:
     """Name what is to be written; `session` remembers in which files the rows lie."""
-    keys = f"SELECT DISTINCT {listed('{0}', spec.keys)} FROM batch WHERE __op <> 't'"
+    keys = f"SELECT {listed('{0}', spec.keys)} FROM batch WHERE __op <> 't'"
     (batch,) = session.query("SELECT COALESCE(BOOL_OR(__op = 't'), FALSE) AS truncates, COUNT(__unavailable) > 0 AS partial FROM batch").to_pylist()
     _recall(session, spec, keys, memory, remembered, everything=batch["truncates"])
     if spec.history or batch["truncates"] or batch["partial"] or _is_involved(session, spec):
@@ -69,6 +69,13 @@ def _run_whole_rows(session: EmbeddedSession, spec: MergeSpec, keys: str, table:
     text = whole_row_rules(spec)
     session.locate("located", keys, table, pinned, spec.keys, (*spec.keys, *spec.sequence))
     session.name("tied", text.tied)
-    session.locate("held", "SELECT * FROM tied", table, pinned, spec.keys, (*spec.keys, *spec.data))
-    for name in ("settled", "upserts", "deletes", "remember", "forget"):
+    session.name("settled", text.ranked)
+    (seen,) = session.query(f"SELECT EXISTS(SELECT 1 FROM tied) AS tied, ({text.is_enough}) AS enough").to_pylist()
+    if seen["tied"] or not seen["enough"]:
+        session.locate("held", "SELECT * FROM tied", table, pinned, spec.keys, (*spec.keys, *spec.data))
+        session.name("settled", text.settled)
+        session.name("upserts", text.upserts)
+    else:
+        session.name("upserts", text.chosen)
+    for name in ("deletes", "remember", "forget"):
         session.name(name, getattr(text, name))
