@@ -1,4 +1,4 @@
-"""Named points at which a test may end this process with SIGKILL: `PENSTOCK_KILL_AT=name[:occurrence]`."""
+"""Named points at which a test may end or stop this process: `PENSTOCK_KILL_AT=name[:occurrence]` (SIGKILL), `PENSTOCK_STOP_AT` (SIGSTOP)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import os
 import signal
 from collections import Counter
 
-_TARGET, _, _NTH = os.environ.get("PENSTOCK_KILL_AT", "").partition(":")
+_ASKED = {
+    variable: os.environ[variable].partition(":") for variable in ("PENSTOCK_KILL_AT", "PENSTOCK_STOP_AT") if os.environ.get(variable)
+}  # fmt: skip
+_SIGNALS = {"PENSTOCK_KILL_AT": "SIGKILL", "PENSTOCK_STOP_AT": "SIGSTOP"}
 _reached: Counter[str] = Counter()
 
 
 def reach(name: str) -> None:
     """Does nothing unless the environment named this point when the process started."""
-    if name != _TARGET:
-        return
-    _reached[name] += 1
-    if _reached[name] >= int(_NTH or 1):
-        os.kill(os.getpid(), signal.SIGKILL)
+    for variable, (target, _, nth) in _ASKED.items():
+        if name == target:
+            _reached[name] += 1
+            if _reached[name] == int(nth or 1):
+                os.kill(os.getpid(), getattr(signal, _SIGNALS[variable]))
