@@ -1,7 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from warehouse import Place
@@ -13,3 +16,15 @@ from penstock.infra.local.control import LocalAws
 @pytest.fixture
 def place(local_aws: LocalAws, local_bucket: Callable[[str], str], tmp_path: Path) -> Place:
     return Place(AwsSettings.from_environment(local_aws.environment()), local_bucket("load"), tmp_path)
+
+
+@pytest.fixture
+def faults(local_aws: LocalAws) -> Iterator[Callable[..., None]]:
+    """`faults(service=…, operation=…, times=…, after=…)`: what the local AWS answers with instead; none are left when the test ends."""
+
+    def ask(**fault: Any) -> None:
+        body = json.dumps([{"status": 500, "code": "InternalError"} | fault] if fault else [])
+        urllib.request.urlopen(urllib.request.Request(f"{local_aws.endpoint_url}/_penstock/faults", body.encode(), method="POST")).close()
+
+    yield ask
+    ask()

@@ -40,10 +40,12 @@ def ready(path: Path, env: str | None, param: Sequence[str] = (), interval: tupl
 
 def _make_buckets(pipeline: Pipeline) -> None:
     """On this machine's AWS nobody else makes the buckets that a pipeline names."""
+    from penstock.connectors.reaching import reaching
     from penstock.connectors.s3.access import client
 
     warehouses = [c.warehouse for c in pipeline.connections.values() if isinstance(c, CatalogConnection) and c.warehouse.startswith("s3://")]
     named = {c.bucket for c in pipeline.connections.values() if isinstance(c, S3Connection)} | {w.removeprefix("s3://").partition("/")[0] for w in warehouses}
     s3 = client("s3", AwsSettings.from_environment())
-    for bucket in named - {b["Name"] for b in s3.list_buckets()["Buckets"]}:
-        s3.create_bucket(Bucket=bucket)
+    with reaching("the local S3"):
+        for bucket in named - {b["Name"] for b in s3.list_buckets()["Buckets"]}:
+            s3.create_bucket(Bucket=bucket)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,6 @@ from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection
 from penstock.connectors.catalogs import Catalog, open_catalog
 from penstock.connectors.delta.statistics import filesystem
-from penstock.infra.local.control import LocalAws
 from penstock.schema import arrow_schema
 from penstock.tables import LakeTable, Pinned, WrittenFile
 
@@ -59,15 +56,3 @@ def write_file() -> Write:
         return WrittenFile(uri, partition)
 
     return write
-
-
-@pytest.fixture
-def faults(local_aws: LocalAws) -> Iterator[Callable[..., None]]:
-    """`faults(service=…, operation=…, times=…, after=…)`: what the local AWS answers with instead; none are left when the test ends."""
-
-    def ask(**fault: Any) -> None:
-        body = json.dumps([{"status": 500, "code": "InternalError"} | fault] if fault else [])
-        urllib.request.urlopen(urllib.request.Request(f"{local_aws.endpoint_url}/_penstock/faults", body.encode(), method="POST")).close()
-
-    yield ask
-    ask()

@@ -1,0 +1,71 @@
+"""S3 and Glue that are busy, lose an answer, or no longer know the credentials. Faults 3, 20 and 21 of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pipelines import EVENTS, Project, event, events
+
+from penstock.config import AwsSettings
+from penstock.connectors.s3.access import client
+from penstock.infra.local.control import LocalAws
+
+EXPECTED = [{"id": 1, "state": "new", "amount": "1.50"}, {"id": 4, "state": "new", "amount": "99.99"}]
+Faults = Callable[..., None]
+
+
+class Shop(Project):
+    """Orders as change data on S3, kept in Glue."""
+
+    schema: str = ""
+
+
+@pytest.fixture(params=["iceberg", "delta"])
+def shop(tmp_path: Path, request: pytest.FixtureRequest, local_aws: LocalAws, local_bucket: Callable[[str], str]) -> Shop:
+    bucket = local_bucket("svc")
+    project = Shop(tmp_path)
+    project.schema = bucket.replace("-", "_")
+    text = EVENTS.replace("FORMAT", request.param).replace("lake.shop", f"lake.{project.schema}").replace("pipeline: shop", f"pipeline: {project.schema}")
+    text = text.replace("{kind: files, path: landing}", f"{{kind: s3, bucket: {bucket}}}")
+    text = text.replace("catalog: sqlite, warehouse: warehouse", f'catalog: glue, warehouse: "s3://{bucket}/lake"')
+    project.write("pipeline.yaml", text + "environments:\n  local: {aws: local}\n")
+    s3 = client("s3", AwsSettings.from_environment(local_aws.environment()))
+    for name, lines in {"1": (event("c", 1, 10, "new", "1.50"), event("c", 2, 11, "new")), "2": (event("d", 2, 20), event("c", 4, 21, "new", "99.99"))}.items():
+        s3.put_object(Bucket=bucket, Key=f"orders/{name}.json", Body=events(*lines).encode())
+    return project
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"service": "s3", "operation": "^GET", "times": 2},
+        {"service": "s3", "operation": "^PUT", "times": 2},
+        {"service": "glue", "operation": "GetTable", "status": 400, "code": "ThrottlingException", "times": 2},
+    ],
+    ids=["reads", "writes", "catalog"],
+)
+def test_services_that_are_busy_for_a_while_are_waited_for(shop: Shop, faults: Faults, fault: dict[str, object]) -> None:
+    faults(**{"status": 503, "code": "SlowDown"} | fault)
+    done = shop.penstock("run", ".")
+    assert done.code == 0, done.err
+    assert shop.rows(f"lake.{shop.schema}.orders") == EXPECTED
+
+
+@pytest.mark.parametrize("operation", ["^GET", "^PUT", "^HEAD|^GET|^PUT|^POST"])
+def test_expired_credentials_are_one_clear_error_and_the_next_run_goes_on(shop: Shop, faults: Faults, operation: str) -> None:
+    faults(service="s3", operation=operation, status=400, code="ExpiredToken", times=10_000)
+    failed = shop.penstock("run", ".")
+    assert (failed.code, "Traceback" in failed.err, "ExpiredToken" in failed.err) == (1, False, True), failed.err
+    faults()
+    assert shop.penstock("run", ".").code == 0
+    assert shop.rows(f"lake.{shop.schema}.orders") == EXPECTED
+
+
+def test_answers_lost_after_the_catalog_was_changed_are_settled_by_reading(shop: Shop, faults: Faults) -> None:
+    faults(service="glue", operation="UpdateTable|CreateTable", status=500, code="InternalServiceException", times=2, after=True)
+    done = shop.penstock("run", ".")
+    faults()
+    assert shop.penstock("run", ".").code == 0, done.err
+    assert shop.rows(f"lake.{shop.schema}.orders") == EXPECTED
