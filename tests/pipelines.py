@@ -92,8 +92,8 @@ class Project:
         return Done(done.returncode, done.stdout, done.stderr)
 
     def rows(self, table: str, columns: str = "*", connection: str | None = None) -> list[dict[str, Any]]:
-        where = ["--connection", connection] if connection else []
-        done = self.penstock("query", f"SELECT {columns} FROM {table} ORDER BY 1", "--json", *where)
+        where, order = (["--connection", connection], "1") if connection else ([], "ALL")
+        done = self.penstock("query", f"SELECT {columns} FROM {table} ORDER BY {order}", "--json", *where)
         assert done.code == 0, done.err
         return done.json()
 
