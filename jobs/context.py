@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,13 +34,15 @@ LOCAL_STATE = "PENSTOCK_LOCAL_STATE"
 
 @dataclass
 class Context:
-    """One pipeline in one environment; nothing is opened before it is used."""
+    """One pipeline in one environment; nothing is opened before it is used. `backfill`: events behind the horizon are taken."""
 
     loaded: Loaded
     plan: Plan
     run: str
     watch: Watcher = ignore
     aws: AwsSettings = field(default_factory=AwsSettings.from_environment)
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    backfill: bool = False
     _catalogs: dict[str, Catalog] = field(default_factory=dict)
     _warehouses: dict[str, Warehouse] = field(default_factory=dict)
 

@@ -20,11 +20,12 @@ from penstock.tables import Pinned
 
 from .context import Context
 from .gate import judge, sort_rows
+from .horizon import recall_marks, timely, with_mark
 from .publish import publish
 from .quarantine import quarantine
 from .reading import read_batch
 from .record import StepRecord
-from .targets import Target, lake_target, memory_table, merge_spec
+from .targets import Target, lake_target, memory_table, merge_spec, sequence_types
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,15 +80,20 @@ def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
     with context.engine.session() as session:
         as_events(step, spec, session, rows.table, batch.number)
         passed, failed = sort_rows(context, step.gate, session, EVENTS)
+        if step.merge.retention:
+            recall_marks(session, memory, remembered)
+        on_time = timely(context, step.merge, spec, session, passed, target.table, pinned, sequence_types(context, step)[0])
+        passed = on_time.events
         same = gone = 0
         if step.merge.full_copy:
             passed, same, gone = compared(spec, session, target, pinned, passed, deletes=not rows.rejected.num_rows)
         session.execute(f"CREATE OR REPLACE TABLE batch AS {prepared(spec, passed)}")
         settled = session.settle(spec, target.table, pinned, memory, remembered)
         gates = judge(context, step.gate, session, settled.upserts, batch.number, passed=settled.counts.read + same)
-        bad = quarantine_rows(context.key(step.id), batch.number, rows.rejected, failed)
+        bad = quarantine_rows(context.key(step.id), batch.number, rows.rejected, failed, on_time.failed)
         commits = quarantine(context, session, location, step.id, batch.number, bad)
-        reminder = session.rewrite(memory, remembered, settled.remember, settled.forget, context.run)
+        remember = with_mark(context, step.merge, spec, session, settled.remember) if step.merge.retention else settled.remember
+        reminder = session.rewrite(memory, remembered, remember, settled.forget, context.run)
         if not reminder.is_empty:
             publish(context, memory, remembered, reminder, step.id, batch.number)
             commits += 1

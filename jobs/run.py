@@ -42,15 +42,24 @@ def new_run_id(now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%S}-{token_hex(3)}"
 
 
-def run(loaded: Loaded, plan: Plan, *, select: str | None = None, full_refresh: bool = False, watch: Watcher = ignore) -> Finished:
-    """Run the selected steps of a plan, all without `select`, and store the record.
+def run(
+    loaded: Loaded,
+    plan: Plan,
+    *,
+    select: str | None = None,
+    full_refresh: bool = False,
+    backfill: bool = False,
+    watch: Watcher = ignore,
+    now: datetime | None = None,
+) -> Finished:
+    """Run the selected steps of a plan, all without `select`, and store the record; with `backfill` events behind a merge's horizon are taken.
 
     Raises RunLockedError when another run of the pipeline is at work, LedgerError when a target and the state store contradict each other.
     What goes wrong in a step ends in the record and in `error`; steps after it are not run.
     """
-    started, clock = datetime.now(UTC), time.monotonic()
+    started, clock = now or datetime.now(UTC), time.monotonic()
     chosen = plan.select(select)
-    context = Context(loaded, plan, new_run_id(started), watch)
+    context = Context(loaded, plan, new_run_id(started), watch, now=started, backfill=backfill)
     watch(Event("run started", total=len(chosen), message=context.run))
     with exclusive(context.state, context.run):
         if full_refresh:

@@ -124,6 +124,7 @@ def _merge(loaded: Loaded, step: MergeStep) -> Iterator[Found]:
     if read and table:
         yield from _full_copy(read) if merge.full_copy else _order(read, merge, read.columns or table.columns)
         yield from _merged_columns(merge, table)
+        yield from _ahead(merge, read.columns or table.columns)
 
 
 def _merged_columns(merge: Merge, table: Table) -> Iterator[Found]:
@@ -146,6 +147,14 @@ def _merged_columns(merge: Merge, table: Table) -> Iterator[Found]:
         yield ("except_column_list",), f"column {name!r} is a column of {merge.into}; leave it out there"
     if merge.soft_delete and table.columns.get(merge.soft_delete, "").rstrip("!") != "boolean":
         yield ("soft_delete",), f"{merge.soft_delete!r} must be a boolean column of {merge.into} ({merge.soft_delete}: boolean)"
+
+
+def _ahead(merge: Merge, columns: dict[str, str]) -> Iterator[Found]:
+    first = next(iter(merge.sequence_columns), None)
+    kind = "bigint" if first is None else columns.get(first, "").rstrip("!")
+    if merge.max_ahead is not None and isinstance(merge.max_ahead, int) != (kind in ("int", "bigint")):
+        what = "a number" if kind in ("int", "bigint") else "a duration (1 day)"
+        yield ("max_ahead",), f"the sequence is a {kind}: max_ahead is {what}, not {merge.max_ahead!r}"
 
 
 def _full_copy(read: Read) -> Iterator[Found]:

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from penstock.connections import Model
 from penstock.tables import DataFile
@@ -27,6 +27,14 @@ def duration(text: str) -> timedelta:
     raise ValueError(f"{text!r} is no duration: a number and hours, days or weeks (7 days)")
 
 
+def _is_duration(text: str) -> str:
+    duration(text)
+    return text
+
+
+Duration = Annotated[str, AfterValidator(_is_duration)]
+
+
 class Maintain(Model):
     """How a table's files are kept: small ones compacted, old states expired, files that no state needs removed."""
 
@@ -34,14 +42,8 @@ class Maintain(Model):
     sort_by: tuple[str, ...] = Field(default=(), description="for compact: sort; by default the keys")
     target_file_mb: int = Field(default=256, ge=1)
     min_files: int = Field(default=5, ge=2, description="so many small files make a partition worth compacting")
-    keep_snapshots: str = "7 days"
-    orphans_after: str = Field(default="3 days", description="at least a day: younger files may belong to a run at work")
-
-    @field_validator("keep_snapshots", "orphans_after")
-    @classmethod
-    def _is_duration(cls, text: str) -> str:
-        duration(text)
-        return text
+    keep_snapshots: Duration = "7 days"
+    orphans_after: Duration = Field(default="3 days", description="at least a day: younger files may belong to a run at work")
 
     @field_validator("orphans_after")
     @classmethod

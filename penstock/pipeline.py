@@ -5,6 +5,7 @@ A location is `connection[.namespace].table` or `connection/path/`. Keys stand o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -13,7 +14,7 @@ from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator, mo
 from penstock.connections import Connection, Model
 from penstock.errors import ArgumentError
 from penstock.evolution import OnSchemaChange
-from penstock.maintenance import Maintain
+from penstock.maintenance import Duration, Maintain
 from penstock.schema import Column, Columns, is_reserved
 from penstock.sources import source_format, source_formats
 from penstock.tables import PartitionField
@@ -22,6 +23,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Location = Annotated[str, Field(min_length=1)]
 Write = Literal["append", "overwrite", "overwrite_partitions", "merge"]
 Reader = Literal["spark", "athena", "redshift", "trino", "snowflake", "duckdb"]
+_EVENTS_OWN = ("sequence_by", "apply_as_deletes", "apply_as_truncates", "ignore_null_updates", "retention", "max_ahead")
 _TRANSFORM = r"^(?:(?P<transform>years|months|days|hours)\((?P<of>\w+)\)|(?P<column>\w+))$"
 
 
@@ -63,8 +65,6 @@ class Table(Model):
 
     @property
     def partition_fields(self) -> tuple[PartitionField, ...]:
-        import re
-
         found = [m for p in self.partition_by if (m := re.match(_TRANSFORM, p))]
         return tuple(PartitionField(m["transform"] or "identity", m["of"] or m["column"]) for m in found)
 
@@ -131,18 +131,26 @@ class Merge(Model):
     track_history_except_column_list: tuple[str, ...] | None = None
     full_copy: bool = Field(default=False, description="each batch is the whole source table: what differs from the rows kept becomes changes")
     soft_delete: str | None = Field(default=None, description="a boolean column that marks rows as deleted; they stay in the table")
+    retention: Duration | None = Field(default=None, description="how long an event may be late (30 days); by default for ever, and all is remembered")
+    max_ahead: int | Duration | None = Field(
+        default=None,
+        description="how far a sequence may lie ahead: of now, for dates and timestamps (1 day), else of the greatest that the table has (a number)",
+    )
 
     @property
     def sequence_columns(self) -> tuple[str, ...]:
-        """The columns of `sequence_by`; none where the feed has an order of its own."""
-        return (self.sequence_by,) if isinstance(self.sequence_by, str) else self.sequence_by or ()
+        """The columns of `sequence_by`, `struct(a, b)` and `[a, b]` alike; none where the feed has an order of its own."""
+        if not isinstance(self.sequence_by, str):
+            return self.sequence_by or ()
+        struct = re.fullmatch(r"struct\((.+)\)", self.sequence_by.strip(), re.IGNORECASE)
+        return tuple(c.strip() for c in struct[1].split(",")) if struct else (self.sequence_by,)
 
     @model_validator(mode="after")
     def _options_go_together(self) -> Self:
         history = [name for name in ("track_history_column_list", "track_history_except_column_list") if getattr(self, name) is not None]
         if history and self.stored_as_scd_type == 1:
             raise ValueError(f"{history[0]} says which changes open a version; that goes with stored_as_scd_type: 2")
-        if self.full_copy and (said := [n for n in ("sequence_by", "apply_as_deletes", "apply_as_truncates", "ignore_null_updates") if getattr(self, n)]):
+        if self.full_copy and (said := [n for n in _EVENTS_OWN if getattr(self, n)]):
             raise ValueError(f"a full copy has no events of its own: leave out {', '.join(said)}")
         if self.soft_delete and self.stored_as_scd_type == 2:
             raise ValueError("a history keeps deleted rows anyway, closed; soft_delete goes with stored_as_scd_type: 1")

@@ -20,12 +20,12 @@ QUARANTINE_COLUMNS = (
 )
 
 
-def quarantine_rows(step: str, batch: int, rejected: pa.Table, failed: pa.Table | None) -> pa.Table:
-    """A batch's bad rows in the quarantine's columns: those that could not be read as they came, those that a gate refused as JSON."""
+def quarantine_rows(step: str, batch: int, rejected: pa.Table, *refused: pa.Table | None) -> pa.Table:
+    """A batch's bad rows in the quarantine's columns: those that could not be read as they came, those that were refused later as JSON."""
     import pyarrow as pa
 
     rows = list(rejected.to_pylist())
-    for row in failed.to_pylist() if failed is not None else ():
+    for row in (row for failed in refused if failed is not None for row in failed.to_pylist()):
         image = {k: v for k, v in row.items() if not is_hidden(k) or k == OP}
         rows.append({POSITION: row[POSITION], REASON: row[REASON], PAYLOAD: json.dumps(image, default=str)})
     schema = pa.schema([(c.name, c.type.arrow()) for c in QUARANTINE_COLUMNS])

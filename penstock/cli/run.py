@@ -13,14 +13,14 @@ from penstock.report.summary import show_summary
 from penstock.report.watch import watching
 
 
-def run_command(path: Path, env: str | None, param: list[str], *, select: str | None, full_refresh: bool, log: Literal["text", "json"]) -> int:
+def run_command(path: Path, env: str | None, param: list[str], *, select: str | None, full_refresh: bool, backfill: bool, log: Literal["text", "json"]) -> int:
     """Run and report; returns the exit code."""
     from penstock.jobs.run import run
 
     loaded, plan = ready(path, env, param)
     try:
         with watching(sys.stdout, as_json=log == "json") as watch:
-            finished = run(loaded, plan, select=select, full_refresh=full_refresh, watch=watch)
+            finished = run(loaded, plan, select=select, full_refresh=full_refresh, backfill=backfill, watch=watch)
     except KeyboardInterrupt:
         print("penstock: interrupted; what was committed stays, run again to go on", file=sys.stderr)  # noqa: T201
         return 130

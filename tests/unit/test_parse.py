@@ -9,7 +9,7 @@ import pytest
 from penstock.cli.schema import pipeline_schema
 from penstock.errors import ArgumentError, PipelineFileError
 from penstock.parse import load
-from penstock.pipeline import Pipeline
+from penstock.pipeline import Merge, Pipeline
 
 BAD = """pipeline: flights
 conections: {}
@@ -113,3 +113,8 @@ def test_the_file_is_the_models_serialised_form(tmp_path: Path) -> None:
 def test_the_committed_schema_is_current() -> None:
     committed = Path(__file__).parents[2] / "docs" / "reference" / "pipeline.schema.json"
     assert committed.read_text() == pipeline_schema(), "run: penstock schema > docs/reference/pipeline.schema.json"
+
+
+@pytest.mark.parametrize("said", ["struct(a, b)", "STRUCT(a,b)", ["a", "b"]])
+def test_a_sequence_of_several_columns_is_a_struct_or_a_list(said: str | list[str]) -> None:
+    assert Merge.model_validate({"from": "x", "into": "y", "sequence_by": said}).sequence_columns == ("a", "b")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from penstock.changes.counts import Counts
 from penstock.changes.facts import MergeSpec, listed
+from penstock.changes.horizon import MARK
 from penstock.changes.rules import Rules, remembered_changes
 from penstock.changes.scd1 import whole_row_rules
 from penstock.changes.scd1_general import general_rules
@@ -44,7 +45,7 @@ def _recall(session: EmbeddedSession, spec: MergeSpec, keys: str, memory: LakeTa
     session.locate("recalled", None if everything else keys, memory, remembered, spec.keys, spec.event)
     with_truncates = [f for f in session.files(memory, remembered) if not f.upper.get("__op") or str(f.upper["__op"]) >= "t"]
     truncates = "" if everything else f" UNION ALL SELECT * FROM ({session.rows_of(memory, remembered, with_truncates, spec.event)}) WHERE __op = 't'"
-    session.name("remembered", f"SELECT * FROM recalled{truncates}")
+    session.name("remembered", f"SELECT * FROM recalled WHERE __op <> '{MARK}'{truncates}")
 
 
 def _is_involved(session: EmbeddedSession, spec: MergeSpec) -> bool:

@@ -1,0 +1,96 @@
+"""A merge's bounds in time: events that are too late or too far ahead are kept aside, and the memory lets go of what no event can need any more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from penstock.changes.facts import MergeSpec
+from penstock.changes.horizon import MARK, forgotten, horizon, is_due, judged, marked
+from penstock.engines.base import Session
+from penstock.maintenance import duration
+from penstock.pipeline import Merge, MergeStep
+from penstock.schema import DataType, literal
+from penstock.sources import OP, REASON, UNAVAILABLE
+from penstock.tables import LakeTable, Pinned
+
+from .context import Context
+from .publish import publish
+from .targets import lake_target, memory_table, merge_spec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MARKS = "marks"
+
+
+@dataclass(frozen=True)
+class Timely:
+    """The relation of the events that may go on, and the others, with reasons."""
+
+    events: str
+    failed: pa.Table | None = None
+
+
+def timely(context: Context, merge: Merge, spec: MergeSpec, session: Session, events: str, table: LakeTable, pinned: Pinned, first: DataType) -> Timely:
+    """Hold the events against the horizon, which the relation MARKS tells, and against `max_ahead`."""
+    behind = None
+    if merge.retention and not context.backfill:
+        session.execute(f"CREATE OR REPLACE TEMP VIEW horizon AS {horizon(spec, MARKS, context.now, duration(merge.retention))}")
+        behind = "horizon"
+    greatest = _greatest(context, merge, spec, table, pinned, first)
+    if not (behind or greatest):
+        return Timely(events)
+    session.execute(f"CREATE OR REPLACE TEMP TABLE timed AS {judged(spec, events, behind, greatest)}")
+    session.execute(f"CREATE OR REPLACE TEMP VIEW timely AS SELECT * EXCLUDE ({REASON}) FROM timed WHERE {REASON} = ''")
+    return Timely("timely", session.query(f"SELECT * FROM timed WHERE {REASON} <> ''"))
+
+
+def _greatest(context: Context, merge: Merge, spec: MergeSpec, table: LakeTable, pinned: Pinned, first: DataType) -> str | None:
+    """SQL for the greatest first part of a sequence that is believed; None where there is no bound, or nothing to compare a number with."""
+    if isinstance(merge.max_ahead, str):
+        last = context.now + duration(merge.max_ahead)
+        said = last.date() if first.name == "date" else last if first.name == "timestamp" else last.replace(tzinfo=None)
+        return f"CAST({literal(said.isoformat())} AS {first.duckdb})"
+    if merge.max_ahead is None:
+        return None
+    known = [int(str(found)) for f in table.files(pinned) if (found := f.upper.get(spec.hidden[0])) is not None]
+    return str(max(known) + merge.max_ahead) if known else None
+
+
+def recall_marks(session: Session, memory: LakeTable, remembered: Pinned) -> None:
+    session.scan("memory_rows", memory, remembered)
+    session.execute(f"CREATE OR REPLACE TEMP TABLE {MARKS} AS SELECT * FROM memory_rows WHERE {OP} = '{MARK}'")
+
+
+def with_mark(context: Context, merge: Merge, spec: MergeSpec, session: Session, remember: str) -> str:
+    """What is to be remembered, with a mark where one is due."""
+    (last,) = session.query(f"SELECT MAX({UNAVAILABLE}) AS at FROM {MARKS}").to_pylist()
+    if not merge.retention or not is_due(last["at"], context.now, duration(merge.retention)):
+        return remember
+    session.execute(f"CREATE OR REPLACE TABLE to_mark AS {marked(spec, remember, 'batch', MARKS, context.now)}")
+    return "to_mark"
+
+
+def forget(context: Context, step: MergeStep) -> int:
+    """Let the memory go of the keys of which nothing lies before the horizon; returns how many. A history's memory stays whole.
+
+    Raises CommitConflictError when a writer was quicker.
+    """
+    spec, merge = merge_spec(context, step), step.merge
+    if not merge.retention or spec.history:
+        return 0
+    target, memory = lake_target(context, merge.into), memory_table(context, step)
+    pinned, remembered = target.table.pin(), memory.pin()
+    with context.engine.session() as session:
+        recall_marks(session, memory, remembered)
+        session.scan("table_rows", target.table, pinned)
+        session.execute(f"CREATE OR REPLACE TABLE horizon AS {horizon(spec, MARKS, context.now, duration(merge.retention))}")
+        session.execute(f"CREATE OR REPLACE TABLE forgotten AS {forgotten(spec, 'memory_rows', 'table_rows', 'horizon')}")
+        (found,) = session.query("SELECT COUNT(*) AS keys FROM forgotten").to_pylist()
+        if not found["keys"]:
+            return 0
+        session.execute("CREATE OR REPLACE TABLE nothing AS SELECT * FROM memory_rows LIMIT 0")
+        change = session.rewrite(memory, remembered, "nothing", "forgotten", context.run)
+        publish(context, memory, remembered, change, step.id, context.applied(remembered.ledger, step.id))
+    return int(found["keys"])

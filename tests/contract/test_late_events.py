@@ -1,0 +1,90 @@
+"""Events behind the horizon of a merge's retention, or too far ahead, are kept aside; what no event can need any more is forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pipelines import EVENTS, Project, context, event, events, truncate
+
+from penstock.jobs.horizon import forget
+from penstock.jobs.record import StepRecord
+from penstock.jobs.run import run
+from penstock.parse import load
+from penstock.plan import compile_plan
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(params=["iceberg", "delta"])
+def shop(tmp_path: Path, request: pytest.FixtureRequest) -> Project:
+    project = Project(tmp_path)
+    text = EVENTS.replace("FORMAT", request.param).replace("into: lake.shop.orders}", "into: lake.shop.orders, retention: 10 days, max_ahead: 1000}")
+    project.write("pipeline.yaml", text)
+    return project
+
+
+def deliver(project: Project, day: int, *lines: str, backfill: bool = False) -> StepRecord:
+    """A file of events, and a run of that day."""
+    project.write(f"landing/orders/{len(list((project.folder / 'landing').rglob('*.json')))}.json", events(*lines))
+    loaded = load(project.folder)
+    finished = run(loaded, compile_plan(loaded), backfill=backfill, now=START + timedelta(days=day))
+    assert finished.error is None, finished.error
+    return finished.record.steps[-1]
+
+
+def reasons(project: Project) -> list[str]:
+    return [r["__reason"] for r in project.rows("lake.shop.orders__quarantine", "__reason")]
+
+
+def test_an_event_behind_the_horizon_is_quarantined_and_a_backfill_takes_it(shop: Project) -> None:
+    deliver(shop, 0, event("c", 1, 10, "a"), event("d", 2, 20))
+    deliver(shop, 5, event("u", 1, 30, "b"))
+    assert deliver(shop, 9, event("c", 3, 15, "late")).counts.quarantined == 0, "day 0 is not ten days ago"
+    late = deliver(shop, 12, event("c", 4, 20, "too late"), event("c", 5, 21, "in time"))
+    assert (late.counts.quarantined, late.counts.applied, reasons(shop)) == (1, 1, ["behind the horizon of the retention"])
+    assert [r["id"] for r in shop.rows("lake.shop.orders", "id")] == [1, 3, 5]
+    taken = deliver(shop, 13, event("c", 4, 20, "too late"), backfill=True)
+    assert (taken.counts.quarantined, [r["id"] for r in shop.rows("lake.shop.orders", "id")]) == (0, [1, 3, 4, 5])
+
+
+def test_a_truncate_behind_the_horizon_empties_nothing(shop: Project) -> None:
+    deliver(shop, 0, event("c", 1, 10, "a"), event("c", 2, 30, "a"))
+    assert deliver(shop, 11, truncate(30)).counts.quarantined == 1
+    assert len(shop.rows("lake.shop.orders")) == 2
+
+
+def test_a_sequence_too_far_ahead_does_not_freeze_its_key(shop: Project) -> None:
+    deliver(shop, 0, event("c", 1, 10, "a"))
+    ahead = deliver(shop, 1, event("u", 1, 1011, "from the future"), event("u", 1, 1010, "b"))
+    assert (ahead.counts.quarantined, ahead.counts.applied, reasons(shop)) == (1, 1, ["a sequence too far ahead (max_ahead)"])
+    deliver(shop, 2, event("u", 1, 1012, "c"))
+    assert shop.rows("lake.shop.orders", "state") == [{"state": "c"}]
+
+
+def test_remembered_deletes_are_forgotten_behind_the_horizon_and_not_before(shop: Project) -> None:
+    deliver(shop, 0, event("d", 1, 10), event("d", 2, 50))
+    deliver(shop, 5, event("d", 3, 60), event("c", 4, 61, "a"))
+    step = load(shop.folder).pipeline.step("orders")
+    at = replace(context(shop), now=START + timedelta(days=9))
+    assert forget(at, step) == 0
+    assert forget(replace(at, now=START + timedelta(days=12)), step) == 2
+    assert [r["id"] for r in shop.rows("lake.shop.orders__memory", "id") if r["id"]] == [3]
+    deliver(shop, 12, event("c", 3, 59, "deleted at 60"), event("c", 1, 10, "refused"))
+    assert [r["id"] for r in shop.rows("lake.shop.orders", "id")] == [4]
+
+
+def test_max_ahead_of_timestamps_is_a_duration_from_now(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    text = EVENTS.replace("FORMAT", "iceberg").replace("format: debezium, decimal_handling_mode: string", "format: csv")
+    text = text.replace("columns: {id: bigint!", "columns: {id: bigint!, at: timestamp!").replace("orders}", "orders, sequence_by: at, max_ahead: 1 day}")
+    project.write("pipeline.yaml", text)
+    project.write("landing/orders/1.csv", "id,at,state,amount\n1,2026-01-01T00:00:00Z,a,1\n2,2026-01-03T00:00:01Z,b,2\n")
+    loaded = load(project.folder)
+    done = run(loaded, compile_plan(loaded), now=START + timedelta(days=1)).record.steps[-1]
+    assert (done.counts.applied, done.counts.quarantined) == (1, 1), done
+    project.write("pipeline.yaml", text.replace("1 day", "17"))
+    wrong = project.penstock("plan", ".")
+    assert (wrong.code, "max_ahead is a duration (1 day), not 17" in wrong.err) == (2, True), wrong.err
