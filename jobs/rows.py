@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from penstock.batches import Batch
 from penstock.changes.counts import Counts
+from penstock.engines.base import Session
 from penstock.pipeline import Gate, Write
-from penstock.schema import names, quote
-from penstock.sources import Rows
+from penstock.schema import is_hidden, names, quote
+from penstock.sources import OP, REASON, Rows
+from penstock.tables import Pinned
 
 from .context import Context
 from .gate import judge, sort_rows
@@ -17,6 +20,9 @@ from .publish import publish
 from .quarantine import quarantine
 from .record import StepRecord
 from .targets import Target, lake_target
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -41,16 +47,39 @@ def publish_rows(context: Context, writing: Writing, batch: Batch, read: Callabl
     rows = read(target)
     with context.engine.session() as session:
         session.load("rows", rows.table)
-        passed, failed = sort_rows(context, writing.gate, session, "rows")
-        session.execute(f"CREATE OR REPLACE TEMP VIEW published AS SELECT {', '.join(map(quote, names(target.columns)))} FROM {passed}")
-        kept = rows.table.num_rows - (failed.num_rows if failed is not None else 0)
-        gates = judge(context, writing.gate, session, "published", batch.number, passed=kept)
-        bad = quarantine_rows(context.key(writing.step), batch.number, rows.rejected, failed)
+        inserts, changes = _inserts(session, rows.table.column_names)
+        passed, failed = sort_rows(context, writing.gate, session, inserts)
+        published, kept = _published(session, target, pinned, passed)
+        gates = judge(context, writing.gate, session, published, batch.number, passed=kept.applied + kept.unchanged)
+        bad = quarantine_rows(context.key(writing.step), batch.number, rows.rejected, failed, changes)
         commits = quarantine(context, session, writing.into, writing.step, batch.number, bad)
         if writing.write == "append":
-            change = session.append(target.table, pinned, "published", context.run)
+            change = session.append(target.table, pinned, published, context.run)
         else:
-            change = session.overwrite(target.table, pinned, "published", context.run, partitions_only=writing.write == "overwrite_partitions")
+            change = session.overwrite(target.table, pinned, published, context.run, partitions_only=writing.write == "overwrite_partitions")
         publish(context, target.table, pinned, change, writing.step, batch.number)
-    counts = Counts(read=rows.read, applied=kept, filtered=rows.filtered, quarantined=bad.num_rows).check(f"step {writing.step}, batch {batch.number}")
+    counts = kept + Counts(read=rows.read, filtered=rows.filtered, quarantined=bad.num_rows)
+    counts.check(f"step {writing.step}, batch {batch.number}")
     return StepRecord(writing.step, writing.kind, "done", (batch.number,), counts, commits + 1, change.bytes, gates=gates)
+
+
+def _inserts(session: Session, columns: Sequence[str]) -> tuple[str, pa.Table | None]:
+    """The rows that a table may take; of change data the inserts alone, and the other events with the reason."""
+    if OP not in columns:
+        return "rows", None
+    session.execute(f"CREATE OR REPLACE TEMP VIEW inserts AS SELECT * FROM rows WHERE {OP} IN ('c', 'r')")
+    return "inserts", session.query(f"SELECT *, 'a table without keys takes inserts alone' AS {REASON} FROM rows WHERE {OP} NOT IN ('c', 'r')")
+
+
+def _published(session: Session, target: Target, pinned: Pinned, passed: str) -> tuple[str, Counts]:
+    """The relation to be published, and its counts: an event that the table holds already, or that comes twice, goes into it once."""
+    columns = names(pinned.columns)
+    session.execute(f"CREATE OR REPLACE TEMP VIEW published AS SELECT {', '.join(map(quote, columns))} FROM {passed}")
+    sequence = [c for c in columns if is_hidden(c)]
+    if not sequence:
+        (count,) = session.query("SELECT COUNT(*) AS rows FROM published").to_pylist()
+        return "published", Counts(applied=count["rows"])
+    new = session.unknown(target.table, pinned, "published", sequence)
+    (count,) = session.query(f"""SELECT (SELECT COUNT(*) FROM {new}) AS new, (SELECT COUNT(*) FROM (SELECT DISTINCT * FROM published)) AS said,
+      COUNT(*) AS read FROM published""").to_pylist()
+    return new, Counts(applied=count["new"], unchanged=count["said"] - count["new"], duplicate=count["read"] - count["said"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from penstock.changes.facts import MergeSpec, memory_columns
 from penstock.connectors.readers import sequence_parts
 from penstock.errors import DataError
-from penstock.pipeline import MergeStep, ReadStep
+from penstock.pipeline import CopyStep, MergeStep, ReadStep
 from penstock.quality.quarantine import QUARANTINE_COLUMNS
 from penstock.schema import BIGINT, Column, Columns, DataType, interval_columns, names, sequence_columns
 from penstock.tables import LakeTable
@@ -31,6 +31,12 @@ def merge_into(context: Context, location: str) -> MergeStep | None:
     return next((s for s in context.pipeline.steps if isinstance(s, MergeStep) and s.merge.into == location), None)
 
 
+def events_into(context: Context, location: str) -> ReadStep | None:
+    """The change feed of which a table without keys takes the inserts."""
+    copied = {s.copy_.from_ for s in context.pipeline.steps if isinstance(s, CopyStep) and s.copy_.into == location}
+    return next((s for s in context.pipeline.steps if isinstance(s, ReadStep) and s.id in copied and sequence_parts(s.read)), None)
+
+
 def sequence_types(context: Context, step: MergeStep) -> tuple[DataType, ...]:
     """The types of the numbers, or of the user's own columns, that order a merge's events."""
     read = context.pipeline.step(step.merge.from_)
@@ -44,10 +50,10 @@ def sequence_types(context: Context, step: MergeStep) -> tuple[DataType, ...]:
 
 
 def hidden_columns(context: Context, location: str) -> Columns:
-    """What a merge keeps in a table beside the declared columns: a row's sequence, or a version's two ends; none for other tables."""
-    step = merge_into(context, location)
+    """What a table keeps beside the declared columns: an event's sequence, or a version's two ends; none where no events come."""
+    step, feed = merge_into(context, location), events_into(context, location)
     if step is None:
-        return ()
+        return sequence_columns((BIGINT,) * sequence_parts(feed.read)) if feed else ()
     types = sequence_types(context, step)
     return interval_columns(types) if step.merge.stored_as_scd_type == 2 else sequence_columns(types)
 

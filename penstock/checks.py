@@ -208,8 +208,8 @@ def _copy(loaded: Loaded, step: CopyStep) -> Iterator[Found]:
 def _file_copy(read: Read, write: str, target: Table) -> Iterator[Found]:
     if target.format is None:
         yield ("into",), "files go into a lake table first; copy that one into Redshift"
-    if source_format(read.format).is_change_feed:
-        yield ("from",), f"a {read.format} feed is change data: apply it with merge"
+    if source_format(read.format).is_change_feed and (target.keys or write != "append"):
+        yield ("from",), f"a {read.format} feed is change data: apply it with merge, or append its inserts to a table without keys"
     if write == "merge":
         yield ("write",), "files are merged by a merge step, whose sequence_by says which row of a key is the newer"
     if write == "overwrite" and read.take != "all":

@@ -65,6 +65,10 @@ class Session(Protocol):
         """Settle the relation `batch` (canonical events) against the stored rows and the remembered deletes it touches."""
         ...
 
+    def unknown(self, table: LakeTable, pinned: Pinned, rows: str, sequence: Sequence[str]) -> str:
+        """Name the rows, each once, that a table without keys does not hold at the same sequence with the same values."""
+        ...
+
     def rewrite(self, table: LakeTable, pinned: Pinned, upserts: str, deletes: str, tag: str) -> Change:
         """Copy-on-write by key: files that hold a touched row are written again. `upserts` and `deletes` name relations."""
         ...

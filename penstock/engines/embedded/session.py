@@ -49,6 +49,12 @@ class EmbeddedSession:
     def settle(self, spec: MergeSpec, table: LakeTable, pinned: Pinned, memory: LakeTable, remembered: Pinned) -> Settled:
         return settle(self, spec, table, pinned, memory, remembered)
 
+    def unknown(self, table: LakeTable, pinned: Pinned, rows: str, sequence: Sequence[str]) -> str:
+        columns = listed("{0}", names(pinned.columns))
+        self.locate("held", f"SELECT {listed('{0}', sequence)} FROM {rows}", table, pinned, sequence, names(pinned.columns))
+        self.name("unknown", f"SELECT {columns} FROM {rows} EXCEPT SELECT {columns} FROM held")
+        return "unknown"
+
     def rewrite(self, table: LakeTable, pinned: Pinned, upserts: str, deletes: str, tag: str) -> Change:
         keys = [d[0] for d in self._connection.execute(f"SELECT * FROM {deletes} LIMIT 0").description]
         of = listed("{0}", keys)
