@@ -92,7 +92,7 @@ class Catalog:
 
 
 def _listed(fields: Sequence[PartitionField]) -> str:
-    return ", ".join(f"{f.transform}({f.column})" for f in fields) or "nothing"
+    return ", ".join(map(str, fields)) or "nothing"
 
 
 def open_catalog(connection: CatalogConnection, aws: AwsSettings, folder: Path) -> Catalog:

@@ -13,9 +13,10 @@ from penstock.lineage import family
 from penstock.locations import PathLocation, TableLocation, parse_location
 from penstock.parse import Loaded
 from penstock.pipeline import CopyStep, Merge, MergeStep, Pipeline, Read, ReadStep, Table, step_kind
+from penstock.schema import DataType
 from penstock.sources import source_format
 from penstock.suites import known_expectations, load_suite
-from penstock.tables import table_format
+from penstock.tables import TRANSFORMED, table_format
 
 Path = tuple[str | int, ...]
 Found = tuple[Path, str]
@@ -55,8 +56,10 @@ def _lake_table(path: Path, name: str, table: Table) -> Iterator[Found]:
         if p.transform not in able.partition_transforms:
             yield (
                 (*path, "partition_by"),
-                f"{table.format} tables cannot be partitioned by {p.transform}({p.column}); they can by {', '.join(sorted(able.partition_transforms))}",
+                f"{table.format} tables cannot be partitioned by {p}; they can by {', '.join(sorted(able.partition_transforms))}",
             )
+        elif (kind := DataType.parse(table.columns[p.column].removesuffix("!")).name) not in (takes := TRANSFORMED.get(p.transform, {kind})):
+            yield (*path, "partition_by"), f"{p} is not made of a {kind}; {p.transform} takes {', '.join(sorted(takes))}"
 
 
 def _connection(pipeline: Pipeline, location: str, kinds: Sequence[type]) -> tuple[Any, str]:

@@ -105,7 +105,7 @@ def _misformed(found: ErrorDetails, path: Path) -> str:
         is_torn = found["input"] is None and str(path[-1]).endswith(")")
         return 'a type with a comma is quoted: "decimal(10,2)"' if is_torn else _plain(found)
     if "partition_by" in path:
-        return f"{found['input']!r} is no partition: a column, or years(c), months(c), days(c), hours(c) of one"
+        return f"{found['input']!r} is no partition: a column, or years(c), months(c), days(c), hours(c), bucket(16, c), truncate(10, c) of one"
     return f"{found['input']!r} is not a name or form that is allowed here ({found['ctx']['pattern']})"
 
 

@@ -24,7 +24,7 @@ Location = Annotated[str, Field(min_length=1)]
 Write = Literal["append", "overwrite", "overwrite_partitions", "merge"]
 Reader = Literal["spark", "athena", "redshift", "trino", "snowflake", "duckdb"]
 _EVENTS_OWN = ("sequence_by", "apply_as_deletes", "apply_as_truncates", "ignore_null_updates", "retention", "max_ahead")
-_TRANSFORM = r"^(?:(?P<transform>years|months|days|hours)\((?P<of>\w+)\)|(?P<column>\w+))$"
+_PARTITION = re.compile(r"(?:(years|months|days|hours)\(\s*(\w+)\s*\)|(bucket|truncate)\(\s*([1-9]\d{0,8})\s*,\s*(\w+)\s*\)|(\w+))")
 
 
 class Table(Model):
@@ -33,7 +33,7 @@ class Table(Model):
     format: Literal["iceberg", "delta"] | None = None
     columns: dict[str, str] = Field(min_length=1, description="name: Spark SQL type; a trailing ! means NOT NULL")
     keys: tuple[str, ...] = ()
-    partition_by: tuple[Annotated[str, Field(pattern=_TRANSFORM.replace("?P<transform>", "").replace("?P<of>", "").replace("?P<column>", ""))], ...] = ()
+    partition_by: tuple[Annotated[str, Field(pattern=f"^{_PARTITION.pattern}$")], ...] = ()
     readers: tuple[Reader, ...] = ()
     on_schema_change: OnSchemaChange = OnSchemaChange()
     maintain: Maintain = Maintain()
@@ -65,8 +65,14 @@ class Table(Model):
 
     @property
     def partition_fields(self) -> tuple[PartitionField, ...]:
-        found = [m for p in self.partition_by if (m := re.match(_TRANSFORM, p))]
-        return tuple(PartitionField(m["transform"] or "identity", m["of"] or m["column"]) for m in found)
+        return tuple(_partition(text) for text in self.partition_by)
+
+
+def _partition(text: str) -> PartitionField:
+    found = _PARTITION.fullmatch(text)
+    assert found
+    time, of, sized, width, wide, column = found.groups()
+    return PartitionField(time or sized or "identity", of or wide or column, int(width or 0))
 
 
 class Gate(Model):

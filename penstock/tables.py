@@ -16,19 +16,36 @@ Operation = Literal["append", "overwrite", "replace"]
 RUN, BATCH = "penstock.run", "penstock.batch"  # what a commit says of itself, in its summary
 
 
+_TIMES = frozenset({"timestamp", "timestamp_ntz"})
+_EXACT = frozenset({"int", "bigint", "decimal", "string"})
+# the types, by name, that each partition transform takes; identity takes all
+TRANSFORMED = {
+    "years": _TIMES | {"date"}, "months": _TIMES | {"date"}, "days": _TIMES | {"date"}, "hours": _TIMES,
+    "bucket": _EXACT | _TIMES | {"date", "binary"}, "truncate": _EXACT,
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class PartitionField:
-    """One partition transform: `identity`, `years`, `months`, `days` or `hours` of a column.
+    """One partition transform of a column: `identity`, `years`, `months`, `days`, `hours`, `bucket` or `truncate`, the last two by a `width`.
 
-    Values are Python ints for the time transforms, counted from 1970 as Iceberg's spec does, and the column's own values for identity.
+    Values are Python ints for the time transforms, counted from 1970 as Iceberg's spec does, and for buckets, from 0; else of the column's own type.
     """
 
     transform: str
     column: str
+    width: int = 0
 
     @property
     def name(self) -> str:
-        return self.column if self.transform == "identity" else f"{self.column}_{self.transform.removesuffix('s')}"
+        """The name that Spark gives such a field."""
+        ending = {"identity": "", "truncate": "_trunc"}.get(self.transform, f"_{self.transform.removesuffix('s')}")
+        return f"{self.column}{ending}"
+
+    def __str__(self) -> str:
+        """As a pipeline file spells it."""
+        inside = f"{self.width}, {self.column}" if self.width else self.column
+        return self.column if self.transform == "identity" else f"{self.transform}({inside})"
 
 
 @dataclass(frozen=True)

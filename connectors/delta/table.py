@@ -249,7 +249,7 @@ def create(name: str, location: str, columns: Columns, partition_by: Sequence[Pa
     from deltalake import DeltaTable as Native
 
     if derived := [p for p in partition_by if p.transform not in CAPABILITIES.partition_transforms]:
-        raise NotSupportedError(f"a Delta table partitioned by {derived[0].transform}({derived[0].column})", hint="partition by a column, or use iceberg")
+        raise NotSupportedError(f"a Delta table partitioned by {derived[0]}", hint="partition by a column, or use iceberg")
     if binary := [c.name for c in columns if c.type.name == "binary" and c.name in {p.column for p in partition_by}]:
         raise NotSupportedError(f"a Delta table partitioned by the binary column {binary[0]}", hint="partition by another column, or use iceberg")
     schema = schema_of(columns)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from penstock.errors import NotSupportedError
 from penstock.schema import Column, Columns, DataType
@@ -12,8 +13,10 @@ from penstock.tables import PartitionField
 if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionSpec
     from pyiceberg.schema import Schema
+    from pyiceberg.transforms import Transform
 
 _TRANSFORMS = {"identity": "identity", "year": "years", "month": "months", "day": "days", "hour": "hours"}
+_SIZED = re.compile(r"(bucket|truncate)\[(\d+)\]")
 _NAMES = {DataType(n).iceberg: n for n in ("boolean", "int", "bigint", "float", "double", "string", "binary", "date", "timestamp", "timestamp_ntz")}
 
 
@@ -41,16 +44,23 @@ def spec_of(schema: Schema, partition_by: Sequence[PartitionField]) -> Partition
     from pyiceberg.transforms import parse_transform
 
     words = {plural: word for word, plural in _TRANSFORMS.items()}
+
+    def transform(field: PartitionField) -> Transform[Any, Any]:
+        return parse_transform(f"{field.transform}[{field.width}]" if field.width else words[field.transform])
+
     return PartitionSpec(
-        *(
-            SpecField(source_id=schema.find_field(p.column).field_id, field_id=1000 + i, transform=parse_transform(words[p.transform]), name=p.name)
-            for i, p in enumerate(partition_by)
-        )
+        *(SpecField(source_id=schema.find_field(p.column).field_id, field_id=1000 + i, transform=transform(p), name=p.name) for i, p in enumerate(partition_by))
     )
 
 
 def partitions_of(table: str, schema: Schema, spec: PartitionSpec) -> tuple[PartitionField, ...]:
     """Raises NotSupportedError for a transform that Penstock has no name for."""
-    if unknown := [str(f.transform) for f in spec.fields if str(f.transform) not in _TRANSFORMS]:
-        raise NotSupportedError(f"writing {table}, partitioned by {unknown[0]},")
-    return tuple(PartitionField(_TRANSFORMS[str(f.transform)], schema.find_column_name(f.source_id) or "") for f in spec.fields)
+
+    def field(text: str, column: str) -> PartitionField:
+        if sized := _SIZED.fullmatch(text):
+            return PartitionField(sized[1], column, int(sized[2]))
+        if text not in _TRANSFORMS:
+            raise NotSupportedError(f"writing {table}, partitioned by {text},")
+        return PartitionField(_TRANSFORMS[text], column)
+
+    return tuple(field(str(f.transform), schema.find_column_name(f.source_id) or "") for f in spec.fields)

@@ -7,6 +7,6 @@ from penstock.tables import FormatCapabilities
 # Readers of format 2: https://iceberg.apache.org/multi-engine-support/ and each vendor's own pages.
 CAPABILITIES = FormatCapabilities(
     readers=frozenset({"spark", "athena", "redshift", "trino", "snowflake", "duckdb"}),
-    partition_transforms=frozenset({"identity", "years", "months", "days", "hours"}),
+    partition_transforms=frozenset({"identity", "years", "months", "days", "hours", "bucket", "truncate"}),
     module="penstock.connectors.iceberg.table",
 )

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from pyiceberg.transforms import DayTransform, HourTransform, MonthTransform, YearTransform
-from pyiceberg.types import DateType, TimestampType, TimestamptzType
+from pyiceberg.transforms import BucketTransform, DayTransform, HourTransform, MonthTransform, TruncateTransform, YearTransform
+from pyiceberg.types import BinaryType, DateType, DecimalType, IntegerType, LongType, StringType, TimestampType, TimestamptzType
 
+from penstock.engines.embedded.buckets import make_buckets_known
 from penstock.engines.embedded.duck import connected
 from penstock.engines.embedded.partition import partition_value
 from penstock.schema import DataType
-from penstock.tables import PartitionField
+from penstock.tables import TRANSFORMED, PartitionField
 
 TRANSFORMS: dict[str, Any] = {"years": YearTransform(), "months": MonthTransform(), "days": DayTransform(), "hours": HourTransform()}
 EDGES = ("0001-01-01", "1582-10-04", "1582-10-15", "1899-12-31", "1969-12-31", "1970-01-01", "1972-02-29", "2000-03-01", "9999-12-31")
@@ -36,6 +38,36 @@ def test_they_are(kind: str, iceberg: Any, transform: str) -> None:
     column = pa.array([*values, None], DataType.parse(kind).arrow())
     with connected() as connection:
         connection.register("rows", pa.table({"at": column}))
-        found = [v for (v,) in connection.execute(f"SELECT {partition_value(PartitionField(transform, 'at'))} FROM rows").fetchall()]
+        found = [v for (v,) in connection.execute(f"SELECT {partition_value(PartitionField(transform, 'at'), DataType.parse(kind))} FROM rows").fetchall()]
     counted = column.cast(pa.int32() if kind == "date" else pa.int64()).to_pylist()
     assert found == [TRANSFORMS[transform].transform(iceberg)(v) for v in counted], "seed 1"
+
+
+VALUES: dict[str, tuple[Any, list[Any]]] = {
+    "int": (IntegerType(), [0, 1, -1, 34, 2**31 - 1, -(2**31) + 1000]),
+    "bigint": (LongType(), [0, 1, -1, 34, 2**63 - 1, -(2**63) + 1000, 2**31, 2**32 - 1]),
+    "string": (StringType(), ["", "a", "iceberg", "ä\u2028日本語", "\U0001f600x\U0001f600", "x" * 1000]),
+    "decimal(9,2)": (DecimalType(9, 2), [Decimal(t) for t in ("0.00", "14.20", "-14.20", "-0.01", "1.28", "-1.28", "1.27", "9999999.99")]),
+    "decimal(38,10)": (DecimalType(38, 10), [Decimal(t) for t in ("0E-10", "9999999999999999999999999999.9999999999", "-1.0000000001")]),
+    "binary": (BinaryType(), [b"", b"\x00", b"\x00\x01\xff"]),
+    "date": (DateType(), [dt.date(2017, 11, 16), dt.date(1, 1, 1), dt.date(1969, 12, 31), dt.date(9999, 12, 31)]),
+    "timestamp": (TimestamptzType(), [dt.datetime(2017, 11, 16, 22, 31, 8, 1, dt.UTC), dt.datetime(1899, 12, 31, tzinfo=dt.UTC)]),
+    "timestamp_ntz": (TimestampType(), [dt.datetime(2017, 11, 16, 22, 31, 8), dt.datetime(9999, 12, 31, 23, 59, 59, 999999)]),
+}
+
+
+@pytest.mark.parametrize("transform", ["bucket", "truncate"])
+@pytest.mark.parametrize("kind", VALUES)
+def test_buckets_and_truncations_are_too(kind: str, transform: str) -> None:
+    declared, (iceberg, values) = DataType.parse(kind), VALUES[kind]
+    if declared.name not in TRANSFORMED[transform]:
+        pytest.skip(f"plan refuses {transform} of a {kind}")
+    column = pa.array([*values, None], declared.arrow())
+    for width in (1, 7, 16, 1000):
+        with connected() as connection:
+            make_buckets_known(connection)
+            connection.register("rows", pa.table({"at": column}))
+            found = [v for (v,) in connection.execute(f"SELECT {partition_value(PartitionField(transform, 'at', width), declared)} FROM rows").fetchall()]
+        counts = column.cast(pa.int32()) if kind == "date" else column.cast(pa.int64()) if kind.startswith("timestamp") else column
+        theirs = (BucketTransform(width) if transform == "bucket" else TruncateTransform(width)).transform(iceberg)
+        assert found == [None if v is None else theirs(v) for v in counts.to_pylist()], width

@@ -73,6 +73,8 @@ def test_selection(tmp_path: Path) -> None:
 
 
 CASES = {
+    "a partition of a wrong type": ("[months(day)]", '["truncate(2, at)"]', "truncate(2, at) is not made of a timestamp; truncate takes"),
+    "a bucket without a number": ("[months(day)]", '["bucket(day)"]', "'bucket(day)' is no partition: a column, or years(c), months(c)"),
     "unknown connection": ("from: raw/x/", "from: row/x/", "connection 'row' is not one of cloud, lake, raw, warehouse; did you mean 'raw'?"),
     "a table is no path": ("from: raw/x/", "from: lake.a.orders", "is not a connection/path/"),
     "unknown read step": ("merge: {from: files", "merge: {from: fils", "did you mean 'files'?"),

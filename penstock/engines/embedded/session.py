@@ -69,7 +69,7 @@ class EmbeddedSession:
 
     def append(self, table: LakeTable, pinned: Pinned, rows: str, tag: str) -> Change:
         writer = Writer(self._connection, table, pinned, tag)
-        partitions = incoming(self._connection, table, rows)
+        partitions = incoming(self._connection, table, pinned, rows)
         counts = dict(self._connection.execute("SELECT __part, COUNT(*) FROM incoming GROUP BY __part").fetchall())
         columns = listed("{0}", writer.columns)
         outputs = [Output(p, f"SELECT {columns} FROM incoming WHERE __part = {i}", counts[i]) for i, p in enumerate(partitions) if counts.get(i)]
@@ -97,7 +97,7 @@ class EmbeddedSession:
     def _written(self, table: LakeTable, pinned: Pinned, rows: str, keys: Sequence[str], gone: dict[str, int], tag: str) -> Change:
         writer = Writer(self._connection, table, pinned, tag)
         files = self.files(table, pinned)
-        partitions = incoming(self._connection, table, rows)
+        partitions = incoming(self._connection, table, pinned, rows)
         counts = dict(self._connection.execute("SELECT __part, COUNT(*) FROM incoming GROUP BY __part").fetchall())
         staying = {f.uri for f in thinned(files, gone)} if table.takes_position_deletes else set()
         arrivals = [Arrival(p, counts.get(i, 0)) for i, p in enumerate(partitions)]
