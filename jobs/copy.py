@@ -34,7 +34,7 @@ def apply(context: Context, step: CopyStep, batch: Batch) -> StepRecord:
     """Apply one batch once."""
     copy = step.copy_
     if reads_files(context, step):
-        writing = Writing(step.id, "copy", copy.into, copy.write, step.gate)
+        writing = Writing(step.id, "copy", copy.into, copy.write, step.gate, copy.window)
         return publish_rows(context, writing, batch, lambda _: read_batch(context, copy.from_, copy.into, batch))
     return _load(context, step, batch)
 

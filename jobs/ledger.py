@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from penstock.errors import LedgerError, nearest
-from penstock.pipeline import CallStep, CopyStep, MergeStep, ReconcileStep, TransformStep, UnloadStep
+from penstock.pipeline import CallStep, CopyStep, DeleteStep, MergeStep, ReconcileStep, TransformStep, UnloadStep, UpdateStep
 
 from . import reconcile
 from .context import Context
@@ -22,6 +22,10 @@ def target_of(step: Any) -> str | None:
             return step.transform.into
         case CopyStep():
             return step.copy_.into
+        case DeleteStep():
+            return step.delete.table
+        case UpdateStep():
+            return step.update.table
         case CallStep():
             return step.call.on
         case UnloadStep():

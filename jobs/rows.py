@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from penstock.batches import Batch
 from penstock.changes.counts import Counts
 from penstock.engines.base import Session
+from penstock.errors import DataError
 from penstock.pipeline import Gate, Write
-from penstock.schema import is_hidden, names, quote
+from penstock.schema import is_hidden, literal, names, quote
 from penstock.sources import OP, REASON, Rows
 from penstock.tables import Pinned
+from penstock.windows import Window, covers
 
 from .context import Context
 from .gate import judge, sort_rows
@@ -34,6 +36,7 @@ class Writing:
     into: str
     write: Write
     gate: Gate | None
+    window: Window | None = None
 
 
 def publish_rows(context: Context, writing: Writing, batch: Batch, read: Callable[[Target], Rows]) -> StepRecord:
@@ -56,11 +59,30 @@ def publish_rows(context: Context, writing: Writing, batch: Batch, read: Callabl
         if writing.write == "append":
             change = session.append(target.table, pinned, published, context.run)
         else:
-            change = session.overwrite(target.table, pinned, published, context.run, partitions_only=writing.write == "overwrite_partitions")
+            change = session.overwrite(target.table, pinned, published, context.run, _replaces(context, writing, session, target, published))
         publish(context, target.table, pinned, change, writing.step, batch.number)
     counts = kept + Counts(read=rows.read, filtered=rows.filtered, quarantined=bad.num_rows)
     counts.check(f"step {writing.step}, batch {batch.number}")
     return StepRecord(writing.step, writing.kind, "done", (batch.number,), counts, commits + 1, change.bytes, gates=gates)
+
+
+def _replaces(context: Context, writing: Writing, session: Session, target: Target, rows: str) -> Callable[[tuple[object, ...]], bool] | None:
+    """Which partitions go though no row comes to them: those that the window covers. None where all rows of the table go.
+
+    Raises DataError for a row outside the window.
+    """
+    if writing.write == "overwrite" or writing.window is None:
+        return None if writing.write == "overwrite" else lambda _: False
+    kind = next(c.type for c in target.columns if c.name == writing.window.column)
+    bounds = writing.window.bounds(context.loaded.parameters, kind.name)
+    least, end = (f"CAST({literal(str(bound))} AS {kind.duckdb})" for bound in (bounds.least, bounds.end))
+    column = quote(bounds.column)
+    (found,) = session.query(f"SELECT COUNT(*) AS rows FROM {rows} WHERE COALESCE({column} < {least} OR {column} >= {end}, TRUE)").to_pylist()
+    if found["rows"]:
+        said = f"{bounds.column} from {bounds.least} until {bounds.end}"
+        raise DataError(f"step {writing.step}: {found['rows']} rows lie outside the window {said}", hint="select the rows of the window alone, or widen it")
+    ranges = bounds.ranges(target.table.partition_by)
+    return lambda partition: covers(ranges, partition)
 
 
 def _inserts(session: Session, columns: Sequence[str]) -> tuple[str, pa.Table | None]:

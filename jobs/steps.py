@@ -9,7 +9,7 @@ from typing import Any
 from penstock.batches import Batch
 from penstock.pipeline import CopyStep, MergeStep, ReadStep
 
-from . import call, copy, cut, merge, reconcile, transform, unload
+from . import amend, call, copy, cut, merge, reconcile, transform, unload
 from .context import Context
 from .ledger import applied_by
 from .record import StepRecord
@@ -43,6 +43,8 @@ JOBS: Mapping[str, Job] = {
     "merge": Job(_from_read_step, merge.apply),
     "transform": Job(transform.cut, transform.apply),
     "copy": Job(_cut_copy, copy.apply),
+    "delete": Job(amend.cut, amend.apply),
+    "update": Job(amend.cut, amend.apply),
     "call": Job(call.cut, call.apply),
     "unload": Job(unload.cut, unload.apply),
     "reconcile": Job(reconcile.cut, reconcile.apply),

@@ -65,4 +65,4 @@ def apply(context: Context, step: TransformStep, batch: Batch) -> StepRecord:
         found = fitted(target, step.id, context.engine.transform(inputs, context.loaded.parameters, **code))  # type: ignore[arg-type]
         return Rows(with_positions(found, f"{context.key(step.id)}/{batch.number}"), rejected_schema().empty_table(), found.num_rows)
 
-    return publish_rows(context, Writing(step.id, "transform", step.transform.into, step.transform.write, step.gate), batch, run)
+    return publish_rows(context, Writing(step.id, "transform", step.transform.into, step.transform.write, step.gate, step.transform.window), batch, run)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from penstock.checks_code import check_code
+from penstock.checks_code import check_code, expression_problems
 from penstock.connections import CatalogConnection, FilesConnection, RedshiftConnection, S3Connection
 from penstock.errors import ArgumentError, PipelineFileError, Problem, choice, nearest
 from penstock.lineage import family
@@ -17,6 +17,7 @@ from penstock.schema import DataType
 from penstock.sources import source_format
 from penstock.suites import known_expectations, load_suite
 from penstock.tables import TRANSFORMED, table_format
+from penstock.windows import TYPES, Window
 
 Path = tuple[str | int, ...]
 Found = tuple[Path, str]
@@ -88,7 +89,7 @@ def _steps(loaded: Loaded) -> Iterator[Found]:
         kind = step_kind(step) or ""
         yield from ((("steps", i, kind, *path), message) for path, message in _CHECKS[kind](loaded, step))
         into = step.merge.into if isinstance(step, MergeStep) else getattr(getattr(step, kind if kind != "copy" else "copy_"), "into", None)
-        if into and kind != "unload":
+        if into and kind not in ("unload", "update"):
             if into in writers:
                 yield ("steps", i, kind, "into"), f"{into} is written by step {writers[into]!r} already; a table has one writer"
             writers[into] = step.id
@@ -190,8 +191,38 @@ def _transform(loaded: Loaded, step: Any) -> Iterator[Found]:
         yield ("into",), "a transform goes into a lake table; load Redshift from it with copy"
     for name in step.transform.inputs:
         yield from _declared(loaded.pipeline, name, "inputs")
+    yield from _window(step.transform.write, step.transform.window, table)
     if step.transform.write == "overwrite_partitions" and table and not table.partition_by:
         yield ("write",), f"{step.transform.into} has no partitions to overwrite; declare partition_by, or write: overwrite"
+
+
+def _amend(loaded: Loaded, step: Any) -> Iterator[Found]:
+    said, pipeline = getattr(step, step_kind(step) or ""), loaded.pipeline
+    where = "into" if step_kind(step) == "update" else "from"
+    yield from _declared(pipeline, said.table, where)
+    table = pipeline.tables.get(said.table)
+    if table is None:
+        return
+    if table.format is None:
+        yield (where,), "rows of Redshift are deleted and updated by a procedure: call"
+    if any(isinstance(s, MergeStep) and s.merge.into == said.table for s in pipeline.steps):
+        yield (where,), f"{said.table} is kept by a merge, by whose events rows change; a person's rows are removed by `penstock erase`"
+    for name in (n for n in said.set if n not in table.columns):
+        yield ("set", name), f"column {choice(name, table.columns)}"
+    for path, text in ((("where",), said.where), *((("set", n), e) for n, e in said.set.items())):
+        yield from ((path, message) for message in expression_problems(loaded, text, table.columns))
+
+
+def _window(write: str, window: Window | None, table: Table | None) -> Iterator[Found]:
+    if window is None or table is None:
+        return
+    fields = [p for p in table.partition_fields if p.column == window.column]
+    kind = table.columns.get(window.column, "").rstrip("!")
+    if write != "overwrite_partitions":
+        yield ("window",), "a window goes with write: overwrite_partitions"
+    elif not fields or fields[0].transform in ("bucket", "truncate") or kind not in TYPES:
+        named = ", ".join(map(str, table.partition_fields))
+        yield ("window",), f"a window is of a column of type {', '.join(sorted(TYPES))} by which the table is partitioned; it is partitioned by {named}"
 
 
 def _copy(loaded: Loaded, step: CopyStep) -> Iterator[Found]:
@@ -204,6 +235,7 @@ def _copy(loaded: Loaded, step: CopyStep) -> Iterator[Found]:
     if target is None:
         return
     yield from _file_copy(read, copy.write, target) if read else _table_copy(pipeline, step, target)
+    yield from _window(copy.write, copy.window, target)
     if copy.write == "overwrite_partitions" and not target.partition_by:
         yield ("write",), f"{copy.into} has no partitions to overwrite"
 
@@ -296,5 +328,6 @@ def _suites(loaded: Loaded) -> Iterator[Problem]:
 
 
 _CHECKS: dict[str, Any] = {
-    "read": _read, "merge": _merge, "transform": _transform, "copy": _copy, "call": _call, "unload": _unload, "reconcile": _reconcile,
+    "read": _read, "merge": _merge, "transform": _transform, "copy": _copy,
+    "delete": _amend, "update": _amend, "call": _call, "unload": _unload, "reconcile": _reconcile,
 }  # fmt: skip

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from penstock.errors import Problem, nearest
-from penstock.lineage import SqlProblem, family, output_of, parse, tables_of
+from penstock.errors import Problem, choice, nearest
+from penstock.lineage import SqlProblem, bound, columns_of, family, output_of, parse, tables_of
 from penstock.parse import Loaded
 from penstock.pipeline import CallStep, TransformStep, UnloadStep
 
@@ -43,6 +43,16 @@ def _parameters(loaded: Loaded, sql: str, dialect: str, file: Path) -> Iterator[
     known = {*loaded.pipeline.params, *_INTERVAL}
     for name in sorted({p.name for p in tree.find_all(exp.Placeholder)} - known) if not isinstance(tree, SqlProblem) else ():
         yield Problem(f"parameter :{name} is not declared under `params:`{nearest(name, known)}", "", file.name)
+
+
+def expression_problems(loaded: Loaded, expression: str, columns: Iterable[str]) -> Iterator[str]:
+    """What is wrong with a Spark SQL expression over a row of some columns."""
+    names = {*loaded.pipeline.params, *_INTERVAL}
+    found = bound(expression, dict.fromkeys(names, 0))
+    if isinstance(found, SqlProblem):
+        yield found.message
+    known = set(columns)
+    yield from (f"column {choice(name, known)}" for name in sorted(columns_of(expression) - known))
 
 
 def _sql_transform(loaded: Loaded, i: int, step: TransformStep, file: Path) -> Iterator[Problem]:

@@ -100,6 +100,30 @@ def _position(message: str) -> tuple[int, int]:
     return (int(found[1]), int(found[2]) - (len(name[1]) - 1 if name else 0)) if found else (0, 0)
 
 
+def bound(expression: str, parameters: Mapping[str, Any]) -> str | SqlProblem:
+    """A Spark SQL expression over a row, with its parameters as literals, in the dialect of DuckDB."""
+    import sqlglot
+    from sqlglot import exp
+
+    tree = parse(f"SELECT {expression}", "spark")
+    if isinstance(tree, SqlProblem):
+        return tree
+    if len(tree.selects) != 1 or tree.find(exp.Table, exp.Subquery, exp.AggFunc, exp.Window):
+        return SqlProblem(f"one expression over a row is expected, not {expression!r}")
+    values = {name: sqlglot.exp.convert(value) for name, value in parameters.items()}
+    if unknown := sorted({p.name for p in tree.find_all(exp.Placeholder)} - set(values)):
+        return SqlProblem(f"parameter :{unknown[0]} has no value; there are {', '.join(values) or 'none'}")
+    return tree.selects[0].transform(lambda n: values[n.name] if isinstance(n, exp.Placeholder) else n).sql("duckdb")
+
+
+def columns_of(expression: str) -> set[str]:
+    """The columns that an expression reads; none where it does not parse."""
+    from sqlglot import exp
+
+    tree = parse(f"SELECT {expression}", "spark")
+    return set() if isinstance(tree, SqlProblem) else {c.name for c in tree.find_all(exp.Column)}
+
+
 def replaced_tables(sql: str, names: Mapping[str, str]) -> str:
     """The Spark SQL text with tables called otherwise; all else stays as it was written."""
     from sqlglot import exp

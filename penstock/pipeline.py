@@ -18,6 +18,7 @@ from penstock.maintenance import Duration, Maintain
 from penstock.schema import Column, Columns, is_reserved
 from penstock.sources import source_format, source_formats
 from penstock.tables import PartitionField
+from penstock.windows import Window
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Location = Annotated[str, Field(min_length=1)]
@@ -174,6 +175,7 @@ class Transform(Model):
     inputs: tuple[str, ...] = Field(default=(), description="what build() reads; for SQL they are found in the text")
     into: Location
     write: Literal["append", "overwrite", "overwrite_partitions"] = "overwrite"
+    window: Window | None = Field(default=None, description="overwrite_partitions: every partition that it covers is replaced, also those now empty")
 
     @model_validator(mode="after")
     def _one_text(self) -> Self:
@@ -190,6 +192,34 @@ class Copy(Model):
     from_: Location = Field(alias="from")
     into: Location
     write: Write = "append"
+    window: Window | None = Field(default=None, description="overwrite_partitions: every partition that it covers is replaced, also those now empty")
+
+
+class Delete(Model):
+    """Rows out of a lake table that no merge keeps."""
+
+    from_: Location = Field(alias="from")
+    where: str = Field(min_length=1, description="Spark SQL condition; :name is a parameter")
+
+    @property
+    def table(self) -> str:
+        return self.from_
+
+    @property
+    def set(self) -> dict[str, str]:
+        return {}
+
+
+class Update(Model):
+    """Rows of a lake table that no merge keeps, changed in place."""
+
+    into: Location
+    set: dict[str, str] = Field(min_length=1, description="column: Spark SQL expression over the row")
+    where: str = Field(min_length=1, description="Spark SQL condition; :name is a parameter; true for a row that still is to be changed")
+
+    @property
+    def table(self) -> str:
+        return self.into
 
 
 class Call(Model):
@@ -243,6 +273,14 @@ class CopyStep(_Step):
     gate: Gate | None = None
 
 
+class DeleteStep(_Step):
+    delete: Delete
+
+
+class UpdateStep(_Step):
+    update: Update
+
+
 class CallStep(_Step):
     call: Call
 
@@ -255,7 +293,7 @@ class ReconcileStep(_Step):
     reconcile: Reconcile
 
 
-STEP_KINDS = ("read", "merge", "transform", "copy", "call", "unload", "reconcile")
+STEP_KINDS = ("read", "merge", "transform", "copy", "delete", "update", "call", "unload", "reconcile")
 
 
 def step_kind(value: Any) -> str | None:
@@ -271,6 +309,8 @@ Step = Annotated[
     | Annotated[MergeStep, Tag("merge")]
     | Annotated[TransformStep, Tag("transform")]
     | Annotated[CopyStep, Tag("copy")]
+    | Annotated[DeleteStep, Tag("delete")]
+    | Annotated[UpdateStep, Tag("update")]
     | Annotated[CallStep, Tag("call")]
     | Annotated[UnloadStep, Tag("unload")]
     | Annotated[ReconcileStep, Tag("reconcile")],

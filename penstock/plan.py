@@ -84,6 +84,8 @@ def _planned(loaded: Loaded, step: Any) -> PlannedStep:
             return PlannedStep(step.id, kind, tuple(reads), (step.transform.into,), (), step.transform.write, gate)
         case "copy":
             return PlannedStep(step.id, kind, (step.copy_.from_,), (step.copy_.into,), (), step.copy_.write, gate)
+        case "delete" | "update":
+            return PlannedStep(step.id, kind, (), (getattr(step, kind).table,), (), kind)
         case "call":
             return PlannedStep(step.id, kind, (step.call.on,), (step.call.on,))
         case "unload":
@@ -92,11 +94,11 @@ def _planned(loaded: Loaded, step: Any) -> PlannedStep:
 
 
 def _depends(step: PlannedStep, other: PlannedStep, *, earlier: bool) -> bool:
-    """True when `step` runs after `other`: it reads what the other writes. On a whole connection (a call, an unload) the file's order decides."""
+    """True when `step` runs after `other`: it reads what the other writes. On a whole connection, and on a table of two, the file's order decides."""
     if other.id in step.reads or set(step.reads) & {w for w in other.writes if "." in w}:
         return True
     whole = {r for r in (*step.reads, *step.writes) if _within(r, other.writes) or any(_within(w, (r,)) for w in other.writes)}
-    return earlier and bool(whole)
+    return earlier and bool(whole or set(step.writes) & set(other.writes))
 
 
 def _within(location: str, connections: Sequence[str]) -> bool:

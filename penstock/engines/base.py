@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,8 +75,12 @@ class Session(Protocol):
 
     def append(self, table: LakeTable, pinned: Pinned, rows: str, tag: str) -> Change: ...
 
-    def overwrite(self, table: LakeTable, pinned: Pinned, rows: str, tag: str, *, partitions_only: bool) -> Change:
-        """Replace all rows, or with `partitions_only` those of the partitions that `rows` has."""
+    def overwrite(self, table: LakeTable, pinned: Pinned, rows: str, tag: str, replaces: Callable[[tuple[object, ...]], bool] | None = None) -> Change:
+        """Replace all rows, or those of the partitions that `rows` has, and of others that it `replaces`."""
+        ...
+
+    def amend(self, table: LakeTable, pinned: Pinned, where: str, values: Mapping[str, str], tag: str) -> Change:
+        """Delete the rows for which a condition is true, or with `values` (column -> expression over the row) change them."""
         ...
 
     def compact(self, table: LakeTable, pinned: Pinned, group: Group, order: Sequence[str], tag: str) -> Change:

@@ -76,7 +76,8 @@ def run(
     `survivors` writes the rows that are left of files with deleted positions, for Sail to read.
     """
     spark = session(aws)
-    frames = {i.name: _frame(spark, i, survivors) for i in inputs}
+    with _connect_functions():
+        frames = {i.name: _frame(spark, i, survivors) for i in inputs}
     if sql is not None:
         views = {name: f"penstock_{uuid.uuid4().hex}" for name in frames}
         for name, view in views.items():

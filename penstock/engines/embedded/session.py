@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from penstock.changes.facts import MergeSpec, listed
@@ -76,11 +76,21 @@ class EmbeddedSession:
         self._reach(table.location)
         return Change("append", writer.write(outputs))
 
-    def overwrite(self, table: LakeTable, pinned: Pinned, rows: str, tag: str, *, partitions_only: bool) -> Change:
+    def overwrite(self, table: LakeTable, pinned: Pinned, rows: str, tag: str, replaces: Callable[[tuple[object, ...]], bool] | None = None) -> Change:
         added = self.append(table, pinned, rows, tag).add
-        replaced = {place(file.partition) for file in added}
-        removed = [f for f in self.files(table, pinned) if not partitions_only or place(f.partition) in replaced]
+        places = {place(file.partition) for file in added}
+        removed = [f for f in self.files(table, pinned) if replaces is None or place(f.partition) in places or replaces(f.partition)]
         return Change("overwrite", added, removed)
+
+    def amend(self, table: LakeTable, pinned: Pinned, where: str, values: Mapping[str, str], tag: str) -> Change:
+        columns = names(pinned.columns)
+        types = {c.name: c.type.duckdb for c in pinned.columns}
+        self.name("touched", f"SELECT * FROM ({self.rows_of(table, pinned, self.files(table, pinned), columns)}) WHERE {where}")
+        changed = ", ".join(f"CAST({values[c]} AS {types[c]}) AS {quote(c)}" if c in values else quote(c) for c in columns)
+        self.name("amended", f"SELECT {changed} FROM touched{'' if values else ' LIMIT 0'}")
+        self.name("gone", "SELECT __file, __row FROM touched")
+        gone = dict(self._connection.execute("SELECT __file, COUNT(*) FROM gone GROUP BY __file").fetchall())
+        return self._written(table, pinned, "amended", columns[:1], gone, tag)
 
     def compact(self, table: LakeTable, pinned: Pinned, group: Group, order: Sequence[str], tag: str) -> Change:
         self._reach(table.location)

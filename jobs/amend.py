@@ -1,0 +1,63 @@
+"""`delete` and `update`: rows of a lake table removed or changed by a condition, where there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from penstock.batches import Batch
+from penstock.changes.counts import Counts
+from penstock.engines.base import Session
+from penstock.errors import ArgumentError
+from penstock.lineage import SqlProblem, bound
+from penstock.pipeline import Delete, DeleteStep, Update, UpdateStep
+from penstock.tables import LakeTable, Pinned
+
+from .context import Context
+from .cut import cut_pins
+from .pins import existing, pins_of_tables
+from .publish import publish
+from .record import StepRecord
+
+
+def _said(step: DeleteStep | UpdateStep) -> Delete | Update:
+    return step.delete if isinstance(step, DeleteStep) else step.update
+
+
+def _bound(context: Context, expression: str) -> str:
+    found = bound(expression, context.loaded.parameters)
+    if isinstance(found, SqlProblem):
+        raise ArgumentError(found.message)
+    return found
+
+
+def _matching(context: Context, said: Delete | Update, session: Session, table: LakeTable, pinned: Pinned) -> int:
+    session.scan("present", table, pinned)
+    (found,) = session.query(f"SELECT COUNT(*) AS rows FROM present WHERE {_bound(context, said.where)}").to_pylist()
+    return int(found["rows"])
+
+
+def cut(context: Context, step: DeleteStep | UpdateStep) -> Sequence[Batch]:
+    """A batch when the table has rows that the condition is true for."""
+    said = _said(step)
+    pins = pins_of_tables(context, [said.table])
+    if not pins:
+        return []
+    table = existing(context, said.table)
+    with context.engine.session() as session:
+        found = _matching(context, said, session, table, table.pin())
+    return cut_pins(context.batches(step.id), step.id, pins) if found else []
+
+
+def apply(context: Context, step: DeleteStep | UpdateStep, batch: Batch) -> StepRecord:
+    """Apply one batch once, to the rows that are there now; raises CommitConflictError when the table moved meanwhile."""
+    said, kind = _said(step), "delete" if isinstance(step, DeleteStep) else "update"
+    table = existing(context, said.table)
+    pinned = table.pin()
+    if context.applied(pinned.ledger, step.id) >= batch.number:
+        return StepRecord(step.id, kind, "nothing to do", note=f"batch {batch.number} is there already")
+    with context.engine.session() as session:
+        values = {column: _bound(context, expression) for column, expression in said.set.items()}
+        change = session.amend(table, pinned, _bound(context, said.where), values, context.run)
+        rows = _matching(context, said, session, table, pinned)
+        publish(context, table, pinned, change, step.id, batch.number)
+    return StepRecord(step.id, kind, "done", (batch.number,), Counts(read=rows, applied=rows), 1, change.bytes)

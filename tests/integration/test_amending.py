@@ -1,0 +1,85 @@
+"""`delete`, `update`, and overwriting by a window, as a user runs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pipelines import Project
+
+PIPELINE = """
+pipeline: shop
+params: {oldest: "2026-01-03", since: "2026-01-01"}
+connections:
+  raw: {kind: files, path: landing}
+  lake: {kind: catalog, catalog: sqlite, warehouse: warehouse}
+tables:
+  lake.shop.visits: {format: FORMAT, columns: {id: bigint!, day: date!, note: string}, partition_by: [day]}
+  lake.shop.daily: {format: FORMAT, columns: {day: date!, visits: bigint}, partition_by: [PARTITION]}
+steps:
+  - {id: files, read: {from: raw/visits/, format: csv}}
+  - {id: visits, copy: {from: files, into: lake.shop.visits}}
+  - {id: old, delete: {from: lake.shop.visits, where: "day < :oldest"}}
+  - {id: notes, update: {into: lake.shop.visits, set: {note: "coalesce(note, 'none') || '!'"}, where: "note IS NULL OR note NOT LIKE '%!'"}}
+  - id: daily
+    transform: {sql: daily.sql, into: lake.shop.daily, write: overwrite_partitions, window: {column: day, from: ":since", until: 2026-02-01}}
+"""
+
+
+@pytest.fixture(params=["iceberg", "delta"])
+def shop(tmp_path: Path, request: pytest.FixtureRequest) -> Project:
+    project = Project(tmp_path)
+    partition = "months(day)" if request.param == "iceberg" else "day"
+    project.write("pipeline.yaml", PIPELINE.replace("FORMAT", request.param).replace("PARTITION", partition))
+    project.write("daily.sql", "SELECT day, count(*) AS visits FROM lake.shop.visits GROUP BY day")
+    project.write("landing/visits/1.csv", "id,day,note\n1,2026-01-01,a\n2,2026-01-03,\n3,2026-01-04,c!\n")
+    return project
+
+
+def test_rows_are_deleted_and_updated_where_there_are_any_and_once(shop: Project) -> None:
+    done, steps = shop.record()
+    assert done.code == 0, done.err
+    expected = [{"id": 2, "day": "2026-01-03", "note": "none!"}, {"id": 3, "day": "2026-01-04", "note": "c!"}]
+    assert shop.rows("lake.shop.visits") == expected
+    assert (steps["old"]["counts"]["applied"], steps["notes"]["counts"]["applied"]) == (1, 1)
+    again, steps = shop.record()
+    assert (again.code, {s["status"] for s in steps.values()}) == (0, {"nothing to do"}), again.err
+    shop.write("landing/visits/2.csv", "id,day,note\n4,2026-01-02,late\n5,2026-01-05,e\n")
+    assert shop.penstock("run", ".").code == 0
+    assert [(r["id"], r["note"]) for r in shop.rows("lake.shop.visits")] == [(2, "none!"), (3, "c!"), (5, "e!")]
+
+
+def test_partitions_of_the_window_that_are_empty_now_are_emptied(shop: Project) -> None:
+    assert shop.penstock("run", ".").code == 0
+    assert [r["day"] for r in shop.rows("lake.shop.daily")] == ["2026-01-03", "2026-01-04"]
+    assert shop.penstock("run", ".", "--param", "oldest=2026-01-04").code == 0
+    assert [r["day"] for r in shop.rows("lake.shop.daily")] == ["2026-01-04"]
+    shop.write("landing/visits/2.csv", "id,day,note\n6,2026-02-01,too late\n")
+    outside = shop.penstock("run", ".")
+    assert (outside.code, "1 rows lie outside the window day from 2026-01-01" in outside.err) == (1, True), outside.err
+
+
+def test_a_window_that_ends_amid_a_partition_is_refused(shop: Project) -> None:
+    if "months(day)" not in shop.text("pipeline.yaml"):
+        pytest.skip("a partition of one value has no middle")
+    assert shop.penstock("run", ".").code == 0
+    shop.write("landing/visits/2.csv", "id,day,note\n6,2026-01-30,x\n")
+    amid = shop.penstock("run", ".", "--param", "since=2026-01-02")
+    assert (amid.code, "lies amid a partition of months(day)" in amid.err) == (2, True), amid.err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('where: "day < :oldest"', 'where: "dya < :oldest"', "column 'dya' is not one of"),
+        ('where: "day < :oldest"', 'where: "day <"', "does not parse"),
+        ('where: "day < :oldest"', 'where: "day < :elder"', "parameter :elder has no value"),
+        ('where: "day < :oldest"', 'where: "day < (SELECT max(day) FROM other)"', "one expression over a row is expected"),
+        ("set: {note:", "set: {nope:", "column 'nope' is not one of"),
+        ("window: {column: day", "window: {column: visits", "by which the table is partitioned"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_runs(shop: Project, old: str, new: str, said: str) -> None:
+    shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace(old, new))
+    wrong = shop.penstock("plan", ".")
+    assert (wrong.code, said in wrong.err, "pipeline.yaml:" in wrong.err) == (2, True, True), wrong.err
