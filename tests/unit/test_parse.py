@@ -9,7 +9,7 @@ import pytest
 from penstock.cli.schema import pipeline_schema
 from penstock.errors import ArgumentError, PipelineFileError
 from penstock.parse import load
-from penstock.pipeline import Merge, Pipeline
+from penstock.pipeline import STEP_KINDS, Merge, Pipeline
 
 BAD = """pipeline: flights
 conections: {}
@@ -55,7 +55,7 @@ def test_all_problems_are_found_at_once_each_in_its_place(tmp_path: Path) -> Non
         ("6:3 connections.x", "kind 's4' is not one of s3, files, catalog, redshift"),
         ("8:22 tables.lake.ops.flights.format", "'icebrg' is not one of iceberg, delta; did you mean 'iceberg'?"),
         ("8:38 tables.lake.ops.flights.columns", "type 'dat' is not one of"),
-        ("10:5 steps[0]", "exactly one of read, merge, transform, copy, call, unload, reconcile; this one has id, reed"),
+        ("10:5 steps[0]", f"exactly one of {', '.join(STEP_KINDS)}; this one has id, reed"),
         ("11:13 steps[1].merge.from", "'from' is missing"),
         ("11:21 steps[1].merge.frm", "did you mean 'from'?"),
         ("11:71 steps[1].gate.on_failure", "'quarantin' is not one of stop, quarantine; did you mean 'quarantine'?"),
