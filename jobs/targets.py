@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from penstock.changes.facts import MergeSpec, memory_columns
 from penstock.connectors.readers import sequence_parts
 from penstock.errors import DataError
+from penstock.evolution import renames
 from penstock.pipeline import CopyStep, MergeStep, ReadStep
 from penstock.quality.quarantine import QUARANTINE_COLUMNS
-from penstock.schema import BIGINT, Column, Columns, DataType, interval_columns, names, sequence_columns
+from penstock.schema import BIGINT, Column, Columns, DataType, interval_columns, literal, names, sequence_columns
+from penstock.sources import UNAVAILABLE
 from penstock.tables import LakeTable
 
 from .context import Context
+from .publish import publish
 
 MEMORY, QUARANTINE = "__memory", "__quarantine"
 
@@ -102,6 +105,7 @@ def memory_table(context: Context, step: MergeStep) -> LakeTable:
     """`<table>__memory`: events that the table itself cannot say. Raises DataError when the table was kept by other keys, which these do not fit."""
     known = (*context.declared(step.merge.into).schema_columns, *sequence_columns(sequence_types(context, step)))
     spec = merge_spec(context, step)
+    _rename_in_events(context, step)
     table = beside(context, step.merge.into, MEMORY, memory_columns(spec, known))
     held = names(table.pin().columns)
     keys = held[1 : held.index(spec.sequence[0])]
@@ -109,6 +113,21 @@ def memory_table(context: Context, step: MergeStep) -> LakeTable:
         hint = "declare the keys that it has, or make it anew with `penstock run --full-refresh`"
         raise DataError(f"table {step.merge.into} is kept by the keys ({', '.join(keys)}) but ({', '.join(spec.keys)}) are declared", hint=hint)
     return table
+
+
+def _rename_in_events(context: Context, step: MergeStep) -> None:
+    """Events say which values they leave out by the names of columns: those change first, so that a crash before the columns' own renaming does no harm."""
+    where, policy = context.table_location(step.merge.into), context.declared(step.merge.into).on_schema_change
+    memory = context.catalog(where.connection).table(where.namespace, where.table + MEMORY) if policy.renamed_from else None
+    for old, new in renames(names(memory.pin().columns), policy) if memory else ():
+        assert memory
+        pinned = memory.pin()
+        said, says = (f"chr(31) || {literal(name)} || chr(31)" for name in (old, new))
+        with context.engine.session() as session:
+            values = {UNAVAILABLE: f"replace({UNAVAILABLE}, {said}, {says})"}
+            change = session.amend(memory, pinned, f"contains({UNAVAILABLE}, {said})", values, context.run)
+            if not change.is_empty:
+                publish(context, memory, pinned, change, step.id, context.applied(pinned.ledger, step.id))
 
 
 def quarantine_table(context: Context, location: str) -> LakeTable:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from pydantic import Field
+
 from penstock.connections import Model
 from penstock.errors import DataError
-from penstock.schema import Column, Columns, DataType
+from penstock.schema import Column, Columns, DataType, is_reserved, names
 
 _WIDER = frozenset({("int", "bigint"), ("float", "double")})
 _ANEW = "declare what the table has, or make it anew with `penstock run --full-refresh`"
 
 
 class OnSchemaChange(Model):
-    """What happens to a table whose declaration gained a column, or a wider type of one; every other difference stops the run before a write."""
+    """What happens to a table whose declaration gained a column, or a wider type of one, or lost one; every other difference stops the run before a write."""
 
     new_column: Literal["append", "fail"] = "append"
     wider_type: Literal["widen", "fail"] = "widen"
+    dropped_column: Literal["drop", "fail"] = "fail"
+    renamed_from: dict[str, str] = Field(default={}, description="new name: the name that the column had")
 
 
 BY_DECLARATION = OnSchemaChange()
@@ -25,13 +30,21 @@ BY_DECLARATION = OnSchemaChange()
 
 @dataclass(frozen=True)
 class Evolution:
-    """Columns to be appended, and columns with the wider type that they get."""
+    """Columns to be appended, columns with the wider type that they get, old and new names, and names of columns that go."""
 
     append: Columns = ()
     widen: Columns = ()
+    rename: tuple[tuple[str, str], ...] = ()
+    drop: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.append or self.widen)
+        return bool(self.append or self.widen or self.rename or self.drop)
+
+
+def renames(held: Iterable[str], policy: OnSchemaChange) -> tuple[tuple[str, str], ...]:
+    """Old and new names of the columns that are yet to be renamed."""
+    there = set(held)
+    return tuple((old, new) for new, old in policy.renamed_from.items() if old in there and new not in there)
 
 
 def evolution(table: str, held: Columns, declared: Columns, policy: OnSchemaChange) -> Evolution:
@@ -39,18 +52,22 @@ def evolution(table: str, held: Columns, declared: Columns, policy: OnSchemaChan
 
     Raises DataError, naming every difference, where the policy does not allow one.
     """
+    rename = renames(names(held), policy)
+    held = tuple(replace(c, name=dict(rename).get(c.name, c.name)) for c in held)
     there = {c.name: c for c in held}
+    gone = tuple(c for c in held if c.name not in {d.name for d in declared})
+    drop = names(c for c in gone if policy.dropped_column == "drop" and not is_reserved(c.name))
     append = tuple(c for c in declared if c.name not in there)
     changed = [c for c in declared if c.name in there and c.type != there[c.name].type]
     widen = tuple(c for c in changed if is_wider(c.type, there[c.name].type))
     wrong = [f"it has {there[c.name]} where {c} is declared" for c in changed if c not in widen or policy.wider_type == "fail"]
-    wrong += [f"it has besides {c}" for c in held if c.name not in {d.name for d in declared}]
+    wrong += [f"it has besides {c}" for c in gone if c.name not in drop]
     if wrong or policy.new_column == "fail" or any(c.required for c in append):
         wrong = [f"it lacks {c}{_why(c)}" for c in append] + wrong
     if wrong:
         both = f"table {table} has the columns ({', '.join(map(str, held))}) but ({', '.join(map(str, declared))}) are declared"
         raise DataError(f"{both}: {'; '.join(wrong)}", hint=_ANEW)
-    return Evolution(append, tuple(replace(c, required=there[c.name].required) for c in widen))
+    return Evolution(append, tuple(replace(c, required=there[c.name].required) for c in widen), rename, drop)
 
 
 def _why(column: Column) -> str:

@@ -107,7 +107,8 @@ class Pinned:
     """A table as one snapshot (Iceberg) or version (Delta) has it. `version` is None for a table without any snapshot.
 
     `ledger` maps `<pipeline>/<step>` to the last batch applied. `native` is the connector's loaded table, so that a commit is checked against
-    exactly what was read. `evolved`: some files may lack columns, or have narrower types of them.
+    exactly what was read, `schema` its number of the columns. `evolved`: some files may lack columns, or have narrower types of them, or (`is_renamed`)
+    have them under other names.
     """
 
     table: str
@@ -116,6 +117,8 @@ class Pinned:
     columns: Columns
     native: object = field(default=None, compare=False, repr=False)
     evolved: bool = False
+    is_renamed: bool = False
+    schema: int = 0
 
 
 @dataclass(frozen=True)
@@ -197,7 +200,7 @@ class LakeTable(Protocol):
         ...
 
     def evolve(self, pinned: Pinned, change: Evolution) -> None:
-        """Append columns and widen types, in a commit of its own. Raises CommitConflictError when the table moved, NotSupportedError by format."""
+        """Change columns, in a commit of its own. Raises CommitConflictError when the table moved, NotSupportedError by format."""
         ...
 
     def expire(self, before: datetime, needed: Collection[int]) -> int:

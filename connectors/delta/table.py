@@ -19,7 +19,7 @@ from penstock.connectors.reaching import lost_answers, reaching
 from penstock.errors import CommitConflictError, DataError, LedgerError, NotSupportedError
 from penstock.evolution import Evolution
 from penstock.ledgers import FORMAT, PROPERTY, dumps, greatest, loads
-from penstock.schema import Column, Columns, DataType
+from penstock.schema import Column, Columns, DataType, names
 from penstock.tables import BATCH, RUN, Change, DataFile, FileLayout, PartitionField, Pinned, Version
 
 from .config import CAPABILITIES
@@ -131,9 +131,11 @@ class DeltaTable:
     def evolve(self, pinned: Pinned, change: Evolution) -> None:
         from deltalake.exceptions import CommitFailedError
 
-        if change.widen:
-            hint = "use iceberg, or make the table anew with `penstock run --full-refresh`"
-            raise NotSupportedError(f"widening {change.widen[0].name} of the Delta table {self.name}", hint=hint)
+        not_here = {"widening": names(change.widen), "renaming": [old for old, _ in change.rename], "dropping": change.drop}
+        for what, columns in not_here.items():
+            if columns:
+                hint = "use iceberg, or make the table anew with `penstock run --full-refresh`"
+                raise NotSupportedError(f"{what} {columns[0]} of the Delta table {self.name}", hint=hint)
         native: Native = pinned.native
         check_writable(self.name, native, removing=False)
         try:

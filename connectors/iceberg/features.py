@@ -18,15 +18,15 @@ def _name(table: Table) -> str:
 
 
 def check_readable(table: Table, manifests: list[ManifestFile]) -> None:
-    """`manifests` are those with live files, which are read by name.
-
-    Raises NotSupportedError for files of a former partitioning, and columns that were renamed.
-    """
+    """`manifests` are those with live files. Raises NotSupportedError for files of a former partitioning."""
     if any(m.partition_spec_id != table.metadata.default_spec_id for m in manifests):
         raise NotSupportedError(f"reading {_name(table)}, which holds files of a former partitioning,", hint="have them rewritten (rewrite_data_files) first")
+
+
+def is_renamed(table: Table) -> bool:
+    """True where a column had another name once, or its name another column: files are then read by the numbers of their columns alone."""
     named = {(field.name, field.field_id) for schema in table.metadata.schemas for field in schema.fields}
-    if len(named) != len({name for name, _ in named}) or len(named) != len({number for _, number in named}):
-        raise NotSupportedError(f"reading {_name(table)}, of which a column was renamed or its name given again,", hint="copy it into a new table")
+    return len(named) != len({name for name, _ in named}) or len(named) != len({number for _, number in named})
 
 
 def check_file(table: Table, entry: ManifestEntry) -> None:

@@ -13,6 +13,7 @@ from .manifests import Live, live_entries
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile as IcebergFile
+    from pyiceberg.schema import Schema
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
@@ -28,9 +29,9 @@ def full(uri: str) -> str:
     return f"file://{uri}" if uri.startswith("/") else uri
 
 
-def data_files(table: Table, snapshot: Snapshot) -> list[DataFile]:
-    """The live files of a snapshot. Raises NotSupportedError for what Penstock does not read."""
-    fields = {f.field_id: (f.name, f.field_type) for f in table.schema().fields if f.field_type.is_primitive}
+def data_files(table: Table, snapshot: Snapshot, schema: Schema) -> list[DataFile]:
+    """The live files of a snapshot, their bounds by the names in `schema`. Raises NotSupportedError for what Penstock does not read."""
+    fields = {f.field_id: (f.name, f.field_type) for f in schema.fields if f.field_type.is_primitive}
     partition = [f.transform.result_type(table.schema().find_type(f.source_id)) for f in table.spec().fields]
     from .deletes import Deletes, is_delete
 

@@ -19,7 +19,7 @@ from penstock.schema import Columns
 from penstock.tables import BATCH, RUN, Change, DataFile, FileLayout, PartitionField, Pinned, Version
 
 from .columns import columns_of, partitions_of, schema_of, spec_of
-from .features import check_writable
+from .features import check_writable, is_renamed
 from .manifests import Files, SnapshotWriter
 from .orphans import remove_orphans
 from .statistics import data_files, described, described_deletes, full, plain
@@ -78,7 +78,9 @@ class IcebergTable:
                 raise LedgerError(f"snapshot {version} of {self.name} is gone", hint=hint)
             schema, ledgers = table.schemas()[snapshot.schema_id or 0], []
         ledgers += [loads(s.summary.get(PROPERTY)) for s in self._ancestry(table, snapshot) if s.summary]
-        return Pinned(self.name, snapshot.snapshot_id if snapshot else None, greatest(ledgers), columns_of(schema), table, len(table.schemas()) > 1)
+        held = snapshot.snapshot_id if snapshot else None
+        evolved, renamed = len(table.schemas()) > 1, is_renamed(table)
+        return Pinned(self.name, held, greatest(ledgers), columns_of(schema), table, evolved, renamed, schema.schema_id)
 
     def _load(self) -> Table:
         from pyiceberg.exceptions import NoSuchTableError
@@ -108,11 +110,11 @@ class IcebergTable:
         if snapshot is None:
             return []
         with self._reaching():
-            return data_files(table, snapshot)
+            return data_files(table, snapshot, table.schemas()[pinned.schema])
 
     def layout(self, pinned: Pinned) -> FileLayout:
         table: Table = pinned.native  # type: ignore[assignment]
-        return FileLayout({f.name: f.field_id for f in table.schema().fields}, partition_columns_in_file=True)
+        return FileLayout({f.name: f.field_id for f in table.schemas()[pinned.schema].fields}, partition_columns_in_file=True)
 
     def new_file(self, partition: tuple[object, ...], tag: str) -> str:
         named = zip((field.name for field in self.partition_by), partition, strict=True)
@@ -123,13 +125,20 @@ class IcebergTable:
 
         table: Table = pinned.native  # type: ignore[assignment]
         check_writable(table)
+        if needed := sorted({p.column for p in self.partition_by} & set(change.drop)):
+            raise DataError(f"table {self.name} is partitioned by {needed[0]}, which is to be dropped", hint="declare the column again, or make the table anew")
+        before = {new: old for old, new in change.rename}
         wanted = {f.name: f.field_type for f in schema_of((*change.append, *change.widen)).fields}
         try:
-            with self._reaching(), table.update_schema() as update:
+            with self._reaching(), table.update_schema(allow_incompatible_changes=bool(change.drop)) as update:
+                for old, new in change.rename:
+                    update.rename_column(old, new)
+                for name in change.drop:
+                    update.delete_column(name)
                 for column in change.append:
                     update.add_column(column.name, wanted[column.name])
                 for column in change.widen:
-                    update.update_column(column.name, wanted[column.name])
+                    update.update_column(before.get(column.name, column.name), wanted[column.name])
         except CommitFailedException as error:
             raise CommitConflictError(f"the columns of {self.name} were not changed: {error}") from error
 

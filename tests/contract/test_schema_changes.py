@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pipelines import EVENTS, Project, event, events
+from pipelines import EVENTS, Project, context, event, events
 
 from penstock.errors import DataError
 from penstock.evolution import Evolution, OnSchemaChange, evolution, is_wider
@@ -98,6 +99,90 @@ def test_a_wider_type_of_a_delta_table_is_refused_by_name(tmp_path: Path) -> Non
     shop.write("landing/orders/2.json", events(event("c", 2, 2, "new", "1.50")))
     done = shop.penstock("run", ".")
     assert (done.code, "widening amount of the Delta table shop.orders is not supported" in done.err) == (2, True), done.err
+
+
+@pytest.mark.parametrize("scd", [1, 2])
+def test_columns_are_renamed_dropped_and_named_again_without_a_value_in_the_wrong_place(tmp_path: Path, scd: int) -> None:
+    shop = Project(tmp_path)
+    text = EVENTS.replace("FORMAT", "iceberg").replace("shop.orders}", f"shop.orders, stored_as_scd_type: {scd}}}")
+    text = text.replace("columns: {id: bigint!,", "columns: {id: bigint!, note: string,").replace("keys: [id]", "keys: [id]\n    maintain: {min_files: 2}")
+    shop.write("pipeline.yaml", text)
+
+    def deliver(number: int, lsn: int, **image: Any) -> None:
+        said = json.loads(event("u", number, lsn)) | {"after": {"id": number, **image}}
+        shop.write(f"landing/orders/{lsn}-{number}.json", events(json.dumps(said)))
+        done = shop.penstock("run", ".")
+        assert done.code == 0, done.err
+
+    def declare(changed: str, policy: str) -> None:
+        shop.write("pipeline.yaml", changed.replace("keys: [id]", f"keys: [id]\n    on_schema_change: {policy}"))
+
+    deliver(1, 1, note="n1", state="s1", amount="1.00")
+    deliver(2, 2, note="__debezium_unavailable_value", state="s2", amount="2.00")
+    renamed = text.replace("note: string, state: string", "status: string, remark: string")
+    declare(renamed, "{renamed_from: {status: state, remark: note}}")
+    deliver(3, 3, status="s3", remark="n3", amount="3.00")
+    deliver(2, 1, status="old", remark="n2", amount="0.00")  # completes the event that waits for its note, renamed meanwhile
+    columns = "id, status, remark"
+    now = {tuple(r.values()) for r in shop.rows("lake.shop.orders", columns)}
+    assert now == {(1, "s1", "n1"), (2, "s2", "n2"), (3, "s3", "n3")} | ({(2, "old", "n2")} if scd == 2 else set())
+    declare(renamed.replace(", remark: string", ""), "{dropped_column: drop}")
+    deliver(4, 5, status="s4", amount="4.00")
+    declare(renamed.replace("remark: string", "note: bigint, remark: string"), "{}")
+    deliver(5, 6, status="s5", note=5, remark="again", amount="4.00")
+    expected = {(1, "s1", None, None), (2, "s2", None, None), (3, "s3", None, None), (4, "s4", None, None), (5, "s5", 5, "again")}
+    expected |= {(2, "old", None, None)} if scd == 2 else set()
+    for _ in range(2):
+        assert {tuple(r.values()) for r in shop.rows("lake.shop.orders", "id, status, note, remark")} == expected
+        assert shop.penstock("maintain", "lake.shop.orders").code == 0
+    native: Any = context(shop).catalog("lake").table("shop", "orders")
+    rows = native.pin().native.scan().to_arrow().to_pylist()
+    assert {(r["id"], r["status"], r["note"], r["remark"]) for r in rows} == expected, "as pyiceberg reads it"
+
+
+def test_a_transform_reads_renamed_columns_by_their_numbers(tmp_path: Path) -> None:
+    shop = Project(tmp_path)
+    text = EVENTS.replace("FORMAT", "iceberg").replace("steps:", "  lake.shop.states: {format: iceberg, columns: {STATE: string, orders: bigint}}\nsteps:")
+    text += "  - {id: states, transform: {sql: states.sql, into: lake.shop.states}}\n"
+    shop.write("pipeline.yaml", text.replace("STATE", "state"))
+    shop.write("states.sql", "SELECT state, count(*) AS orders FROM lake.shop.orders GROUP BY state")
+    shop.write("landing/orders/1.json", events(event("c", 1, 1, "new"), event("c", 2, 2, "new")))
+    assert shop.penstock("run", ".").code == 0
+    renamed = (
+        text.replace("state: string", "status: string")
+        .replace("STATE", "status")
+        .replace("    keys: [id]", "    keys: [id]\n    on_schema_change: {renamed_from: {status: state}}")
+    )
+    shop.write(
+        "pipeline.yaml",
+        renamed.replace(
+            "columns: {status: string, orders: bigint}", "columns: {status: string, orders: bigint}, on_schema_change: {renamed_from: {status: state}}"
+        ),
+    )
+    shop.write("states.sql", "SELECT status, count(*) AS orders FROM lake.shop.orders GROUP BY status")
+    shop.write("landing/orders/2.json", events(event("c", 3, 3).replace('"state": null', '"status": "paid"')))
+    done = shop.penstock("run", ".")
+    assert done.code == 0, done.err
+    assert shop.rows("lake.shop.states") == [{"status": "new", "orders": 2}, {"status": "paid", "orders": 1}]
+
+
+@pytest.mark.parametrize(
+    ("policy", "columns", "said"), [("{renamed_from: {status: state}}", "status: string", "renaming state"), ("{dropped_column: drop}", "", "dropping state")]
+)
+def test_delta_tables_keep_their_columns(tmp_path: Path, policy: str, columns: str, said: str) -> None:
+    shop = Project(tmp_path)
+    shop.write("pipeline.yaml", EVENTS.replace("FORMAT", "delta"))
+    shop.write("landing/orders/1.json", events(event("c", 1, 1, "new", "1.50")))
+    assert shop.record()[0].code == 0
+    shop.write(
+        "pipeline.yaml",
+        EVENTS.replace("FORMAT", "delta")
+        .replace("state: string,", f"{columns}," if columns else "")
+        .replace("keys: [id]", f"keys: [id]\n    on_schema_change: {policy}"),
+    )
+    shop.write("landing/orders/2.json", events(event("c", 2, 2, "new", "1.50")))
+    done = shop.penstock("run", ".")
+    assert (done.code, f"{said} of the Delta table" in done.err) == (2, True), done.err
 
 
 @pytest.mark.parametrize(

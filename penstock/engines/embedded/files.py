@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.schema import literal, names, quote
-from penstock.tables import DataFile, LakeTable, Pinned, WrittenDeletes, WrittenFile
+from penstock.tables import DataFile, FileLayout, LakeTable, Pinned, WrittenDeletes, WrittenFile
 
 if TYPE_CHECKING:
     import duckdb
@@ -41,13 +41,14 @@ def source(table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns:
     if not files:
         nothing = ", ".join(f"CAST(NULL AS {types[c]}) AS {quote(c)}" for c in wanted)
         return f"SELECT {nothing}, CAST(NULL AS VARCHAR) AS __file, CAST(NULL AS BIGINT) AS __row WHERE FALSE"
-    fields = {} if table.layout(pinned).partition_columns_in_file else {p.column: i for i, p in enumerate(table.partition_by)}
+    layout = table.layout(pinned)
+    fields = {} if layout.partition_columns_in_file else {p.column: i for i, p in enumerate(table.partition_by)}
     in_files = [c for c in wanted if c not in fields]
     whole, thinned = ([f for f in files if bool(f.deletes) is has] for has in (False, True))
-    parts = [_read(pinned, whole, in_files, types)] if whole else []
-    parts += (
-        [f"FROM ({_read(pinned, thinned, in_files, types)}) r ANTI JOIN ({_positions(thinned)}) d ON r.__file = d.path AND r.__row = d.pos"] if thinned else []
-    )
+    parts = [_read(pinned, layout, whole, in_files, types)] if whole else []
+    if thinned:
+        here = _read(pinned, layout, thinned, in_files, types)
+        parts.append(f"FROM ({here}) r ANTI JOIN ({_positions(thinned)}) d ON r.__file = d.path AND r.__row = d.pos")
     rows = " UNION ALL ".join(f"({part})" for part in parts)
     if not fields:
         return f"SELECT {', '.join(map(quote, wanted))}, __file, __row FROM ({rows})"
@@ -56,14 +57,23 @@ def source(table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns:
     return f"SELECT {chosen}, t.__file, t.__row FROM ({rows}) t JOIN (VALUES {places}) p(__path, {', '.join(map(quote, fields))}) ON t.__file = p.__path"
 
 
-def _read(pinned: Pinned, files: Sequence[DataFile], columns: Sequence[str], types: Mapping[str, str]) -> str:
+def _read(pinned: Pinned, layout: FileLayout, files: Sequence[DataFile], columns: Sequence[str], types: Mapping[str, str]) -> str:
     """Columns of files as they lie there, deleted rows among them."""
-    options = "filename = '__file', hive_partitioning = false, file_row_number = true" + (", union_by_name = true" if pinned.evolved else "")
+    options = "filename = '__file', hive_partitioning = false, file_row_number = true"
+    if pinned.evolved:
+        options += ", " + (_by_number(layout.field_ids, columns, types) if layout.field_ids else "union_by_name = true")
     found = f"read_parquet([{', '.join(literal(f.uri) for f in files)}], {options})"
-    if pinned.evolved and columns:  # a column that no file has yet is NULL, a narrower type is widened
+    if pinned.evolved and not layout.field_ids and columns:  # a column that no file has yet is NULL
         typed = ", ".join(f"CAST(NULL AS {types[c]}) AS {quote(c)}" for c in columns)
         found = f"(FROM {found} UNION ALL BY NAME SELECT {typed} WHERE FALSE)"
     return f"SELECT {''.join(f'{quote(c)}, ' for c in columns)}__file, file_row_number AS __row FROM {found}"
+
+
+def _by_number(field_ids: Mapping[str, int], columns: Sequence[str], types: Mapping[str, str]) -> str:
+    """Columns found by the numbers that they have in the files, whatever they were called; one that a file has not is NULL, a narrower type is widened."""
+    wanted = columns or list(field_ids)[:1]
+    fields = (f"{field_ids[c]}: {{name: {literal(c)}, type: {literal(types[c])}, default_value: NULL}}" for c in wanted)
+    return f"schema = MAP {{{', '.join(fields)}}}"
 
 
 def _positions(files: Sequence[DataFile]) -> str:

@@ -101,8 +101,8 @@ def _frame(spark: Any, item: Input, survivors: Survivors) -> Any:
     if not files:
         return spark.createDataFrame([], schema).select(*names(shown))
     if item.table.layout(item.pinned).partition_columns_in_file:
-        thinned = [f for f in files if f.deletes]
-        uris = [f.uri for f in files if not f.deletes] + (survivors(item.table, item.pinned, thinned) if thinned else [])
+        thinned = [f for f in files if f.deletes or item.pinned.is_renamed]
+        uris = [f.uri for f in files if f not in thinned] + (survivors(item.table, item.pinned, thinned) if thinned else [])
         return spark.read.schema(schema).parquet(*uris).select(*names(shown)) if uris else spark.createDataFrame([], schema).select(*names(shown))
     return _with_partitions(spark, item, files, f).select(*names(shown))
 
