@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pyiceberg.manifest import ManifestEntry, ManifestFile
     from pyiceberg.table import Table
 
+_NAME_MAPPING = "schema.name-mapping.default"
 _WRITTEN_VERSIONS = (1, 2)
 
 
@@ -18,9 +19,12 @@ def _name(table: Table) -> str:
 
 
 def check_readable(table: Table, manifests: list[ManifestFile]) -> None:
-    """`manifests` are those with live files. Raises NotSupportedError for files of a former partitioning."""
+    """`manifests` are those with live files. Raises NotSupportedError for files of a former partitioning, and for renamed columns of files that may know their names alone."""
     if any(m.partition_spec_id != table.metadata.default_spec_id for m in manifests):
         raise NotSupportedError(f"reading {_name(table)}, which holds files of a former partitioning,", hint="have them rewritten (rewrite_data_files) first")
+    if _NAME_MAPPING in table.properties and is_renamed(table):
+        what = f"reading {_name(table)}, of which a column was renamed while some files may lack the numbers of their columns ({_NAME_MAPPING}),"
+        raise NotSupportedError(what, hint="have them rewritten (rewrite_data_files) and remove that property")
 
 
 def is_renamed(table: Table) -> bool:

@@ -60,10 +60,11 @@ def source(table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns:
 def _read(pinned: Pinned, layout: FileLayout, files: Sequence[DataFile], columns: Sequence[str], types: Mapping[str, str]) -> str:
     """Columns of files as they lie there, deleted rows among them."""
     options = "filename = '__file', hive_partitioning = false, file_row_number = true"
+    numbered = pinned.is_renamed and layout.field_ids
     if pinned.evolved:
-        options += ", " + (_by_number(layout.field_ids, columns, types) if layout.field_ids else "union_by_name = true")
+        options += f", {_by_number(numbered, columns, types) if numbered else 'union_by_name = true'}"
     found = f"read_parquet([{', '.join(literal(f.uri) for f in files)}], {options})"
-    if pinned.evolved and not layout.field_ids and columns:  # a column that no file has yet is NULL
+    if pinned.evolved and not numbered and columns:  # a column that no file has yet is NULL, a narrower type is widened
         typed = ", ".join(f"CAST(NULL AS {types[c]}) AS {quote(c)}" for c in columns)
         found = f"(FROM {found} UNION ALL BY NAME SELECT {typed} WHERE FALSE)"
     return f"SELECT {''.join(f'{quote(c)}, ' for c in columns)}__file, file_row_number AS __row FROM {found}"
