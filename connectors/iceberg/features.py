@@ -19,7 +19,10 @@ def _name(table: Table) -> str:
 
 
 def check_readable(table: Table, manifests: list[ManifestFile]) -> None:
-    """`manifests` are those with live files. Raises NotSupportedError for files of a former partitioning, and for renamed columns of files that may know their names alone."""
+    """`manifests` are those with live files.
+
+    Raises NotSupportedError for files of a former partitioning, and for renamed columns of files that may know their names alone.
+    """
     if any(m.partition_spec_id != table.metadata.default_spec_id for m in manifests):
         raise NotSupportedError(f"reading {_name(table)}, which holds files of a former partitioning,", hint="have them rewritten (rewrite_data_files) first")
     if _NAME_MAPPING in table.properties and is_renamed(table):

@@ -262,12 +262,15 @@ def test_a_former_partitioning_of_iceberg_is_refused(folder: Catalog, write_file
 
 
 def test_a_column_that_another_tool_renamed_is_read_by_its_number(folder: Catalog, write_file: Write) -> None:
+    from pyiceberg.types import StringType
+
     table = table_of(folder, "iceberg")
     append(table, write_file, [{"id": 1, "s": "kept"}])
     native: Any = table.pin().native
     with native.update_schema() as update:
         update.rename_column("s", "t")
-        update.add_column("s", "string")
+    with table.pin().native.update_schema() as update:  # type: ignore[attr-defined]
+        update.add_column("s", StringType())
     with EmbeddedEngine(AwsSettings()).session() as session:
         session.scan("now", table, table.pin())
         assert session.query("SELECT id, t, s FROM now").to_pylist() == [{"id": 1, "t": "kept", "s": None}]
