@@ -21,8 +21,13 @@ class Shelf(Protocol):
 
     def find(self, namespace: str, name: str) -> LakeTable | None: ...
 
-    def create(self, namespace: str, name: str, location: str, columns: Columns, partition_by: Sequence[PartitionField]) -> LakeTable:
-        """Create a table and its namespace; when another process was first, the table that is there."""
+    def create(
+        self, namespace: str, name: str, location: str, columns: Columns, partition_by: Sequence[PartitionField], *, position_deletes: bool
+    ) -> LakeTable:
+        """Create a table and its namespace; when another process was first, the table that is there.
+
+        `position_deletes`: the table may have what not every reader of its format knows, positions of deleted rows.
+        """
         ...
 
     def drop(self, namespace: str, name: str) -> None:
@@ -61,6 +66,8 @@ class Catalog:
         columns: Columns,
         partition_by: Sequence[PartitionField] = (),
         on_change: OnSchemaChange = BY_DECLARATION,
+        *,
+        position_deletes: bool = False,
     ) -> LakeTable:
         """The table, made where it is missing, its columns changed as far as `on_change` allows.
 
@@ -72,7 +79,7 @@ class Catalog:
         if found is None:
             with reaching(f"the catalog of {self.warehouse}"):
                 location = f"{self.warehouse}/{namespace}/{name}"
-                found = self.shelves[format_name].create(namespace, name, location, columns, partition_by)
+                found = self.shelves[format_name].create(namespace, name, location, columns, partition_by, position_deletes=position_deletes)
         pinned = found.pin()
         if change := evolution(found.name, pinned.columns, columns, on_change):
             found.evolve(pinned, change)

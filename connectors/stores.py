@@ -10,6 +10,18 @@ from penstock.connections import FilesConnection, S3Connection
 from penstock.objects import ObjectStore
 
 
+def store_at(uri: str, aws: AwsSettings) -> ObjectStore:
+    """The store whose root is a folder by its URI: `s3://bucket/prefix`, or a path."""
+    if uri.startswith("s3://"):
+        from penstock.connectors.s3.store import BucketStore
+
+        bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+        return BucketStore(aws, bucket, prefix)
+    from penstock.connectors.files.store import FolderStore
+
+    return FolderStore(Path(uri))
+
+
 def open_store(connection: S3Connection | FilesConnection, aws: AwsSettings, folder: Path, path: str = "") -> ObjectStore:
     """The store whose root is `path` below the connection; a relative folder connection starts at `folder`, the pipeline file's.
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from penstock.commits import Outcome
 from penstock.evolution import Evolution
 from penstock.schema import Columns
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Operation = Literal["append", "overwrite", "replace"]
 RUN, BATCH = "penstock.run", "penstock.batch"  # what a commit says of itself, in its summary
@@ -50,12 +53,16 @@ class PartitionField:
 
 @dataclass(frozen=True)
 class DeleteFile:
-    """Positions of deleted rows, in a file with the columns `file_path` and `pos` (from 0). `is_own`: it names rows of one data file alone."""
+    """Positions of deleted rows (from 0), in a Parquet file with the columns `file_path` and `pos`, or in a form that `positions` reads.
+
+    `is_own`: it names rows of one data file alone. No two of a table have one `uri`.
+    """
 
     uri: str
     rows: int
     is_own: bool
     native: object = field(default=None, compare=False, repr=False)
+    positions: Callable[[], pa.Int64Array] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,7 @@ class WrittenDeletes:
     uri: str
     rows: int
     bytes: int
+    native: object = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -159,12 +167,17 @@ class Change:
 
 @dataclass(frozen=True)
 class FileLayout:
-    """How an engine must write a data file so that the format can take it."""
+    """How an engine must write a data file so that the format can take it.
+
+    `pack` writes the deleted positions of data files, all of them and in order, in a form of the format's own; None: as Parquet with the columns
+    `file_path` and `pos`.
+    """
 
     field_ids: Mapping[str, int] | None
     partition_columns_in_file: bool
     compression: str = "zstd"
     compression_level: int = 1
+    pack: Callable[[Sequence[tuple[DataFile, pa.ChunkedArray[Any]]]], Sequence[WrittenDeletes]] | None = None
 
 
 class LakeTable(Protocol):

@@ -27,11 +27,11 @@ SEQUENCE = (BIGINT, BIGINT)
 class Merged:
     """A keyed table with its memory."""
 
-    def __init__(self, catalog: Catalog, table_format: str, *partitions: PartitionField, spec: MergeSpec = SPEC) -> None:
+    def __init__(self, catalog: Catalog, table_format: str, *partitions: PartitionField, spec: MergeSpec = SPEC, position_deletes: bool = False) -> None:
         self.spec, name = spec, f"m_{secrets.token_hex(4)}"
         declared = tuple(Column.parse(c, TEXTS[c]) for c in (*spec.keys, *spec.data))
         hidden = interval_columns(SEQUENCE) if spec.history else sequence_columns(SEQUENCE)
-        self.table: LakeTable = catalog.create("ops", name, table_format, (*declared, *hidden), partitions)
+        self.table: LakeTable = catalog.create("ops", name, table_format, (*declared, *hidden), partitions, position_deletes=position_deletes)
         self.memory: LakeTable = catalog.create("ops", f"{name}__memory", table_format, memory_columns(spec, (*declared, *sequence_columns(SEQUENCE))))
         self.engine = EmbeddedEngine(AwsSettings.from_environment())
 

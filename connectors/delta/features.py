@@ -11,10 +11,21 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable as Native
 
 # delta-rs lists variantType on tables without such a column; a column that has the type is refused by its type.
-_READ = frozenset({"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck", "variantType"})
+VECTORS, ENABLES_VECTORS = "deletionVectors", "delta.enableDeletionVectors"
+_READ = frozenset({VECTORS, "timestampNtz", "v2Checkpoint", "vacuumProtocolCheck", "variantType"})
 _WRITTEN = _READ | {"appendOnly", "changeDataFeed", "checkConstraints", "generatedColumns", "invariants"}
 _OF_COLUMNS = {"delta.invariants": "invariants", "delta.generationExpression": "generated columns", "delta.identity.start": "identity columns"}
 _WHEN_REMOVING = {"delta.appendOnly": "append-only tables", "delta.enableChangeDataFeed": "a change data feed"}
+
+
+def has_vectors(native: Native) -> bool:
+    """True where files of the table may have deletion vectors."""
+    return VECTORS in (native.protocol().reader_features or ())
+
+
+def writes_vectors(native: Native) -> bool:
+    """True where the table's owner lets writers add deletion vectors."""
+    return has_vectors(native) and native.metadata().configuration.get(ENABLES_VECTORS) == "true"
 
 
 def check_readable(name: str, native: Native) -> None:

@@ -41,9 +41,11 @@ class DeltaShelf:
         location = self.locations.find(namespace, name)
         return DeltaTable(f"{namespace}.{name}", location, self.aws) if location else None
 
-    def create(self, namespace: str, name: str, location: str, columns: Columns, partition_by: Sequence[PartitionField]) -> DeltaTable:
+    def create(
+        self, namespace: str, name: str, location: str, columns: Columns, partition_by: Sequence[PartitionField], *, position_deletes: bool
+    ) -> DeltaTable:
         """A location is never used again for a table that was dropped: it bears a number of its own."""
-        table = create(f"{namespace}.{name}", f"{location}-{secrets.token_hex(4)}", columns, partition_by, self.aws)
+        table = create(f"{namespace}.{name}", f"{location}-{secrets.token_hex(4)}", columns, partition_by, self.aws, position_deletes=position_deletes)
         self.locations.add(namespace, name, table.location, columns)
         return self.find(namespace, name) or table
 

@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
+import logging
 import math
-import secrets
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote as url_quote
 from urllib.parse import unquote
 
 from penstock.commits import Outcome
 from penstock.config import AwsSettings
 from penstock.connectors.paths import new_file
 from penstock.connectors.reaching import lost_answers, reaching
+from penstock.connectors.stores import store_at
 from penstock.errors import CommitConflictError, DataError, LedgerError, NotSupportedError
 from penstock.evolution import Evolution
-from penstock.ledgers import FORMAT, PROPERTY, dumps, greatest, loads
+from penstock.ledgers import PROPERTY, greatest, loads
 from penstock.schema import Column, Columns, DataType, names
-from penstock.tables import BATCH, RUN, Change, DataFile, FileLayout, PartitionField, Pinned, Version
+from penstock.tables import BATCH, RUN, Change, DataFile, DeleteFile, FileLayout, PartitionField, Pinned, Version
 
+from .actions import added, commit_info, first_version, removed, thinned, transactions
 from .config import CAPABILITIES
-from .features import check_readable, check_writable
-from .ledger import FORMAT_APP, TransactionLedger
+from .deletion_vectors import Descriptor, Vectors
+from .features import ENABLES_VECTORS, VECTORS, check_readable, check_writable, has_vectors, writes_vectors
+from .ledger import TransactionLedger
+from .log import Action, Log
 from .statistics import bounds, described, filesystem
 
 if TYPE_CHECKING:
-    from deltalake import CommitProperties, Schema
     from deltalake import DeltaTable as Native
-    from deltalake.transaction import AddAction, RemoveAction
+    from deltalake import Schema
 
 _NAMES = {DataType(n).delta: n for n in ("boolean", "int", "bigint", "float", "double", "string", "binary", "date", "timestamp", "timestamp_ntz")}
-_NONCE, _EVOLVED = "penstock.commit", "penstock.evolved"
-_NOT_ENCODED = "!$&'()+,-./:;=@_~"
+_EVOLVED = "penstock.evolved"
+_CHECKPOINT_INTERVAL, _MOST_COMMITS = "delta.checkpointInterval", 100
+_CONFIGURATION = {_CHECKPOINT_INTERVAL: "20", "delta.logRetentionDuration": "interval 30 days"}
+_THREADS = 8
 
 
 def storage_options(location: str, aws: AwsSettings) -> dict[str, str] | None:
@@ -48,8 +54,11 @@ class DeltaTable:
 
     def __init__(self, name: str, location: str, aws: AwsSettings) -> None:
         self._name, self._location, self._aws = name, location.rstrip("/"), aws
+        self._log, self._vectors = Log(self._location, aws), Vectors(self._location, aws)
         with self._reaching():
-            self._partition_columns: list[str] = self._load(None).metadata().partition_columns
+            native = self._load(None)
+        self._partition_columns: list[str] = native.metadata().partition_columns
+        self._writes_vectors = writes_vectors(native)
 
     def _reaching(self) -> AbstractContextManager[None]:
         return reaching(f"table {self._name} at {self._location}")
@@ -73,12 +82,14 @@ class DeltaTable:
 
     @property
     def takes_position_deletes(self) -> bool:
-        return False
+        return self._writes_vectors
 
     def pin(self, version: int | None = None) -> Pinned:
         with self._reaching():
             native = self._load_pinned(version)
             check_readable(self.name, native)
+            if version is None:
+                self._writes_vectors = writes_vectors(native)
             return Pinned(
                 self.name, native.version(), TransactionLedger(native), columns_of(native.schema()), native, _EVOLVED in native.metadata().configuration
             )
@@ -111,19 +122,27 @@ class DeltaTable:
 
         native: Native = pinned.native
         actions = pa.RecordBatchReader.from_stream(native.get_add_actions(flatten=True)).read_all()
-        return [self._data_file(row) for row in actions.to_pylist()]
+        with self._reaching():
+            logged = self._log.replayed(native.version()).adds if has_vectors(native) else {}
+        return [self._data_file(row, logged.get(row["path"], {"path": row["path"]})) for row in actions.to_pylist()]
 
-    def _data_file(self, row: Mapping[str, Any]) -> DataFile:
+    def _data_file(self, row: Mapping[str, Any], logged: Action) -> DataFile:
         path, rows = row["path"], row["num_records"]
         if rows is None:
             raise NotSupportedError(f"reading {self.name}, whose log does not say how many rows {path} has,", hint="have its writer keep statistics")
         partition = {c: row[f"partition.{c}"] for c in self._partition_columns}
         lower, upper = bounds(row, partition)
-        return DataFile(f"{self._location}/{unquote(path)}", rows, row["size_bytes"], tuple(partition.values()), lower, upper, path)
+        deletes = tuple(self._delete_file(Descriptor.of(v)) for v in [logged.get("deletionVector")] if v)
+        rows -= sum(d.rows for d in deletes)
+        return DataFile(f"{self._location}/{unquote(path)}", rows, row["size_bytes"], tuple(partition.values()), lower, upper, logged, deletes, path)
+
+    def _delete_file(self, vector: Descriptor) -> DeleteFile:
+        uri = f"{vector.file(self._location) or vector.place}@{vector.offset}"
+        return DeleteFile(uri, vector.cardinality, is_own=True, native=vector, positions=partial(self._vectors.positions, vector))
 
     def layout(self, pinned: Pinned) -> FileLayout:
         del pinned
-        return FileLayout(None, partition_columns_in_file=False)
+        return FileLayout(None, partition_columns_in_file=False, pack=self._vectors.pack)
 
     def new_file(self, partition: tuple[object, ...], tag: str) -> str:
         return new_file(self._location, self._values(partition).items(), tag)
@@ -152,84 +171,65 @@ class DeltaTable:
         return 0
 
     def sweep(self, before: datetime) -> Sequence[tuple[str, int]]:
+        """delta-rs's vacuum takes deletion vectors for strays, live ones too: it is asked for its list alone."""
         hours = max(0, math.ceil((datetime.now(UTC) - before) / timedelta(hours=1)))
         with self._reaching():
             native = self._load(None)
+            needed = set(self._needed_vectors(native, before))
+            listed = native.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
+            found = [path for path in map(unquote, listed) if f"{self._location}/{path}" not in needed]
+            if not found:
+                return []
             system, root = filesystem(self._location, self._aws)
-            found = native.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
-            sizes = [info.size or 0 for info in system.get_file_info([f"{root}/{unquote(path)}" for path in found])] if found else []
-            if found:
-                native.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
+            sizes = [info.size or 0 for info in system.get_file_info([f"{root}/{path}" for path in found])]
+            with ThreadPoolExecutor(_THREADS) as pool:
+                list(pool.map(store_at(self._location, self._aws).delete, found))
         return list(zip(found, sizes, strict=True))
 
-    def commit(self, pinned: Pinned, change: Change) -> Outcome:
-        from deltalake import PostCommitHookProperties
-        from deltalake.exceptions import CommitFailedError
+    def _needed_vectors(self, native: Native, before: datetime) -> Iterator[str]:
+        """The files of vectors that are live, or were so after a time."""
+        if not has_vectors(native):
+            return
+        state, since = self._log.replayed(native.version()), before.timestamp() * 1000
+        for action in (*state.adds.values(), *(r for r in state.removes if (r.get("deletionTimestamp") or since) >= since)):
+            if (vector := action.get("deletionVector")) and (file := Descriptor.of(vector).file(self._location)):
+                yield file
 
+    def commit(self, pinned: Pinned, change: Change) -> Outcome:
         native: Native = pinned.native
-        check_writable(self.name, native, removing=bool(change.remove))
+        check_writable(self.name, native, removing=bool(change.remove or change.deletes))
         with self._reaching():
             actions = self._actions(pinned, change)
-        nonce, version = secrets.token_hex(8), native.version() + 1
+        outcome = self._log.commit(native.version() + 1, actions)
+        if outcome.version is not None:
+            self._checkpoint(native, outcome.version)
+        return outcome
+
+    def _checkpoint(self, native: Native, version: int) -> None:
+        """The commit stands, whatever becomes of the checkpoint."""
+        if version % int(native.metadata().configuration.get(_CHECKPOINT_INTERVAL) or _MOST_COMMITS):
+            return
         try:
-            native.create_write_transaction(
-                actions,
-                "append",
-                native.schema(),
-                self._partition_columns or None,
-                commit_properties=_properties(pinned, change, nonce),
-                post_commithook_properties=PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False),
-            )
-        except CommitFailedError as error:
-            return self._after_refusal(version, nonce, str(error))
+            self._load(version).create_checkpoint()
         except lost_answers() as error:
-            return Outcome("unknown", cause=f"{type(error).__name__}: {error}")
-        return Outcome("done", version)
+            logging.getLogger(__name__).warning("no checkpoint of %s was made at version %s: %s", self.name, version, error)
 
-    def _after_refusal(self, version: int, nonce: str, cause: str) -> Outcome:
-        """A client that put twice is refused by its own first put: whether the log since `version` holds our entry decides."""
-        try:
-            now = self._load(None)
-            ours = any(entry.get(_NONCE) == nonce for entry in now.history(max(now.version() - version + 1, 1)))
-        except lost_answers() as error:
-            return Outcome("unknown", cause=f"{cause}; then {type(error).__name__}: {error}")
-        return Outcome("done", version) if ours else Outcome("failed", cause=cause)
-
-    def _actions(self, pinned: Pinned, change: Change) -> list[AddAction | RemoveAction]:
-        from deltalake.transaction import AddAction, RemoveAction
-
+    def _actions(self, pinned: Pinned, change: Change) -> list[Action]:
         now, changes_rows = int(time.time() * 1000), change.operation != "replace"
-        adds = [
-            AddAction(file.uri.removeprefix(f"{self._location}/"), size, self._values(file.partition), now, changes_rows, stats)
-            for file, size, stats in described(change.add, pinned.columns, self._aws)
+        applied = greatest([pinned.ledger, change.ledger])
+        return [
+            commit_info(change, applied, now),
+            *transactions(change, applied),
+            *(removed(f, self._values(f.partition), now, changes_rows=changes_rows) for f in change.remove),
+            *(action for d in change.deletes for action in thinned(d, self._values(d.of.partition), now)),
+            *(
+                added(file.uri.removeprefix(f"{self._location}/"), size, stats, self._values(file.partition), now, changes_rows=changes_rows)
+                for file, size, stats in described(change.add, pinned.columns, self._aws)
+            ),
         ]
-        return [*adds, *(RemoveAction(_decoded(str(f.native)), changes_rows, now, f.bytes, self._values(f.partition)) for f in change.remove)]
 
     def _values(self, partition: tuple[object, ...]) -> dict[str, str | None]:
         return {c: _partition_text(v) for c, v in zip(self._partition_columns, partition, strict=True)}
-
-
-def _decoded(path: str) -> str:
-    """A path of the log as delta-rs wants it for an action; raises NotSupportedError where it would write it back otherwise, which removes nothing."""
-    decoded = unquote(path)
-    if url_quote(decoded, safe=_NOT_ENCODED) != path:
-        raise NotSupportedError(
-            f"removing the file {path}, whose path another writer encoded in a way of its own,", hint="have that writer compact the table first"
-        )
-    return decoded
-
-
-def _properties(pinned: Pinned, change: Change, nonce: str) -> CommitProperties:
-    """No retries: the next version is the pinned one's successor, or there is no commit."""
-    from deltalake import CommitProperties, Transaction
-
-    applied = greatest([pinned.ledger, change.ledger])
-    transactions = {FORMAT_APP: FORMAT} | {key: applied[key] for key in change.ledger}
-    return CommitProperties(
-        custom_metadata={**change.summary, PROPERTY: dumps(applied), _NONCE: nonce},
-        max_commit_retries=0,
-        app_transactions=[Transaction(key, number) for key, number in transactions.items()],
-    )
 
 
 def _partition_text(value: Any) -> str | None:
@@ -246,22 +246,20 @@ def _partition_text(value: Any) -> str | None:
     return str(value)
 
 
-def create(name: str, location: str, columns: Columns, partition_by: Sequence[PartitionField], aws: AwsSettings) -> DeltaTable:
-    """Create the table; raises NotSupportedError for a partition that is not a column."""
-    from deltalake import DeltaTable as Native
-
+def create(
+    name: str, location: str, columns: Columns, partition_by: Sequence[PartitionField], aws: AwsSettings, *, position_deletes: bool = False
+) -> DeltaTable:
+    """Create the table; with `position_deletes` its readers must know deletion vectors. Raises NotSupportedError for a partition that is not a column."""
     if derived := [p for p in partition_by if p.transform not in CAPABILITIES.partition_transforms]:
         raise NotSupportedError(f"a Delta table partitioned by {derived[0]}", hint="partition by a column, or use iceberg")
     if binary := [c.name for c in columns if c.type.name == "binary" and c.name in {p.column for p in partition_by}]:
         raise NotSupportedError(f"a Delta table partitioned by the binary column {binary[0]}", hint="partition by another column, or use iceberg")
-    schema = schema_of(columns)
-    partitions = [p.column for p in partition_by] or None
-    Native.create(location, schema, mode="error", partition_by=partitions, storage_options=storage_options(location, aws), configuration=_configuration())
+    features = [*([VECTORS] if position_deletes else []), *(["timestampNtz"] if any(c.type.name == "timestamp_ntz" for c in columns) else [])]
+    configuration = _CONFIGURATION | ({ENABLES_VECTORS: "true"} if position_deletes else {})
+    actions = first_version(schema_of(columns).to_json(), [p.column for p in partition_by], configuration, features, int(time.time() * 1000))
+    if not Log(location.rstrip("/"), aws).create(actions):
+        raise DataError(f"there is a Delta table at {location}", hint="give the table another name, or drop the files that are left of a former one")
     return DeltaTable(name, location, aws)
-
-
-def _configuration() -> dict[str, str | None]:
-    return {"delta.checkpointInterval": "20", "delta.logRetentionDuration": "interval 30 days"}
 
 
 def schema_of(columns: Columns) -> Schema:

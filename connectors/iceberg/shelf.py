@@ -29,7 +29,10 @@ class IcebergShelf:
         except (NoSuchTableError, NoSuchIcebergTableError, NoSuchNamespaceError, NoSuchPropertyException):
             return None
 
-    def create(self, namespace: str, name: str, location: str, columns: Columns, partition_by: Sequence[PartitionField]) -> IcebergTable:
+    def create(
+        self, namespace: str, name: str, location: str, columns: Columns, partition_by: Sequence[PartitionField], *, position_deletes: bool
+    ) -> IcebergTable:
+        del position_deletes  # format 2 has them
         from pyiceberg.exceptions import TableAlreadyExistsError
 
         self.catalog.create_namespace_if_not_exists(namespace)

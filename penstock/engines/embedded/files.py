@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from penstock.schema import literal, names, quote
 from penstock.tables import DataFile, FileLayout, LakeTable, Pinned, WrittenDeletes, WrittenFile
 
+from .positions import Positions
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -34,8 +36,8 @@ def value(found: object) -> str:
     return "NULL" if found is None else literal(str(found))
 
 
-def source(table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns: Iterable[str]) -> str:
-    """A query for columns of the given files; `__file` is the file that a row is in, `__row` its place there, from 0."""
+def source(positions: Positions, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns: Iterable[str]) -> str:
+    """A query for columns of the given files; `__file` is the file that a row is in, `__row` its place there, from 0. Deleted rows are left out."""
     wanted = list(columns)
     types = {c.name: c.type.duckdb for c in pinned.columns}
     if not files:
@@ -48,7 +50,7 @@ def source(table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns:
     parts = [_read(pinned, layout, whole, in_files, types)] if whole else []
     if thinned:
         here = _read(pinned, layout, thinned, in_files, types)
-        parts.append(f"FROM ({here}) r ANTI JOIN ({_positions(thinned)}) d ON r.__file = d.path AND r.__row = d.pos")
+        parts.append(f"FROM ({here}) r ANTI JOIN ({positions.of(thinned)}) d ON r.__file = d.path AND r.__row = d.pos")
     rows = " UNION ALL ".join(f"({part})" for part in parts)
     if not fields:
         return f"SELECT {', '.join(map(quote, wanted))}, __file, __row FROM ({rows})"
@@ -77,18 +79,11 @@ def _by_number(field_ids: Mapping[str, int], columns: Sequence[str], types: Mapp
     return f"schema = MAP {{{', '.join(fields)}}}"
 
 
-def _positions(files: Sequence[DataFile]) -> str:
-    """The deleted positions of some files, by their paths."""
-    listed = ", ".join(literal(uri) for uri in sorted({d.uri for f in files for d in f.deletes}))
-    spelled = ", ".join(f"({literal(f.spelled)}, {literal(f.uri)})" for f in files)
-    return f"SELECT n.path, p.pos FROM read_parquet([{listed}]) p JOIN (VALUES {spelled}) n(spelled, path) ON p.file_path = n.spelled"
-
-
 class Writer:
     """Writes the data files of one change of one table, two at a time."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, table: LakeTable, pinned: Pinned, tag: str) -> None:
-        self._connection, self._table, self._tag = connection, table, tag
+    def __init__(self, connection: duckdb.DuckDBPyConnection, positions: Positions, table: LakeTable, pinned: Pinned, tag: str) -> None:
+        self._connection, self.positions, self._table, self._tag = connection, positions, table, tag
         self._layout, self._columns = table.layout(pinned), pinned.columns
         self._own = threading.local()
 
@@ -128,16 +123,19 @@ class Writer:
         found = self._cursor().execute(f"COPY ({output.query}) TO {literal(uri)} ({options})").fetchall()
         return [WrittenFile(str(row[0]), output.partition, int(row[2]), int(row[1])) for row in found if row[1]]
 
-    def write_deletes(self, deletes: Sequence[tuple[DataFile, str]]) -> list[WrittenDeletes]:
+    def write_deletes(self, deletes: Sequence[tuple[DataFile, str]]) -> Sequence[WrittenDeletes]:
         """Write the deleted positions (a query for `pos`) of data files, with the positions that files of their own deleted before."""
+        before = [self.positions.own(file) for file, _ in deletes]
+        queries = [f"SELECT pos FROM ({new}{f' UNION ALL {old}' if old else ''}) ORDER BY pos" for (_, new), old in zip(deletes, before, strict=True)]
+        files = [file for file, _ in deletes]
+        if self._layout.pack is not None and files:
+            return self._layout.pack([(f, self._connection.execute(q).to_arrow_table()["pos"]) for f, q in zip(files, queries, strict=True)])
         with ThreadPoolExecutor(_WORKERS) as pool:
-            return list(pool.map(lambda found: self._write_deletes_of(*found), deletes))
+            return list(pool.map(self._write_deletes_of, files, queries))
 
     def _write_deletes_of(self, file: DataFile, positions: str) -> WrittenDeletes:
         uri = self._table.new_file(file.partition, f"{self._tag}-deletes")
-        before = [d.uri for d in file.deletes if d.is_own]
-        known = f" UNION ALL SELECT pos FROM read_parquet([{', '.join(map(literal, before))}])" if before else ""
-        query = f"SELECT {literal(file.spelled)} AS file_path, pos FROM ({positions}{known}) ORDER BY pos"
+        query = f"SELECT {literal(file.spelled)} AS file_path, pos FROM ({positions}) ORDER BY pos"
         if not uri.startswith("s3://"):
             Path(uri).parent.mkdir(parents=True, exist_ok=True)
         options = f"FORMAT parquet, COMPRESSION {self._layout.compression}, RETURN_STATS, FIELD_IDS {{file_path: 2147483546, pos: 2147483545}}"

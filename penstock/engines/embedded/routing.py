@@ -132,4 +132,4 @@ def _slot_query(writer: Writer, table: LakeTable, pinned: Pinned, slot: Slot, ke
 def _left(writer: Writer, table: LakeTable, pinned: Pinned, file: DataFile, columns: str) -> str:
     """The rows of a file that stay: found by their place in it."""
     gone = f"SELECT __row FROM gone WHERE __file = {literal(file.uri)}"
-    return f"SELECT {columns} FROM ({source(table, pinned, [file], writer.columns)}) t ANTI JOIN ({gone}) g USING (__row)"
+    return f"SELECT {columns} FROM ({source(writer.positions, table, pinned, [file], writer.columns)}) t ANTI JOIN ({gone}) g USING (__row)"

@@ -10,6 +10,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import reduce
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -98,16 +99,18 @@ def _frame(spark: Any, item: Input, survivors: Survivors) -> Any:
     shown = [c for c in item.pinned.columns if not is_hidden(c.name)]
     files = item.table.files(item.pinned)
     schema = ", ".join(f"`{c.name}` {c.type}" for c in item.pinned.columns)
-    if not files:
-        return spark.createDataFrame([], schema).select(*names(shown))
+    whole, thinned = ([f for f in files if (bool(f.deletes) or item.pinned.is_renamed) is has] for has in (False, True))
+    left = survivors(item.table, item.pinned, thinned) if thinned else []
     if item.table.layout(item.pinned).partition_columns_in_file:
-        thinned = [f for f in files if f.deletes or item.pinned.is_renamed]
-        uris = [f.uri for f in files if f not in thinned] + (survivors(item.table, item.pinned, thinned) if thinned else [])
-        return spark.read.schema(schema).parquet(*uris).select(*names(shown)) if uris else spark.createDataFrame([], schema).select(*names(shown))
-    return _with_partitions(spark, item, files, f).select(*names(shown))
+        uris, frames = [f.uri for f in whole] + left, []
+    else:
+        uris, frames = left, _by_partition(spark, item, whole, f)
+    frames += [spark.read.schema(schema).parquet(*uris)] if uris else []
+    found = reduce(lambda a, b: a.unionByName(b), frames) if frames else spark.createDataFrame([], schema)
+    return found.select(*names(shown))
 
 
-def _with_partitions(spark: Any, item: Input, files: Any, f: Any) -> Any:
+def _by_partition(spark: Any, item: Input, files: Sequence[DataFile], f: Any) -> list[Any]:
     """Files that lack their partition's columns: read partition by partition, the values put in."""
     assert item.table is not None
     assert item.pinned is not None
@@ -123,10 +126,7 @@ def _with_partitions(spark: Any, item: Input, files: Any, f: Any) -> Any:
         for column, value in zip(fields, partition, strict=True):
             frame = frame.withColumn(column, f.lit(value).cast(types[column]))
         frames.append(frame)
-    whole = frames[0]
-    for frame in frames[1:]:
-        whole = whole.unionByName(frame)
-    return whole
+    return frames
 
 
 def _built(file: Path) -> Callable[[Any, Mapping[str, Any]], Any]:

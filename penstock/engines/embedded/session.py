@@ -17,6 +17,7 @@ from .duck import reach_s3
 from .files import Output, Writer, source
 from .locate import candidates
 from .partition import place
+from .positions import Positions
 from .routing import assign, incoming, merged_outputs, slots_of
 from .settling import settle
 
@@ -30,6 +31,7 @@ class EmbeddedSession:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, aws: AwsSettings) -> None:
         self._connection, self._aws = connection, aws
+        self._positions = Positions(connection)
         self._on_s3 = False
         self.found: dict[tuple[str, int | None], str] = {}  # where settling found a table's touched rows
 
@@ -44,7 +46,7 @@ class EmbeddedSession:
 
     def scan(self, name: str, table: LakeTable, pinned: Pinned) -> None:
         columns = names(pinned.columns)
-        self.name(name, f"SELECT {listed('{0}', columns)} FROM ({source(table, pinned, self.files(table, pinned), columns)})", "TEMP VIEW")
+        self.name(name, f"SELECT {listed('{0}', columns)} FROM ({source(self._positions, table, pinned, self.files(table, pinned), columns)})", "TEMP VIEW")
 
     def settle(self, spec: MergeSpec, table: LakeTable, pinned: Pinned, memory: LakeTable, remembered: Pinned) -> Settled:
         return settle(self, spec, table, pinned, memory, remembered)
@@ -68,7 +70,7 @@ class EmbeddedSession:
         return self._written(table, pinned, upserts, keys, gone, tag)
 
     def append(self, table: LakeTable, pinned: Pinned, rows: str, tag: str) -> Change:
-        writer = Writer(self._connection, table, pinned, tag)
+        writer = Writer(self._connection, self._positions, table, pinned, tag)
         partitions = incoming(self._connection, table, pinned, rows)
         counts = dict(self._connection.execute("SELECT __part, COUNT(*) FROM incoming GROUP BY __part").fetchall())
         columns = listed("{0}", writer.columns)
@@ -94,8 +96,8 @@ class EmbeddedSession:
 
     def compact(self, table: LakeTable, pinned: Pinned, group: Group, order: Sequence[str], tag: str) -> Change:
         self._reach(table.location)
-        writer = Writer(self._connection, table, pinned, tag)
-        query = f"SELECT {listed('{0}', writer.columns)} FROM ({source(table, pinned, group.files, writer.columns)})"
+        writer = Writer(self._connection, self._positions, table, pinned, tag)
+        query = f"SELECT {listed('{0}', writer.columns)} FROM ({source(self._positions, table, pinned, group.files, writer.columns)})"
         by = f" ORDER BY {listed('{0}', order)}" if order else ""
         return Change("replace", writer.write([Output(group.partition, query + by, sum(f.rows for f in group.files))]), group.files)
 
@@ -105,7 +107,7 @@ class EmbeddedSession:
         return [WrittenFile(str(row[0]), (), int(row[2]), int(row[1])) for row in found if row[1]]
 
     def _written(self, table: LakeTable, pinned: Pinned, rows: str, keys: Sequence[str], gone: dict[str, int], tag: str) -> Change:
-        writer = Writer(self._connection, table, pinned, tag)
+        writer = Writer(self._connection, self._positions, table, pinned, tag)
         files = self.files(table, pinned)
         partitions = incoming(self._connection, table, pinned, rows)
         counts = dict(self._connection.execute("SELECT __part, COUNT(*) FROM incoming GROUP BY __part").fetchall())
@@ -131,7 +133,7 @@ class EmbeddedSession:
 
     def rows_of(self, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns: Iterable[str]) -> str:
         """A query for columns of some files of a table, and `__file`."""
-        return source(table, pinned, files, columns)
+        return source(self._positions, table, pinned, files, columns)
 
     def files(self, table: LakeTable, pinned: Pinned) -> Sequence[DataFile]:
         self._reach(table.location)

@@ -1,0 +1,65 @@
+"""The positions of deleted rows as relations, in whatever form a table's format keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from penstock.schema import literal
+from penstock.tables import DataFile, DeleteFile
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+_THREADS = 8
+
+
+class Positions:
+    """Parquet files of positions are read where they lie; what the format packs is unpacked into a table of the connection, once."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._unpacked: dict[DeleteFile, int] = {}
+
+    def of(self, files: Sequence[DataFile]) -> str:
+        """A query for `path` (a data file's) and `pos`, of files that have deletes."""
+        lying = sorted({d.uri for f in files for d in f.deletes if d.positions is None})
+        packed = [(f, d) for f in files for d in f.deletes if d.positions is not None]
+        parts = []
+        if lying:
+            spelled = ", ".join(f"({literal(f.spelled)}, {literal(f.uri)})" for f in files)
+            found = f"read_parquet([{', '.join(map(literal, lying))}])"
+            parts.append(f"SELECT n.path, p.pos FROM {found} p JOIN (VALUES {spelled}) n(spelled, path) ON p.file_path = n.spelled")
+        if packed:
+            self._unpack([d for _, d in packed])
+            numbered = ", ".join(f"({self._unpacked[d]}, {literal(f.uri)})" for f, d in packed)
+            parts.append(f"SELECT n.path, p.pos FROM __unpacked p JOIN (VALUES {numbered}) n(number, path) ON p.number = n.number")
+        return " UNION ALL ".join(parts)
+
+    def own(self, file: DataFile) -> str | None:
+        """A query for the positions that files of its own delete in a data file; None where there are none."""
+        own = tuple(d for d in file.deletes if d.is_own)
+        return f"SELECT pos FROM ({self.of([replace(file, deletes=own)])})" if own else None
+
+    def _unpack(self, deletes: Sequence[DeleteFile]) -> None:
+        import pyarrow as pa
+
+        missing = [d for d in deletes if d not in self._unpacked]
+        self._connection.execute("CREATE TABLE IF NOT EXISTS __unpacked (number INTEGER, pos BIGINT)")
+        if not missing:
+            return
+        with ThreadPoolExecutor(_THREADS) as pool:
+            found = list(pool.map(_positions, missing))
+        self._unpacked |= {d: i for i, d in enumerate(missing, len(self._unpacked))}
+        numbers = pa.concat_arrays([pa.repeat(pa.scalar(self._unpacked[d], pa.int32()), len(p)) for d, p in zip(missing, found, strict=True)])
+        self._connection.register("__packed", pa.table({"number": numbers, "pos": pa.concat_arrays(found)}))
+        self._connection.execute("INSERT INTO __unpacked FROM __packed")
+        self._connection.unregister("__packed")
+
+
+def _positions(deletes: DeleteFile) -> pa.Int64Array:
+    assert deletes.positions is not None
+    return deletes.positions()
