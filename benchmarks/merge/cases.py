@@ -31,7 +31,7 @@ def lake(folder: Path, table_format: str):  # type: ignore[no-untyped-def]
     """The table and its memory, in a catalog of the case's own."""
     catalog = open_catalog(CatalogConnection(kind="catalog", catalog="sqlite", warehouse=str(folder / table_format)), AwsSettings(), folder)
     hidden = sequence_columns([BIGINT])
-    table = catalog.create("bench", "orders", table_format, (*DECLARED, *hidden))
+    table = catalog.create("bench", "orders", table_format, (*DECLARED, *hidden), position_deletes=True)
     memory = catalog.create("bench", "orders__memory", table_format, memory_columns(SPEC, (*DECLARED, *hidden)))
     return table, memory
 
@@ -113,12 +113,11 @@ def pyiceberg_merge(folder: Path) -> Callable[[], None]:
     return merge
 
 
-def copy_on_write(folder: Path) -> Callable[[], None]:
-    """Penstock on an Iceberg table without position deletes."""
-    from penstock.connectors.iceberg.table import IcebergTable
-
-    IcebergTable.takes_position_deletes = property(lambda _: False)  # type: ignore[assignment,method-assign]
-    return penstock_merge(folder, "iceberg")
+def copy_on_write(folder: Path, table_format: str) -> Callable[[], None]:
+    """Penstock on a table whose files are rewritten, as if its readers knew neither position deletes nor deletion vectors."""
+    table, _ = lake(folder, table_format)
+    type(table).takes_position_deletes = property(lambda _: False)  # type: ignore[assignment,method-assign]
+    return penstock_merge(folder, table_format)
 
 
 def delta_rs_merge(folder: Path) -> Callable[[], None]:
@@ -146,8 +145,9 @@ def main() -> None:
         "limit-on-read": lambda: limit_on_read(folder),
         "iceberg-on-read": lambda: penstock_merge(folder, "iceberg"),
         "limit-on-write": lambda: limit(folder),
-        "iceberg-on-write": lambda: copy_on_write(folder),
-        "delta-on-write": lambda: penstock_merge(folder, "delta"),
+        "iceberg-on-write": lambda: copy_on_write(folder, "iceberg"),
+        "delta-on-read": lambda: penstock_merge(folder, "delta"),
+        "delta-on-write": lambda: copy_on_write(folder, "delta"),
         "delta-rs": lambda: delta_rs_merge(folder),
         "pyiceberg": lambda: pyiceberg_merge(folder),
     }

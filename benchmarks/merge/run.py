@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 # each case, and the limit beside which it stands
 CASES = {
     "limit-on-read": "limit-on-read", "iceberg-on-read": "limit-on-read", "limit-on-write": "limit-on-write", "iceberg-on-write": "limit-on-write",
-    "delta-on-write": "limit-on-write", "delta-rs": "limit-on-write", "pyiceberg": "limit-on-read",
+    "delta-on-read": "limit-on-read", "delta-on-write": "limit-on-write", "delta-rs": "limit-on-write", "pyiceberg": "limit-on-read",
 }  # fmt: skip
 
 

@@ -91,7 +91,7 @@ def assign(connection: duckdb.DuckDBPyConnection, partitions: Sequence[tuple[obj
     connection.execute("CREATE OR REPLACE TABLE slots AS FROM __slots")
     connection.unregister("__slots")
     if len({s.partition for s in open_slots}) == len(open_slots):  # nothing to choose
-        connection.execute("CREATE OR REPLACE VIEW assigned AS SELECT i.* EXCLUDE (__part), slot AS __slot FROM incoming i JOIN slots ON __part = part")
+        connection.execute("CREATE OR REPLACE VIEW assigned AS SELECT i.* EXCLUDE (__part), s.slot AS __slot FROM incoming i JOIN slots s ON i.__part = s.part")
         return
     connection.execute(f"""CREATE OR REPLACE TABLE chosen_slots AS
       WITH bounded AS (SELECT part, slot, CAST(least AS {type_name}) AS least FROM slots WHERE least IS NOT NULL),
