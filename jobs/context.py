@@ -16,10 +16,11 @@ from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection, FilesConnection, RedshiftConnection, S3Connection
 from penstock.connectors.catalogs import Catalog, open_catalog
 from penstock.connectors.stores import open_store
-from penstock.errors import ArgumentError
+from penstock.errors import ArgumentError, choice
 from penstock.locations import PathLocation, TableLocation, parse_location
 from penstock.objects import ObjectStore
 from penstock.pipeline import Pipeline, Table
+from penstock.tables import LakeTable
 
 from .record import Watcher, ignore
 
@@ -93,6 +94,17 @@ class Context:
 
     def declared(self, location: str) -> Table:
         return self.pipeline.tables[location]
+
+    def check_lake_table(self, location: str) -> None:
+        """Raises ArgumentError, with the nearest name, for what is no declared lake table."""
+        lake = [name for name, table in self.pipeline.tables.items() if table.format]
+        if location not in lake:
+            raise ArgumentError(f"table {choice(location, lake)}")
+
+    def lake_table(self, location: str) -> LakeTable | None:
+        """A lake table as its catalog has it, None where there is none."""
+        where = self.table_location(location)
+        return self.catalog(where.connection).table(where.namespace, where.table)
 
     def store(self, text: str) -> ObjectStore:
         """The objects below a `connection/path/`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from penstock.errors import ArgumentError, choice
+from penstock.errors import ArgumentError
 from penstock.tables import LakeTable, Version
 
 from .context import Context
@@ -14,9 +14,7 @@ from .pins import existing
 
 def declared_table(context: Context, location: str) -> LakeTable:
     """A lake table of the pipeline; raises ArgumentError for another name, DataError before a run made it."""
-    lake = [name for name, table in context.pipeline.tables.items() if table.format]
-    if location not in lake:
-        raise ArgumentError(f"table {choice(location, lake)}")
+    context.check_lake_table(location)
     return existing(context, location)
 
 

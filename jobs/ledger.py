@@ -35,8 +35,7 @@ def target_of(step: Any) -> str | None:
 
 def lake_ledger(context: Context, location: str) -> Mapping[str, int]:
     """A lake table's ledger; empty while the table does not exist."""
-    where = context.table_location(location)
-    table = context.catalog(where.connection).table(where.namespace, where.table)
+    table = context.lake_table(location)
     return table.pin().ledger if table else {}
 
 

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from penstock.errors import ArgumentError, choice
 from penstock.killpoints import reach
 from penstock.maintenance import MEGABYTE, Group, Maintain, duration, plan_compaction, saved
-from penstock.tables import Change, DataFile, LakeTable, Pinned
+from penstock.tables import RUN, Change, DataFile, LakeTable, Pinned
 
 from .context import Context
 from .lock import open_run
@@ -65,13 +64,10 @@ def lake_tables(context: Context, only: Sequence[str] = ()) -> Iterator[tuple[st
     """The declared lake tables that exist, each followed by its companion and its quarantine. Raises ArgumentError for another name."""
     declared = {name: table for name, table in context.pipeline.tables.items() if table.format}
     for name in only:
-        if name not in declared:
-            raise ArgumentError(f"table {choice(name, declared)}")
+        context.check_lake_table(name)
     for name in only or declared:
-        where = context.table_location(name)
         for suffix in ("", MEMORY, QUARANTINE):
-            found = context.catalog(where.connection).table(where.namespace, where.table + suffix)
-            if found:
+            if found := context.lake_table(name + suffix):
                 yield name + suffix, found, declared[name].maintain
 
 
@@ -142,7 +138,7 @@ def _compact(context: Context, work: Work, group: Group) -> bool:
 
 
 def _committed(context: Context, table: LakeTable, pinned: Pinned, change: Change) -> bool:
-    outcome = table.commit(pinned, Change("replace", change.add, change.remove, summary={"penstock.run": context.run, "penstock.maintenance": "compaction"}))
+    outcome = table.commit(pinned, Change("replace", change.add, change.remove, summary={RUN: context.run, "penstock.maintenance": "compaction"}))
     if outcome.state != "unknown":
         return outcome.state == "done"
     return not {f.uri for f in change.remove} & {f.uri for f in table.files(table.pin())}

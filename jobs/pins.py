@@ -15,14 +15,9 @@ from .context import Context
 from .cut import cut_pins
 
 
-def _find(context: Context, location: str) -> LakeTable | None:
-    where = context.table_location(location)
-    return context.catalog(where.connection).table(where.namespace, where.table)
-
-
 def existing(context: Context, location: str) -> LakeTable:
     """A lake table that must be there. Raises DataError naming what makes it."""
-    table = _find(context, location)
+    table = context.lake_table(location)
     if table is None:
         makers = [s.id for s in context.plan.steps if location in s.writes]
         raise DataError(f"table {location} does not exist", hint=f"run the step that makes it: {', '.join(makers) or 'none does'}")
@@ -35,7 +30,7 @@ def pins_of_tables(context: Context, locations: Iterable[str]) -> dict[str, int]
     Raises DataError for a table that is not there and that no step makes.
     """
     made = {w for s in context.plan.steps for w in s.writes}
-    versions = {at: existing(context, at).pin().version for at in locations if at not in made or _find(context, at)}
+    versions = {at: existing(context, at).pin().version for at in locations if at not in made or context.lake_table(at)}
     return {location: version for location, version in versions.items() if version is not None}
 
 

@@ -20,8 +20,7 @@ _KEYS = "__step, __batch, __position"
 
 def quarantine(context: Context, session: Session, location: str, step_id: str, batch: int, bad: pa.Table) -> int:
     """Publish a batch's bad rows; a batch done again replaces what it had put there. Returns the number of commits."""
-    where = context.table_location(location)
-    if not bad.num_rows and context.catalog(where.connection).table(where.namespace, where.table + QUARANTINE) is None:
+    if not bad.num_rows and context.lake_table(location + QUARANTINE) is None:
         return 0
     table = quarantine_table(context, location)
     pinned = table.pin()
