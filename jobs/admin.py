@@ -13,12 +13,13 @@ from penstock.connectors.readers import data_files
 from penstock.errors import ArgumentError, choice
 from penstock.pipeline import ReadStep
 
-from . import steps
 from .context import Context
 from .cut import cut_again
 from .ledger import applied_by, target_of
 from .lock import exclusive
 from .skip import skip_batch
+from .steps import JOBS, Job
+from .waiting import source_of
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,12 @@ class TargetState:
 
 
 def targets(context: Context) -> Sequence[TargetState]:
-    """The state of every step that has a target, read from the targets themselves."""
+    """The state of every step that applies batches, read from the targets themselves."""
     found = []
     for planned in context.plan.steps:
         step = context.pipeline.step(planned.id)
-        if not isinstance(step, ReadStep):
-            head = context.batches(steps.source_of(context, step)).head()
+        if isinstance(JOBS[planned.kind], Job):
+            head = context.batches(source_of(context, step)).head()
             found.append(TargetState(step.id, planned.kind, target_of(step) or "checked", head, applied_by(context, step)))
     return found
 
@@ -58,7 +59,7 @@ def step_named(context: Context, name: str) -> Any:
 def batch_numbered(context: Context, name: str, number: int) -> Batch:
     """A batch of the step; raises ArgumentError when it was not cut."""
     step = step_named(context, name)
-    log = context.batches(steps.source_of(context, step))
+    log = context.batches(source_of(context, step))
     if not 1 <= number <= log.head():
         raise ArgumentError(
             f"step {name!r} has no batch {number}", hint=f"its batches are 1 to {log.head()}" if log.head() else "none was cut yet; run the pipeline"
@@ -68,7 +69,7 @@ def batch_numbered(context: Context, name: str, number: int) -> Batch:
 
 def readers_of(context: Context, source: str) -> Sequence[Any]:
     """The steps that apply the batches of a source."""
-    return [s for s in context.pipeline.steps if not isinstance(s, ReadStep) and steps.source_of(context, s) == source]
+    return [s for s in context.pipeline.steps if not isinstance(s, ReadStep) and source_of(context, s) == source]
 
 
 def retry(context: Context, name: str, number: int) -> tuple[Batch, tuple[str, ...]]:
@@ -78,7 +79,7 @@ def retry(context: Context, name: str, number: int) -> tuple[Batch, tuple[str, .
     """
     with exclusive(context.state, context.run):
         batch = batch_numbered(context, name, number)
-        source = context.pipeline.step(steps.source_of(context, step_named(context, name)))
+        source = context.pipeline.step(source_of(context, step_named(context, name)))
         if not isinstance(source, ReadStep):
             raise ArgumentError(f"the batches of step {name!r} are not made of files; run the pipeline to try one again")
         for reader in readers_of(context, source.id):

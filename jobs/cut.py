@@ -8,10 +8,12 @@ from dataclasses import replace
 from penstock.batches import Batch, BatchLog, group
 from penstock.connectors.readers import count_rows, data_files
 from penstock.errors import SourceChangedError
+from penstock.killpoints import reach
 from penstock.objects import ObjectInfo, ObjectStore
 from penstock.pipeline import BatchLimits, Read, ReadStep
 
 from .context import Context
+from .record import StepRecord
 
 
 def unseen(listing: Iterable[ObjectInfo], seen: Mapping[str, str]) -> list[ObjectInfo]:
@@ -55,6 +57,14 @@ def cut_files(context: Context, step: ReadStep) -> Sequence[Batch]:
             if made[-1].files != files:  # another process cut first; what it took is seen now
                 break
     return made
+
+
+def read(context: Context, step: ReadStep) -> StepRecord:
+    """A reading step's part of a run: its batches are cut, and applied by the steps that take them."""
+    cut, log = cut_files(context, step), context.batches(step.id)
+    reach("after_cut")
+    note = "" if cut or log.head() else f"no file lies below {step.read.from_}, and none ever did"
+    return StepRecord(step.id, "read", "done" if cut else "nothing to do", tuple(b.number for b in cut), bytes=sum(b.size for b in cut), note=note)
 
 
 def cut_pins(log: BatchLog, step_id: str, pins: Mapping[str, int]) -> Sequence[Batch]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from penstock.errors import ArgumentError
 from penstock.pipeline import ReconcileStep
 
-from . import steps
 from .context import Context
 from .copy import target_table
 from .ledger import target_of
 from .pins import is_warehouse
 from .targets import MEMORY, QUARANTINE
+from .waiting import source_of
 
 if TYPE_CHECKING:
     from penstock.plan import PlannedStep
@@ -26,11 +26,11 @@ def forget(context: Context, chosen: Sequence[PlannedStep]) -> None:
     """
     names = {p.id for p in chosen}
     for step in context.pipeline.steps:
-        source = steps.source_of(context, step)
+        source = source_of(context, step)
         if step.id not in names and source in names:
             raise ArgumentError(f"step {step.id!r} reads {source!r} too and was not selected", hint=f"select it as well: --select {source}+")
     for step in (s for s in context.pipeline.steps if s.id in names):
-        context.batches(steps.source_of(context, step)).forget()
+        context.batches(source_of(context, step)).forget()
     for step in (s for s in context.pipeline.steps if s.id in names):
         _forget_target(context, step.id, target_of(step))
         if isinstance(step, ReconcileStep):

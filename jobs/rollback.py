@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from penstock.errors import ArgumentError
-from penstock.maintenance import Group
+from penstock.maintenance import Clustering, Group
 from penstock.pipeline import MergeStep
 from penstock.tables import Change, LakeTable, Version, WrittenFile
 
-from . import steps
 from .context import Context
 from .history import after_batch, declared_table
 from .ledger import applied_by, target_of
 from .lock import exclusive
 from .publish import publish
 from .targets import memory_table
+from .waiting import source_of
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,12 @@ def _keeper(context: Context, location: str):  # type: ignore[no-untyped-def]
 
 
 def _check_replay(context: Context, step, last: int) -> None:  # type: ignore[no-untyped-def]
-    source = steps.source_of(context, step)
+    source = source_of(context, step)
     if (head := context.batches(source).head()) > last:
         raise ArgumentError(
             f"batches {last + 1} to {head} wait, and would come before the replayed ones", hint=f"penstock run --select {step.id}, then roll back"
         )
-    others = [s.id for s in context.pipeline.steps if s.id not in (step.id, source) and steps.source_of(context, s) == source]
+    others = [s.id for s in context.pipeline.steps if s.id not in (step.id, source) and source_of(context, s) == source]
     if others:
         raise ArgumentError(
             f"step {', '.join(others)} applies the same batches, and would take the replayed ones for new",
@@ -91,7 +91,7 @@ def _restore(context: Context, table: LakeTable, version: Version | None, step_i
     with context.engine.session() as session:
         for file in missing:
             if former and file.uri not in {f.uri for f in back}:
-                back += session.compact(table, former, Group(file.partition, (file,)), (), context.run).add
+                back += session.compact(table, former, Group(file.partition, (file,)), Clustering(), context.run).add
     gone = [f for key, f in now.items() if key not in then]
     change = Change("overwrite", back, gone, summary={"penstock.rollback": str(version.version if version else 0)})
     publish(context, table, pinned, change, step_id, last)
@@ -99,6 +99,6 @@ def _restore(context: Context, table: LakeTable, version: Version | None, step_i
 
 def _cut_again(context: Context, step, undone: Sequence[int]) -> tuple[int, ...]:  # type: ignore[no-untyped-def]
     """The batches anew, under the next numbers. A step that reads tables cuts its own from what they are now."""
-    log = context.batches(steps.source_of(context, step))
+    log = context.batches(source_of(context, step))
     held = {b.number: b for b in log.read(after=undone[0] - 1)}
     return tuple(log.cut(replace(held[n], seen=None)).number for n in undone if held[n].files)

@@ -13,10 +13,8 @@ from penstock.changes.counts import Counts
 from penstock.errors import GateStoppedError, PenstockError, StepFailedError
 from penstock.killpoints import reach
 from penstock.parse import Loaded
-from penstock.pipeline import ReadStep
 from penstock.plan import Plan, PlannedStep
 
-from . import steps
 from .context import Context
 from .gate import warm_up
 from .ledger import check_ledgers
@@ -24,6 +22,8 @@ from .lock import exclusive
 from .publish import until_published
 from .record import Event, RunRecord, Status, StepRecord, Watcher, ignore
 from .refresh import forget
+from .steps import JOBS, Job
+from .waiting import source_of, waiting
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def run(
     with exclusive(context.state, context.run):
         if full_refresh:
             forget(context, chosen)
-        check_ledgers(context, steps.source_of)
+        check_ledgers(context, source_of)
         records, error = _run_steps(context, chosen)
         record = RunRecord(context.run, loaded.pipeline.pipeline, loaded.env, started, round(time.monotonic() - clock, 3), tuple(records))
         context.state.write(f"runs/{context.run}.json", record.dumps().encode())
@@ -105,21 +105,20 @@ def _run_step(context: Context, planned: PlannedStep) -> tuple[StepRecord, Penst
 def _batches(context: Context, planned: PlannedStep) -> Iterator[StepRecord]:
     """Cut what is new, then apply what the step's target lacks, in order."""
     step = context.pipeline.step(planned.id)
-    job = steps.JOBS[planned.kind]
-    cut = job.cut(context, step)
-    reach("after_cut")
-    if isinstance(step, ReadStep):
-        note = "" if cut or context.batches(step.id).head() else f"no file lies below {step.read.from_}, and none ever did"
-        yield StepRecord(step.id, "read", "done" if cut else "nothing to do", tuple(b.number for b in cut), bytes=sum(b.size for b in cut), note=note)
+    job = JOBS[planned.kind]
+    if not isinstance(job, Job):
+        yield job(context, step)
         return
-    waiting = steps.waiting(context, step)
-    if waiting and planned.gate:
+    job.cut(context, step)
+    reach("after_cut")
+    found = waiting(context, step)
+    if found and planned.gate:
         warm_up()
-    for batch in waiting:
-        context.watch(Event("batch started", step.id, batch.number, len(waiting)))
+    for batch in found:
+        context.watch(Event("batch started", step.id, batch.number, len(found)))
         record = until_published(partial(job.apply, context, step, batch))
         reach("after_batch")
-        context.watch(Event("batch done", step.id, batch.number, len(waiting)))
+        context.watch(Event("batch done", step.id, batch.number, len(found)))
         yield record
 
 

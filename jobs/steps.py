@@ -1,4 +1,4 @@
-"""The kinds of step: how each cuts its batches, where its ledger lies, how it applies a batch."""
+"""The kinds of step: what each does in a run."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.batches import Batch
-from penstock.pipeline import CopyStep, MergeStep, ReadStep
+from penstock.pipeline import CopyStep
 
-from . import amend, call, copy, cut, merge, reconcile, transform, unload
+from . import amend, call, copy, cut, maintain, merge, reconcile, transform, unload
 from .context import Context
-from .ledger import applied_by
 from .record import StepRecord
 
 
 @dataclass(frozen=True)
 class Job:
-    """One kind of step. `cut` returns the batches that it made just now; `apply` does one batch."""
+    """A kind of step that applies batches. `cut` returns those that it made just now; `apply` does one."""
 
     cut: Callable[[Context, Any], Sequence[Batch]]
     apply: Callable[[Context, Any, Batch], StepRecord]
+
+
+Work = Callable[[Context, Any], StepRecord]  # a kind of step that applies none: it does all that is due
 
 
 def _from_read_step(context: Context, step: Any) -> Sequence[Batch]:
@@ -33,13 +35,8 @@ def _cut_copy(context: Context, step: CopyStep) -> Sequence[Batch]:
     return [] if copy.reads_files(context, step) else copy.cut(context, step)
 
 
-def _nothing(context: Context, step: ReadStep, batch: Batch) -> StepRecord:
-    del context
-    return StepRecord(step.id, "read", "done", (batch.number,))
-
-
-JOBS: Mapping[str, Job] = {
-    "read": Job(cut.cut_files, _nothing),
+JOBS: Mapping[str, Job | Work] = {
+    "read": cut.read,
     "merge": Job(_from_read_step, merge.apply),
     "transform": Job(transform.cut, transform.apply),
     "copy": Job(_cut_copy, copy.apply),
@@ -48,18 +45,5 @@ JOBS: Mapping[str, Job] = {
     "call": Job(call.cut, call.apply),
     "unload": Job(unload.cut, unload.apply),
     "reconcile": Job(reconcile.cut, reconcile.apply),
+    "maintain": maintain.work,
 }
-
-
-def source_of(context: Context, step: Any) -> str:
-    """The step whose manifests a step applies: the read step it reads, or itself."""
-    if isinstance(step, MergeStep):
-        return step.merge.from_
-    if isinstance(step, CopyStep) and copy.reads_files(context, step):
-        return step.copy_.from_
-    return str(step.id)
-
-
-def waiting(context: Context, step: Any) -> Sequence[Batch]:
-    """The batches that a step's target lacks, in order."""
-    return context.batches(source_of(context, step)).read(after=applied_by(context, step))

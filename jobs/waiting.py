@@ -1,9 +1,30 @@
-"""States of tables that batches still need."""
+"""Batches that wait: whose manifests a step applies, and the states of tables that they still need."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from penstock.batches import Batch
+from penstock.pipeline import CopyStep, MergeStep
+
 from .context import Context
-from .steps import source_of, waiting
+from .copy import reads_files
+from .ledger import applied_by
+
+
+def source_of(context: Context, step: Any) -> str:
+    """The step whose manifests a step applies: the read step it reads, or itself."""
+    if isinstance(step, MergeStep):
+        return step.merge.from_
+    if isinstance(step, CopyStep) and reads_files(context, step):
+        return step.copy_.from_
+    return str(step.id)
+
+
+def waiting(context: Context, step: Any) -> Sequence[Batch]:
+    """The batches that a step's target lacks, in order."""
+    return context.batches(source_of(context, step)).read(after=applied_by(context, step))
 
 
 def pinned_versions(context: Context, location: str) -> frozenset[int]:

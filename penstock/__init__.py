@@ -26,6 +26,12 @@ if TYPE_CHECKING:
         Gate as Gate,
     )
     from penstock.pipeline import (
+        MaintainStep as MaintainStep,
+    )
+    from penstock.pipeline import (
+        Maintenance as Maintenance,
+    )
+    from penstock.pipeline import (
         Merge as Merge,
     )
     from penstock.pipeline import (
@@ -62,8 +68,8 @@ if TYPE_CHECKING:
         UnloadStep as UnloadStep,
     )
 
-_MODELS = ("Call", "Copy", "Environment", "Gate", "Merge", "Pipeline", "Read", "Reconcile", "Table", "Transform", "Unload")
-_STEPS = ("CallStep", "CopyStep", "MergeStep", "ReadStep", "ReconcileStep", "TransformStep", "UnloadStep")
+_MODELS = ("Call", "Copy", "Environment", "Gate", "Maintenance", "Merge", "Pipeline", "Read", "Reconcile", "Table", "Transform", "Unload")
+_STEPS = ("CallStep", "CopyStep", "MaintainStep", "MergeStep", "ReadStep", "ReconcileStep", "TransformStep", "UnloadStep")
 __all__ = ["PenstockError", *_MODELS, *_STEPS]
 
 

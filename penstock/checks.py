@@ -304,6 +304,13 @@ def _reconcile(loaded: Loaded, step: Any) -> Iterator[Found]:
                 yield (field,), f"column {choice(name, set(left.columns) & set(right.columns))}, the columns of both"
 
 
+def _maintain(loaded: Loaded, step: Any) -> Iterator[Found]:
+    lake = [name for name, table in loaded.pipeline.tables.items() if table.format]
+    for i, name in enumerate(step.maintain.tables):
+        if name not in lake:
+            yield ("tables", i), f"lake table {choice(name, lake)}"
+
+
 def _suites(loaded: Loaded) -> Iterator[Problem]:
     for i, step in enumerate(loaded.pipeline.steps):
         gate = getattr(step, "gate", None)
@@ -328,6 +335,6 @@ def _suites(loaded: Loaded) -> Iterator[Problem]:
 
 
 _CHECKS: dict[str, Any] = {
-    "read": _read, "merge": _merge, "transform": _transform, "copy": _copy,
-    "delete": _amend, "update": _amend, "call": _call, "unload": _unload, "reconcile": _reconcile,
+    "read": _read, "merge": _merge, "transform": _transform, "copy": _copy, "delete": _amend, "update": _amend,
+    "call": _call, "unload": _unload, "reconcile": _reconcile, "maintain": _maintain,
 }  # fmt: skip

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from penstock.connections import Model
 from penstock.tables import DataFile
 
+T = TypeVar("T")
 MEGABYTE = 1024 * 1024
+OPENING = 4 * MEGABYTE  # what the opening of a file costs a reader, in bytes read: Spark's own reckoning
 _SMALL = 0.75
 _DURATION = re.compile(r"(\d+) (hour|day|week)s?")
 _SHORTEST_ORPHAN = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """How the rows of new files lie: in the order that they had (no columns), sorted, or along a curve that keeps all columns near (`zorder`)."""
+
+    columns: tuple[str, ...] = ()
+    zorder: bool = False
+    file_bytes: int = 256 * MEGABYTE
 
 
 def duration(text: str) -> timedelta:
@@ -36,12 +47,16 @@ Duration = Annotated[str, AfterValidator(_is_duration)]
 
 
 class Maintain(Model):
-    """How a table's files are kept: small ones compacted, old states expired, files that no state needs removed."""
+    """How a table's files are kept: small ones and those with many deleted rows compacted, old states expired, files that no state needs removed."""
 
-    compact: Literal["binpack", "sort"] = "binpack"
+    compact: Literal["binpack", "sort", "zorder"] = "binpack"
     sort_by: tuple[str, ...] = Field(default=(), description="for compact: sort; by default the keys")
+    zorder_by: tuple[str, ...] = Field(default=(), max_length=4, description="for compact: zorder; the columns that readers filter by")
     target_file_mb: int = Field(default=256, ge=1)
     min_files: int = Field(default=5, ge=2, description="so many small files make a partition worth compacting")
+    max_delete_share: float = Field(default=0.1, gt=0, le=1, description="a file of which a greater share of rows is deleted is written anew")
+    max_group_mb: int = Field(default=4096, ge=1, description="at most so much is sorted together, and written in one commit")
+    max_manifests: int = Field(default=20, ge=2, description="more small manifests (Delta: log entries since the checkpoint) are written together")
     keep_snapshots: Duration = "7 days"
     orphans_after: Duration = Field(default="3 days", description="at least a day: younger files may belong to a run at work")
 
@@ -52,10 +67,32 @@ class Maintain(Model):
             raise ValueError(f"{text!r} is shorter than a day: files of a run at work could be removed")
         return text
 
+    @model_validator(mode="after")
+    def _columns_go_with_the_order(self) -> Self:
+        for field, kind in (("sort_by", "sort"), ("zorder_by", "zorder")):
+            if getattr(self, field) and self.compact != kind:
+                raise ValueError(f"{field} goes with compact: {kind}")
+        if self.compact == "zorder" and not self.zorder_by:
+            raise ValueError("compact: zorder needs the columns that readers filter by: zorder_by: [a, b]")
+        return self
+
+    @property
+    def file_bytes(self) -> int:
+        return self.target_file_mb * MEGABYTE
+
+    @property
+    def group_bytes(self) -> int:
+        return max(self.max_group_mb * MEGABYTE, self.file_bytes)
+
+    def clustering(self, keys: Sequence[str], columns: Iterable[str]) -> Clustering:
+        """The order of a table with these keys and columns; rows stay as they are where it lacks one of the columns asked for."""
+        asked = {"binpack": (), "sort": self.sort_by or tuple(keys), "zorder": self.zorder_by}[self.compact]
+        return Clustering(asked if set(asked) <= set(columns) else (), self.compact == "zorder", self.file_bytes)
+
 
 @dataclass(frozen=True)
 class Group:
-    """Files of one partition to be written as fewer."""
+    """Files of one partition to be written as fewer, or without their deleted rows."""
 
     partition: tuple[object, ...]
     files: tuple[DataFile, ...]
@@ -64,24 +101,61 @@ class Group:
     def bytes(self) -> int:
         return sum(f.bytes for f in self.files)
 
+    @property
+    def rows(self) -> int:
+        return sum(f.rows for f in self.files)
+
+    @property
+    def delete_files(self) -> int:
+        """How many files of deletes of their own go with the files."""
+        return sum(d.is_own for f in self.files for d in f.deletes)
+
+    @property
+    def deleted_bytes(self) -> int:
+        """About what the deleted rows take."""
+        return sum(round(f.bytes * delete_share(f)) for f in self.files)
+
+
+def delete_share(file: DataFile) -> float:
+    """The part of a file's rows that is deleted, as far as files of its own say."""
+    return file.deleted / (file.rows + file.deleted) if file.deleted else 0.0
+
 
 def plan_compaction(files: Iterable[DataFile], policy: Maintain, first_key: str | None = None) -> list[Group]:
-    """The groups of small files worth writing anew, those that save the most files first; files whose keys lie near each other stay together."""
-    target = policy.target_file_mb * MEGABYTE
+    """The groups of files worth writing anew, the most useful first: small files where there are many, and files with many deleted rows.
+
+    A group is one partition's, and with `binpack` one new file; files whose keys lie near each other stay together.
+    """
     small: dict[str, list[DataFile]] = defaultdict(list)
+    thin: dict[str, list[DataFile]] = defaultdict(list)
     for file in files:
-        if file.bytes < target * _SMALL:
+        if delete_share(file) > policy.max_delete_share:
+            thin[repr(file.partition)].append(file)
+        elif file.bytes < policy.file_bytes * _SMALL:
             small[repr(file.partition)].append(file)
+    bound = policy.file_bytes if policy.compact == "binpack" else policy.group_bytes
     groups: list[Group] = []
-    for part in small.values():
-        if len(part) >= policy.min_files:
-            groups += [Group(part[0].partition, tuple(part))] if policy.compact == "sort" else _bins(_by_key(part, first_key), target)
-    return sorted((g for g in groups if len(g.files) > 1), key=lambda g: -saved(g, target))
+    for part in (*small, *(p for p in thin if p not in small)):
+        many = len(small[part]) + len(thin[part]) >= policy.min_files
+        chosen = _by_key([*thin[part], *(small[part] if many else ())], first_key)
+        fitting = (Group(found[0].partition, tuple(found)) for found in packed(chosen, bound, lambda f: f.bytes))
+        groups += (g for g in fitting if len(g.files) > 1 or delete_share(g.files[0]) > policy.max_delete_share)
+    return sorted(groups, key=lambda g: -benefit(g, policy.file_bytes))
 
 
 def saved(group: Group, target: int) -> int:
-    """How many files fewer there will be."""
-    return len(group.files) - max(1, -(-group.bytes // target))
+    """How many data files fewer there will be."""
+    return len(group.files) - max(1, -(-(group.bytes - group.deleted_bytes) // target))
+
+
+def benefit(group: Group, target: int) -> int:
+    """What a reader of all the rows is spared, in bytes: deleted rows, and the opening of files."""
+    return (saved(group, target) + group.delete_files) * OPENING + group.deleted_bytes
+
+
+def commits(groups: Iterable[Group], most: int) -> list[list[Group]]:
+    """Groups to be committed together, up to so many bytes: a commit costs the same for one partition as for a thousand."""
+    return packed(groups, most, lambda g: g.bytes)
 
 
 def _by_key(files: Sequence[DataFile], first_key: str | None) -> list[DataFile]:
@@ -89,14 +163,14 @@ def _by_key(files: Sequence[DataFile], first_key: str | None) -> list[DataFile]:
     return sorted(known, key=lambda f: f.lower[str(first_key)]) + [f for f in files if first_key not in f.lower]  # type: ignore[arg-type,return-value]
 
 
-def _bins(files: Sequence[DataFile], target: int) -> list[Group]:
-    """Neighbours together, up to the target."""
-    found: list[list[DataFile]] = [[]]
+def packed(items: Iterable[T], most: int, size_of: Callable[[T], int]) -> list[list[T]]:
+    """Neighbours together, up to so many bytes; what is larger stands alone."""
+    found: list[list[T]] = []
     size = 0
-    for file in files:
-        if found[-1] and size + file.bytes > target:
+    for item in items:
+        if not found or size + size_of(item) > most:
             found.append([])
             size = 0
-        found[-1].append(file)
-        size += file.bytes
-    return [Group(part[0].partition, tuple(part)) for part in found if part]
+        found[-1].append(item)
+        size += size_of(item)
+    return found

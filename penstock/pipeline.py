@@ -53,7 +53,13 @@ class Table(Model):
 
     @model_validator(mode="after")
     def _names_are_columns(self) -> Self:
-        for what, names in {"keys": self.keys, "partition_by": tuple(p.column for p in self.partition_fields)}.items():
+        named = {
+            "keys": self.keys,
+            "partition_by": tuple(p.column for p in self.partition_fields),
+            "maintain.sort_by": self.maintain.sort_by,
+            "maintain.zorder_by": self.maintain.zorder_by,
+        }
+        for what, names in named.items():
             if missing := [n for n in names if n not in self.columns]:
                 raise ValueError(f"{what}: {', '.join(missing)} not among the columns {', '.join(self.columns)}")
         if loose := [k for k in self.keys if not self.columns[k].rstrip().endswith("!")]:
@@ -249,6 +255,13 @@ class Reconcile(Model):
     columns: tuple[str, ...] = Field(default=(), description="by default all that both tables have")
 
 
+class Maintenance(Model):
+    """Tables kept small by their own `maintain` policies, after the steps that write them: each run does what is due, and gives way to writers."""
+
+    tables: tuple[Location, ...] = Field(min_length=1)
+    max_bytes: int | None = Field(default=None, ge=1, description="write at most so many bytes anew in a run, the most useful first")
+
+
 class _Step(Model):
     id: Name
     renamed_from: Name | None = None
@@ -293,7 +306,11 @@ class ReconcileStep(_Step):
     reconcile: Reconcile
 
 
-STEP_KINDS = ("read", "merge", "transform", "copy", "delete", "update", "call", "unload", "reconcile")
+class MaintainStep(_Step):
+    maintain: Maintenance
+
+
+STEP_KINDS = ("read", "merge", "transform", "copy", "delete", "update", "call", "unload", "reconcile", "maintain")
 
 
 def step_kind(value: Any) -> str | None:
@@ -313,7 +330,8 @@ Step = Annotated[
     | Annotated[UpdateStep, Tag("update")]
     | Annotated[CallStep, Tag("call")]
     | Annotated[UnloadStep, Tag("unload")]
-    | Annotated[ReconcileStep, Tag("reconcile")],
+    | Annotated[ReconcileStep, Tag("reconcile")]
+    | Annotated[MaintainStep, Tag("maintain")],
     Discriminator(
         step_kind,
         custom_error_type="step_kind",

@@ -90,6 +90,8 @@ def _planned(loaded: Loaded, step: Any) -> PlannedStep:
             return PlannedStep(step.id, kind, (step.call.on,), (step.call.on,))
         case "unload":
             return PlannedStep(step.id, kind, (step.unload.from_,), (step.unload.into,))
+        case "maintain":
+            return PlannedStep(step.id, kind, step.maintain.tables)
     return PlannedStep(step.id, kind, (step.reconcile.left, step.reconcile.right))
 
 

@@ -220,8 +220,12 @@ class LakeTable(Protocol):
         """Forget states committed before a time, but the present one and those needed; returns how many. Their files go with a later `sweep`."""
         ...
 
-    def sweep(self, before: datetime) -> Sequence[tuple[str, int]]:
-        """Remove files older than a time that no state needs; returns their URIs and bytes."""
+    def sweep(self, before: datetime, kept: datetime, needed: Collection[int]) -> Sequence[tuple[str, int]]:
+        """Remove files older than `before` that no state needs: none of those committed since `kept`, and none of those needed; returns URIs and bytes."""
+        ...
+
+    def compact_metadata(self, most: int, summary: Mapping[str, str]) -> int:
+        """Where more than `most` small files say which files are live, write them together; returns how many fewer, 0 also where a writer was quicker."""
         ...
 
     def commit(self, pinned: Pinned, change: Change) -> Outcome:

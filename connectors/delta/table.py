@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -17,7 +15,6 @@ from penstock.commits import Outcome
 from penstock.config import AwsSettings
 from penstock.connectors.paths import new_file
 from penstock.connectors.reaching import lost_answers, reaching
-from penstock.connectors.stores import store_at
 from penstock.errors import CommitConflictError, DataError, LedgerError, NotSupportedError
 from penstock.evolution import Evolution
 from penstock.ledgers import PROPERTY, greatest, loads
@@ -30,6 +27,7 @@ from .deletion_vectors import Descriptor, Vectors
 from .features import ENABLES_VECTORS, VECTORS, check_readable, check_writable, has_vectors, writes_vectors
 from .ledger import TransactionLedger
 from .log import Action, Log
+from .retention import old_entries, since_checkpoint, vacuum
 from .statistics import bounds, described, filesystem
 
 if TYPE_CHECKING:
@@ -166,34 +164,45 @@ class DeltaTable:
             raise CommitConflictError(f"the columns of {self.name} were not changed: {error}") from error
 
     def expire(self, before: datetime, needed: Collection[int]) -> int:
-        """Former versions end when their files are vacuumed, and their log when its retention ends: nothing is done here."""
-        del before, needed
-        return 0
+        """Old log entries go as the log's own retention says, and none while a former version is needed; their files go when they are vacuumed."""
+        del before
+        with self._reaching():
+            pinned = self.pin()
+            where, native = filesystem(self._location, self._aws), self._load(None)
+            if any(version < native.version() for version in needed) or not (old := old_entries(native, *where)):
+                return 0
+            if self.commit(pinned, Change("replace")).state != "done":  # names of the ledger lie in a commit of ours, which must not be among the old
+                return 0
+            native = self._load(None)
+            native.create_checkpoint()
+            native.cleanup_metadata()
+            return old - old_entries(native, *where)
 
-    def sweep(self, before: datetime) -> Sequence[tuple[str, int]]:
-        """delta-rs's vacuum takes deletion vectors for strays, live ones too: it is asked for its list alone."""
-        hours = max(0, math.ceil((datetime.now(UTC) - before) / timedelta(hours=1)))
+    def sweep(self, before: datetime, kept: datetime, needed: Collection[int]) -> Sequence[tuple[str, int]]:
+        since = min(before, kept)
         with self._reaching():
             native = self._load(None)
-            needed = set(self._needed_vectors(native, before))
-            listed = native.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
-            found = [path for path in map(unquote, listed) if f"{self._location}/{path}" not in needed]
-            if not found:
-                return []
-            system, root = filesystem(self._location, self._aws)
-            sizes = [info.size or 0 for info in system.get_file_info([f"{root}/{path}" for path in found])]
-            with ThreadPoolExecutor(_THREADS) as pool:
-                list(pool.map(store_at(self._location, self._aws).delete, found))
-        return list(zip(found, sizes, strict=True))
+            vectors = {path for version in (native.version(), *needed) for path in self._files_of_vectors(native, version, since)}
+            return vacuum(native, *filesystem(self._location, self._aws), since, needed, vectors)
 
-    def _needed_vectors(self, native: Native, before: datetime) -> Iterator[str]:
-        """The files of vectors that are live, or were so after a time."""
+    def compact_metadata(self, most: int, summary: Mapping[str, str]) -> int:
+        del summary  # a checkpoint is no commit
+        with self._reaching():
+            native = self._load(None)
+            read = since_checkpoint(native, *filesystem(self._location, self._aws))
+            if read <= most:
+                return 0
+            native.create_checkpoint()
+            return read
+
+    def _files_of_vectors(self, native: Native, version: int, since: datetime) -> Iterator[str]:
+        """The files, by their paths below the table, of vectors that are live at a version, or were so after a time."""
         if not has_vectors(native):
             return
-        state, since = self._log.replayed(native.version()), before.timestamp() * 1000
-        for action in (*state.adds.values(), *(r for r in state.removes if (r.get("deletionTimestamp") or since) >= since)):
+        state, least = self._log.replayed(version), since.timestamp() * 1000
+        for action in (*state.adds.values(), *(r for r in state.removes if (r.get("deletionTimestamp") or least) >= least)):
             if (vector := action.get("deletionVector")) and (file := Descriptor.of(vector).file(self._location)):
-                yield file
+                yield file.removeprefix(f"{self._location}/")
 
     def commit(self, pinned: Pinned, change: Change) -> Outcome:
         native: Native = pinned.native

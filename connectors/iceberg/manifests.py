@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penstock.errors import DataError
+from penstock.maintenance import packed
 from penstock.tables import DataFile
 
 from .features import check_file, check_readable
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from pyiceberg.table.snapshots import Snapshot
 
 _THREADS = 8
-_MERGE_AT = 100
+_MOST = 99
 _SMALL = 8 * 1024 * 1024
 
 
@@ -64,11 +66,21 @@ def live_entries(table: Table, snapshot: Snapshot) -> Iterator[tuple[str, Manife
                 yield manifest.manifest_path, entry
 
 
-class SnapshotWriter:
-    """Writes the metadata of one new snapshot on top of `parent`."""
+def mergeable(manifests: Sequence[ManifestFile], more_than: int) -> list[list[ManifestFile]]:
+    """Small manifests to be written as one each, of one partitioning and of data or delete files, where there are more than so many of them."""
+    alike: dict[tuple[int, int], list[ManifestFile]] = defaultdict(list)
+    for manifest in manifests:
+        if has_live_files(manifest) and manifest.manifest_length < _SMALL:
+            alike[manifest.partition_spec_id, manifest.content].append(manifest)
+    many = [packed(small, _SMALL, lambda m: m.manifest_length) for small in alike.values() if len(small) > more_than]
+    return [part for parts in many for part in parts if len(part) > 1]
 
-    def __init__(self, table: Table, parent: Snapshot | None) -> None:
-        self._table, self._parent = table, parent
+
+class SnapshotWriter:
+    """Writes the metadata of one new snapshot on top of `parent`; more small manifests of a kind than `most_manifests` become one."""
+
+    def __init__(self, table: Table, parent: Snapshot | None, most_manifests: int = _MOST) -> None:
+        self._table, self._parent, self._most = table, parent, most_manifests
         self.snapshot_id: int = table.metadata.new_snapshot_id()
         self._tag, self._count = uuid.uuid4(), itertools.count()
 
@@ -147,12 +159,11 @@ class SnapshotWriter:
         entries = [("delete" if e.data_file.file_path in gone else "existing", e) for found in read for e in found]
         return self._manifest(manifests[0].partition_spec_id, entries)
 
-    def _merged(self, manifests: list[ManifestFile]) -> list[ManifestFile]:
-        """Every hundredth commit the small manifests become one, so that reading a table costs by its files, not by its commits."""
-        small = [m for m in manifests if m.manifest_length < _SMALL and m.partition_spec_id == self._table.metadata.default_spec_id and not m.content]
-        if len(small) < _MERGE_AT:
-            return manifests
-        return [*(m for m in manifests if m not in small), self._rewritten(small)]
+    def _merged(self, manifests: Sequence[ManifestFile]) -> list[ManifestFile]:
+        """Small manifests become one when there are many, so that reading a table costs by its files, not by its commits."""
+        parts = mergeable(manifests, self._most)
+        together = {m.manifest_path for part in parts for m in part}
+        return [*(m for m in manifests if m.manifest_path not in together), *map(self._rewritten, parts)]
 
     def _summary(self, files: Files, extra: Mapping[str, str], operation: str):  # type: ignore[no-untyped-def]
         from pyiceberg.table.snapshots import Operation, SnapshotSummaryCollector, Summary, update_snapshot_summaries

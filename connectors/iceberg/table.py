@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from penstock.tables import BATCH, RUN, Change, DataFile, FileLayout, PartitionF
 
 from .columns import columns_of, partitions_of, schema_of, spec_of
 from .features import check_writable, is_renamed
-from .manifests import Files, SnapshotWriter
+from .manifests import Files, SnapshotWriter, mergeable
 from .orphans import remove_orphans
 from .statistics import data_files, described, described_deletes, full, plain
 
@@ -158,17 +158,32 @@ class IcebergTable:
             return 0  # a writer was quicker; the next maintenance finds them again
         return len(old)
 
-    def sweep(self, before: datetime) -> Sequence[tuple[str, int]]:
+    def sweep(self, before: datetime, kept: datetime, needed: Collection[int]) -> Sequence[tuple[str, int]]:
+        del kept, needed  # the metadata has every snapshot that was not expired
         with self._reaching():
             return remove_orphans(self._load, before)
 
+    def compact_metadata(self, most: int, summary: Mapping[str, str]) -> int:
+        pinned = self.pin()
+        table: Table = pinned.native  # type: ignore[assignment]
+        snapshot = table.current_snapshot()
+        if snapshot is None or not (parts := mergeable(snapshot.manifests(table.io), most)):
+            return 0
+        outcome = self._commit(pinned, Change("replace", summary=summary), SnapshotWriter(table, snapshot, most))
+        return sum(map(len, parts)) - len(parts) if outcome.state == "done" else 0
+
     def commit(self, pinned: Pinned, change: Change) -> Outcome:
+        table: Table = pinned.native  # type: ignore[assignment]
+        parent = table.snapshot_by_id(pinned.version) if pinned.version is not None else None
+        return self._commit(pinned, change, SnapshotWriter(table, parent))
+
+    def _commit(self, pinned: Pinned, change: Change, writer: SnapshotWriter) -> Outcome:
         from pyiceberg.exceptions import CommitFailedException
 
         table: Table = pinned.native  # type: ignore[assignment]
         check_writable(table)
         with self._reaching():
-            snapshot = self._snapshot(pinned, change)
+            snapshot = self._snapshot(table, change, writer)
         try:
             response = self._catalog.commit_table(table, *_published(pinned, change, snapshot))
         except CommitFailedException as error:
@@ -179,14 +194,12 @@ class IcebergTable:
         return Outcome("done", snapshot.snapshot_id)
 
     @staticmethod
-    def _snapshot(pinned: Pinned, change: Change) -> Snapshot:
-        table: Table = pinned.native  # type: ignore[assignment]
-        parent = table.snapshot_by_id(pinned.version) if pinned.version is not None else None
+    def _snapshot(table: Table, change: Change, writer: SnapshotWriter) -> Snapshot:
         operation = "overwrite" if change.operation == "append" and (change.remove or change.deletes) else change.operation
         summary = {**change.summary, PROPERTY: dumps(change.ledger)}
         deletes = [described_deletes(table, d) for d in change.deletes]
         files = Files(described(table, change.add), deletes, change.remove, [d.of for d in change.deletes])
-        return SnapshotWriter(table, parent).write(files, summary, operation)
+        return writer.write(files, summary, operation)
 
     @staticmethod
     def _forget_metadata(before: Table, after: TableMetadata) -> None:

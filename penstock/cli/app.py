@@ -107,16 +107,18 @@ def rollback(
 
 @app.command()
 def maintain(
-    tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="by default every lake table of the pipeline")] = None,
+    tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="lake tables by their names in the pipeline, or --all")] = None,
+    every: Annotated[bool, typer.Option("--all", help="every lake table of the pipeline, the greatest benefit first")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="so many tables at a time")] = 2,
     pipeline: PipelineOption = None,
     env: Env = None,
     max_bytes: Annotated[int | None, typer.Option(help="write at most so many bytes anew, the most useful first")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be gained, and do nothing")] = False,
 ) -> None:
-    """Compact small files, expire old states, remove files that no state needs."""
+    """Compact small files and those with many deleted rows, expire old states, remove files that no state needs."""
     from penstock.cli.maintain import maintain_command
 
-    maintain_command(tables or [], pipeline, env, max_bytes=max_bytes, dry_run=dry_run)
+    maintain_command(tables or [], pipeline, env, every=every, jobs=jobs, max_bytes=max_bytes, dry_run=dry_run)
 
 
 @app.command()

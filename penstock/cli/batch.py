@@ -27,7 +27,7 @@ def ls_command(path: Path, env: str | None, only: str | None) -> None:
     """A line for each batch of each step."""
     from penstock.jobs.admin import step_named
     from penstock.jobs.ledger import applied_by
-    from penstock.jobs.steps import source_of
+    from penstock.jobs.waiting import source_of
 
     context = _context(path, env)
     chosen = [step_named(context, only)] if only else context.pipeline.steps
@@ -45,7 +45,7 @@ def show_command(path: Path, env: str | None, name: str, number: int) -> None:
     """One batch: what it reads, where it is applied, and the last error that a run met on it."""
     from penstock.jobs.admin import batch_numbered, last_error, readers_of, step_named
     from penstock.jobs.ledger import applied_by, target_of
-    from penstock.jobs.steps import source_of
+    from penstock.jobs.waiting import source_of
 
     context = _context(path, env)
     batch = batch_numbered(context, name, number)

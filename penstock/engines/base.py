@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from penstock.changes.facts import MergeSpec
-    from penstock.maintenance import Group
+    from penstock.maintenance import Clustering, Group
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class Session(Protocol):
         """Delete the rows for which a condition is true, or with `values` (column -> expression over the row) change them."""
         ...
 
-    def compact(self, table: LakeTable, pinned: Pinned, group: Group, order: Sequence[str], tag: str) -> Change:
-        """The rows of a group of files in fewer files, in their order or in that of some columns."""
+    def compact(self, table: LakeTable, pinned: Pinned, group: Group, order: Clustering, tag: str) -> Change:
+        """The rows of a group of files in fewer files, cut about where `order` says."""
         ...
 
     def export(self, rows: str, uri: str) -> Sequence[WrittenFile]:
@@ -106,7 +106,9 @@ class Engine(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
-    def session(self) -> AbstractContextManager[Session]: ...
+    def session(self, sharing: int = 1) -> AbstractContextManager[Session]:
+        """A session of its own; `sharing` of them at work at once share the memory."""
+        ...
 
     def transform(self, inputs: tuple[Input, ...], parameters: Mapping[str, object], *, sql: str | None = None, python: Path | None = None) -> pa.Table:
         """Run user code (Spark SQL, or a file's `build(spark, inputs)`) and return its rows."""

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from pipelines import EVENTS, Project, context, event, events
 
-from penstock.jobs.maintain import Maintained, maintain, work_list
 from penstock.jobs.run import new_run_id
+from penstock.jobs.upkeep import Maintained, maintain, work_list
 from penstock.maintenance import MEGABYTE, Group, Maintain, duration, plan_compaction
 from penstock.tables import DataFile
 
@@ -32,7 +32,7 @@ def test_small_files_of_a_partition_go_together_in_the_order_of_their_keys() -> 
     files = [file(n, 100) for n in (3, 1, 2, 5, 4)] + [file(9, 250)] + [file(n, 1, "b") for n in range(20, 24)]
     assert sizes(plan_compaction(files, Maintain(target_file_mb=256), "id")) == [["f1", "f2"], ["f3", "f4"]]
     assert sizes(plan_compaction(files, Maintain(target_file_mb=256, min_files=4), "id")) == [["f20", "f21", "f22", "f23"], ["f1", "f2"], ["f3", "f4"]]
-    assert sizes(plan_compaction(files, Maintain(target_file_mb=256, compact="sort"), "id")) == [["f3", "f1", "f2", "f5", "f4"]]
+    assert sizes(plan_compaction(files, Maintain(target_file_mb=256, compact="sort"), "id")) == [["f1", "f2", "f3", "f4", "f5"]]
 
 
 @pytest.mark.parametrize("text", ["7", "days", "-1 days", "1 minute"])
@@ -94,7 +94,7 @@ def maintained(project: Project, now: datetime | None = None) -> Maintained:
 
 def test_compaction_changes_files_and_no_row(small: Project) -> None:
     before = small.rows("lake.a.rows")
-    planned = small.penstock("maintain", "--dry-run")
+    planned = small.penstock("maintain", "--all", "--dry-run")
     assert (planned.code, "nothing was done" in planned.out) == (0, True), planned.err
     assert len([v for v in small.penstock("history", "lake.a.rows", "--json").json() if v["batch"]]) == 8
     done = maintained(small)
@@ -133,7 +133,7 @@ def test_strays_go_when_they_are_old_and_young_ones_stay(small: Project, table_f
 
 def test_a_merge_between_plan_and_commit_is_not_lost(small: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another run appends while the files are being written anew: the first commit loses the race, the second is planned on what is there."""
-    from penstock.jobs import maintain as module
+    from penstock.jobs import compaction as module
 
     appended = []
 
@@ -169,9 +169,9 @@ def test_a_run_at_work_keeps_its_files(small: Project) -> None:
 
 def test_killed_before_its_commit_it_left_the_table_alone(small: Project) -> None:
     before = small.rows("lake.a.rows")
-    assert small.process("maintain", PENSTOCK_KILL_AT="before_compaction_commit").code == -signal.SIGKILL
+    assert small.process("maintain", "--all", PENSTOCK_KILL_AT="before_compaction_commit").code == -signal.SIGKILL
     assert small.rows("lake.a.rows") == before
-    done = small.penstock("maintain")
+    done = small.penstock("maintain", "--all")
     assert done.code == 0, done.err
     assert small.rows("lake.a.rows") == before
 

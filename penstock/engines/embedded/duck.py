@@ -25,14 +25,17 @@ def memory_limit() -> str:
 
 
 @contextmanager
-def connected() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection of its own, in UTC, spilling into a folder that goes with it."""
+def connected(sharing: int = 1) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection of its own, in UTC, spilling into a folder that goes with it; it takes its part of the memory where several are `sharing` it."""
     import duckdb
 
     with TemporaryDirectory(prefix="penstock-") as folder:
         connection = duckdb.connect()
         try:
             connection.execute(f"SET memory_limit = {literal(memory_limit())}; SET temp_directory = {literal(folder)}")
+            if sharing > 1:
+                ((number, unit),) = connection.execute("SELECT string_split(current_setting('memory_limit'), ' ')").fetchone() or ()
+                connection.execute(f"SET memory_limit = '{float(number) / sharing} {unit}'")
             connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET preserve_insertion_order = false")
             yield connection
         finally:

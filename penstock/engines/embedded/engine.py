@@ -33,8 +33,8 @@ class EmbeddedEngine:
         return Capabilities(supports_python_transforms=True, supports_merge=True, table_formats=frozenset({"iceberg", "delta"}))
 
     @contextmanager
-    def session(self) -> Iterator[EmbeddedSession]:
-        with connected() as connection:
+    def session(self, sharing: int = 1) -> Iterator[EmbeddedSession]:
+        with connected(sharing) as connection:
             yield EmbeddedSession(connection, self.aws)
 
     def transform(self, inputs: tuple[Input, ...], parameters: Mapping[str, object], *, sql: str | None = None, python: Path | None = None) -> pa.Table:

@@ -19,16 +19,26 @@ if TYPE_CHECKING:
 
 FILE_ROWS = 1_000_000
 ROW_GROUP_ROWS = 122_880
+_VECTOR_ROWS = 2048
 _WORKERS = 2
 
 
 @dataclass(frozen=True)
 class Output:
-    """One partition's (or file range's) rows to be written: a query, and about how many rows it gives."""
+    """One partition's (or file range's) rows to be written: a query, and about how many rows it gives.
+
+    `file_rows`: about where files are cut. `near`: rows may change places with those of the next row group, which lets several threads write them.
+    """
 
     partition: tuple[object, ...]
     query: str
     rows: int
+    file_rows: int = FILE_ROWS
+    near: bool = False
+
+    @property
+    def is_divided(self) -> bool:
+        return self.rows > self.file_rows * 3 // 2
 
 
 def value(found: object) -> str:
@@ -96,8 +106,8 @@ class Writer:
     def write(self, outputs: Sequence[Output]) -> list[WrittenFile]:
         """Write each output's rows in their order; the larger ones first. Nothing refers to the files until they are committed."""
         threads = self._connection.execute("SELECT current_setting('threads')").fetchone()
-        # a thread each, for an output that is divided must be so in the order of its rows; one small output has them all
-        each = _WORKERS if len(outputs) == 1 and outputs[0].rows <= FILE_ROWS else 1
+        # a thread each, for an output that is divided must be so in the order of its rows; one that stays whole, or only nearly so, has them all
+        each = _WORKERS if len(outputs) == 1 and (outputs[0].near or not outputs[0].is_divided) else 1
         self._connection.execute(f"SET threads = {each}; SET preserve_insertion_order = true")
         try:
             with ThreadPoolExecutor(_WORKERS) as pool:
@@ -114,10 +124,11 @@ class Writer:
 
     def _write_one(self, output: Output) -> list[WrittenFile]:
         uri = self._table.new_file(output.partition, self._tag)
-        options = self._options()
-        if output.rows > FILE_ROWS * 3 // 2:
+        row_group = min(ROW_GROUP_ROWS, max(_VECTOR_ROWS, output.file_rows))
+        options = self._options(row_group)
+        if output.is_divided:
             uri = uri.removesuffix(".parquet")
-            options += f", ROW_GROUPS_PER_FILE {FILE_ROWS // ROW_GROUP_ROWS}"
+            options += f", ROW_GROUPS_PER_FILE {max(1, output.file_rows // row_group)}"
         if not uri.startswith("s3://"):
             Path(uri).parent.mkdir(parents=True, exist_ok=True)
         found = self._cursor().execute(f"COPY ({output.query}) TO {literal(uri)} ({options})").fetchall()
@@ -142,11 +153,9 @@ class Writer:
         ((_, rows, size, *_),) = self._cursor().execute(f"COPY ({query}) TO {literal(uri)} ({options})").fetchall()
         return WrittenDeletes(file, uri, int(rows), int(size))
 
-    def _options(self) -> str:
+    def _options(self, row_group: int) -> str:
         layout = self._layout
-        options = (
-            f"FORMAT parquet, COMPRESSION {layout.compression}, COMPRESSION_LEVEL {layout.compression_level}, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, RETURN_STATS"
-        )
+        options = f"FORMAT parquet, COMPRESSION {layout.compression}, COMPRESSION_LEVEL {layout.compression_level}, ROW_GROUP_SIZE {row_group}, RETURN_STATS"
         if layout.field_ids is None:
             return options
         return f"{options}, FIELD_IDS {{{', '.join(f'{quote(c)}: {i}' for c, i in layout.field_ids.items() if c in self.columns)}}}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from penstock.changes.facts import MergeSpec, listed
 from penstock.config import AwsSettings
 from penstock.engines.base import Settled
-from penstock.maintenance import Group
+from penstock.maintenance import Clustering, Group
 from penstock.schema import literal, names, quote
 from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenFile
 
@@ -16,6 +16,7 @@ from .deleting import Arrival, thinned
 from .duck import reach_s3
 from .files import Output, Writer, source
 from .locate import candidates
+from .ordering import ordering
 from .partition import place
 from .positions import Positions
 from .routing import assign, incoming, merged_outputs, slots_of
@@ -94,12 +95,15 @@ class EmbeddedSession:
         gone = dict(self._connection.execute("SELECT __file, COUNT(*) FROM gone GROUP BY __file").fetchall())
         return self._written(table, pinned, "amended", columns[:1], gone, tag)
 
-    def compact(self, table: LakeTable, pinned: Pinned, group: Group, order: Sequence[str], tag: str) -> Change:
+    def compact(self, table: LakeTable, pinned: Pinned, group: Group, order: Clustering, tag: str) -> Change:
         self._reach(table.location)
         writer = Writer(self._connection, self._positions, table, pinned, tag)
         query = f"SELECT {listed('{0}', writer.columns)} FROM ({source(self._positions, table, pinned, group.files, writer.columns)})"
-        by = f" ORDER BY {listed('{0}', order)}" if order else ""
-        return Change("replace", writer.write([Output(group.partition, query + by, sum(f.rows for f in group.files))]), group.files)
+        within = [c for c in order.columns if c in writer.columns]
+        by = ordering(self._connection, self._positions, table, pinned, group, within, curve=order.zorder)
+        file_rows = max(1, group.rows * order.file_bytes // max(1, group.bytes))
+        output = Output(group.partition, f"{query} ORDER BY {', '.join(by)}" if by else query, group.rows, file_rows, near=bool(by))
+        return Change("replace", writer.write([output]), group.files)
 
     def export(self, rows: str, uri: str) -> Sequence[WrittenFile]:
         self._reach(uri)
