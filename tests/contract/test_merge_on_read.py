@@ -196,6 +196,7 @@ def maintained(shop: Project) -> list[Maintained]:
 
 def test_a_sweep_leaves_the_deletes_that_are_live(shop: Project, other: Iceberg | Delta, table_format: str) -> None:
     """A month later: vectors that were replaced go, those of the present state stay."""
+    shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace("    keys: [id]", "    keys: [id]\n    maintain: {max_delete_share: 1}"))
     before = list(shop.folder.rglob("*.bin"))
     assert sum(m.compacted for m in maintained(shop)) == 0
     assert (len(before), len(list(shop.folder.rglob("*.bin")))) == {"iceberg": (0, 0), "delta": (2, 1)}[table_format]
