@@ -8,12 +8,12 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from penstock.errors import RunLockedError
+from penstock.errors import ConnectionFailedError, RunLockedError
 from penstock.objects import ObjectStore
 
 KEY = "run.lock"
@@ -54,24 +54,34 @@ def _take(store: ObjectStore, mine: Lease) -> str:
     """Take the lease and return the etag of it; raises RunLockedError that says who holds it."""
     if not store.create(KEY, mine.dumps()):
         found = store.find(KEY)
-        if found is None:
-            raise RunLockedError("the lock was released just now", hint="run again")
-        theirs = Lease(**json.loads(found[0]))
-        if not is_over(theirs, now=time.time(), host=mine.host) or not store.replace(KEY, mine.dumps(), if_match=found[1]):
-            who = f"run {theirs.run}, process {theirs.pid} on {theirs.host}"
-            raise RunLockedError(f"the pipeline is already being run by {who}", hint="wait for it, or end that process; its lease ends by itself after 60 s")
-    held = store.find(KEY)
-    if held is None or json.loads(held[0])["run"] != mine.run:
-        raise RunLockedError("another run took the lock in the same moment", hint="run again")
+        if found and is_over(Lease(**json.loads(found[0])), now=time.time(), host=mine.host):
+            store.replace(KEY, mine.dumps(), if_match=found[1])
+    held = store.find(KEY)  # what stands there decides: the answer to a put that was done may have been lost
+    if held is None:
+        raise RunLockedError("the lock was released just now", hint="run again")
+    theirs = Lease(**json.loads(held[0]))
+    if theirs.run != mine.run:
+        who = f"run {theirs.run}, process {theirs.pid} on {theirs.host}"
+        raise RunLockedError(f"the pipeline is already being run by {who}", hint=_until(theirs, time.time(), store.root))
     return held[1]
 
 
+def _until(lease: Lease, now: float, root: str) -> str:
+    left = round(lease.until - now)
+    if left <= LEASE_SECONDS:
+        return f"wait for it, or end that process; its lease ends by itself within {LEASE_SECONDS:.0f} s"
+    return f"it has {left} s left by this host's clock, which is not that of {lease.host}: set them right, or if nothing runs there remove {root}{KEY}"
+
+
 def _renew(store: ObjectStore, run: str, etag: str, stop: threading.Event) -> None:
+    """Until it is stopped, or another run holds the lease; a store that does not answer is asked again."""
     while not stop.wait(LEASE_SECONDS / 4):
-        if not store.replace(KEY, Lease(run, time.time() + LEASE_SECONDS).dumps(), if_match=etag):
-            return
-        found = store.find(KEY)
-        etag = found[1] if found else etag
+        with suppress(ConnectionFailedError):
+            store.replace(KEY, Lease(run, time.time() + LEASE_SECONDS).dumps(), if_match=etag)
+            found = store.find(KEY)
+            if found is None or json.loads(found[0])["run"] != run:
+                return
+            etag = found[1]
 
 
 def open_run(store: ObjectStore) -> datetime | None:

@@ -19,6 +19,7 @@ from .context import Context
 from .gate import warm_up
 from .ledger import check_ledgers
 from .lock import exclusive
+from .probe import check_stores
 from .publish import until_published
 from .record import Event, RunRecord, Status, StepRecord, Watcher, ignore
 from .refresh import forget
@@ -54,13 +55,15 @@ def run(
 ) -> Finished:
     """Run the selected steps of a plan, all without `select`, and store the record; with `backfill` events behind a merge's horizon are taken.
 
-    Raises RunLockedError when another run of the pipeline is at work, LedgerError when a target and the state store contradict each other.
+    Raises RunLockedError when another run of the pipeline is at work, LedgerError when a target and the state store contradict each other,
+    NotSupportedError for a store on which two writers would overwrite each other.
     What goes wrong in a step ends in the record and in `error`; steps after it are not run.
     """
     started, clock = now or datetime.now(UTC), time.monotonic()
     chosen = plan.select(select)
     context = Context(loaded, plan, new_run_id(started), watch, now=started, backfill=backfill)
     watch(Event("run started", total=len(chosen), message=context.run))
+    check_stores(context)
     with exclusive(context.state, context.run):
         if full_refresh:
             forget(context, chosen)

@@ -129,7 +129,8 @@ class BatchLog:
         """Write another revision of a batch that no target holds yet."""
         revision, _ = self._keys()[batch.number]
         again = replace(batch, nonce=secrets.token_hex(8))
-        if not self._store.create(f"{self._step}/batches/{batch.number:08d}.r{revision + 1}.json", again.dumps()):
+        key = f"{self._step}/batches/{batch.number:08d}.r{revision + 1}.json"
+        if not self._store.create(key, again.dumps()) and self._load(key).nonce != again.nonce:
             raise LedgerError(f"batch {batch.number} of step {self._step!r} is being revised by another process")
         return again
 

@@ -235,11 +235,15 @@ class LakeTable(Protocol):
 
 @dataclass(frozen=True)
 class FormatCapabilities:
-    """What a table format, as Penstock writes it, can do; code asks these, never the format's name."""
+    """What a table format, as Penstock writes it, can do; code asks these, never the format's name.
+
+    `is_ordered_by_store`: of two commits at once the object store lets one pass, no catalog does.
+    """
 
     readers: frozenset[str]
     partition_transforms: frozenset[str]
     module: str
+    is_ordered_by_store: bool = False
 
 
 def table_format(name: str) -> FormatCapabilities:

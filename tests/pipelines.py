@@ -42,6 +42,15 @@ steps:
 """
 
 
+def on_aws(text: str, bucket: str) -> str:
+    """A pipeline of `raw` and `lake` with its files in a bucket and its tables in Glue, in a namespace of the bucket's name."""
+    schema = bucket.replace("-", "_")
+    text = text.replace("lake.shop", f"lake.{schema}").replace("pipeline: shop", f"pipeline: {schema}")
+    text = text.replace("{kind: files, path: landing}", f"{{kind: s3, bucket: {bucket}}}")
+    text = text.replace("catalog: sqlite, warehouse: warehouse", f'catalog: glue, warehouse: "s3://{bucket}/lake"')
+    return text + "environments:\n  local: {aws: local}\n"
+
+
 @dataclass(frozen=True)
 class Done:
     """A finished command."""

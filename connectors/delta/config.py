@@ -9,4 +9,5 @@ CAPABILITIES = FormatCapabilities(
     readers=frozenset({"spark", "athena", "trino", "duckdb"}),
     partition_transforms=frozenset({"identity"}),
     module="penstock.connectors.delta.table",
+    is_ordered_by_store=True,
 )

@@ -38,7 +38,10 @@ def patch_glue() -> None:
 
 @dataclass
 class Fault:
-    """What to answer instead: `times` requests of a service whose operation matches. `after`: carry the request out, then lose the answer."""
+    """What to answer instead: `times` requests of a service whose operation matches.
+
+    `after`: carry the request out, then lose the answer. `unheard`: carry it out as if it had not this header.
+    """
 
     service: str
     operation: str = "."
@@ -46,6 +49,7 @@ class Fault:
     status: int = 503
     code: str = "SlowDown"
     after: bool = False
+    unheard: str = ""
 
 
 @dataclass
@@ -67,7 +71,10 @@ class Middleware:
                 self.faults[:] = [Fault(**f) for f in json.loads(body or b"[]")]
             return _answer(start_response, "200 OK", "[]")
         service, operation = asked_for(environ)
-        if fault := self._fault(service, operation):
+        fault = self._fault(service, operation)
+        if fault and fault.unheard:
+            environ.pop(f"HTTP_{fault.unheard.upper().replace('-', '_')}", None)
+        elif fault:
             return self._failed(fault, service, environ, start_response)
         return self._known(service, operation, environ, start_response)
 

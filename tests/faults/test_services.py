@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pipelines import EVENTS, Project, event, events
+from pipelines import EVENTS, Project, event, events, on_aws
 
 from penstock.config import AwsSettings
 from penstock.connectors.s3.access import client
@@ -27,10 +27,7 @@ def shop(tmp_path: Path, request: pytest.FixtureRequest, local_aws: LocalAws, lo
     bucket = local_bucket("svc")
     project = Shop(tmp_path)
     project.schema = bucket.replace("-", "_")
-    text = EVENTS.replace("FORMAT", request.param).replace("lake.shop", f"lake.{project.schema}").replace("pipeline: shop", f"pipeline: {project.schema}")
-    text = text.replace("{kind: files, path: landing}", f"{{kind: s3, bucket: {bucket}}}")
-    text = text.replace("catalog: sqlite, warehouse: warehouse", f'catalog: glue, warehouse: "s3://{bucket}/lake"')
-    project.write("pipeline.yaml", text + "environments:\n  local: {aws: local}\n")
+    project.write("pipeline.yaml", on_aws(EVENTS.replace("FORMAT", request.param), bucket))
     s3 = client("s3", AwsSettings.from_environment(local_aws.environment()))
     for name, lines in {"1": (event("c", 1, 10, "new", "1.50"), event("c", 2, 11, "new")), "2": (event("d", 2, 20), event("c", 4, 21, "new", "99.99"))}.items():
         s3.put_object(Bucket=bucket, Key=f"orders/{name}.json", Body=events(*lines).encode())
