@@ -41,6 +41,22 @@ steps:
     merge: {from: changes, into: lake.shop.orders}
 """
 
+APPENDED = """
+pipeline: rows
+connections:
+  raw: {kind: files, path: landing}
+  lake: {kind: catalog, catalog: sqlite, warehouse: warehouse}
+tables:
+  lake.a.rows:
+    format: FORMAT
+    columns: {id: bigint!, name: string}
+steps:
+  - id: files
+    read: {from: raw/rows/, format: csv, batch: {max_files: 1}}
+  - id: rows
+    copy: {from: files, into: lake.a.rows, write: append}
+"""
+
 
 def on_aws(text: str, bucket: str) -> str:
     """A pipeline of `raw` and `lake` with its files in a bucket and its tables in Glue, in a namespace of the bucket's name."""
@@ -105,6 +121,10 @@ class Project:
         done = self.penstock("query", f"SELECT {columns} FROM {table} ORDER BY {order}", "--json", *where)
         assert done.code == 0, done.err
         return done.json()
+
+    def batches(self, table: str) -> list[int]:
+        """The batch of each commit of Penstock's in a table's history, the newest first."""
+        return [v["batch"] for v in self.penstock("history", table, "--json").json() if v["batch"]]
 
     def record(self, *arguments: str) -> tuple[Done, dict[str, dict[str, Any]]]:
         """Run the pipeline; the command, and the record of each step."""

@@ -84,7 +84,7 @@ class FolderStore:
         path = self._path(key)
         if not path.is_file():
             return False
-        with self._translated(key), _locked(path.parent):
+        with self._translated(key), locked(path.parent):
             found = self.find(key)
             if found is None or if_match not in (found[1], _listed_etag(path.stat())):
                 return False
@@ -95,7 +95,7 @@ class FolderStore:
         path = self._path(key)
         with self._translated(key):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(path.parent):
+            with locked(path.parent):
                 self._put(path, data)
 
     def delete(self, key: str) -> None:
@@ -138,8 +138,8 @@ class FolderStore:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time replaces files of a folder."""
+def locked(folder: Path) -> Iterator[None]:
+    """One process at a time changes what is in a folder; others wait."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from penstock.connectors.reaching import lost_answers
 from penstock.schema import Columns
 from penstock.tables import PartitionField
 
@@ -35,7 +36,11 @@ class IcebergShelf:
         del position_deletes  # format 2 has them
         from pyiceberg.exceptions import TableAlreadyExistsError
 
-        self.catalog.create_namespace_if_not_exists(namespace)
+        try:
+            self.catalog.create_namespace_if_not_exists(namespace)
+        except lost_answers():  # another process may have been first, or the first try was done
+            if not self.catalog.namespace_exists(namespace):
+                raise
         try:
             return create(self.catalog, (namespace, name), location, columns, partition_by)
         except TableAlreadyExistsError:

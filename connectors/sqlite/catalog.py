@@ -11,6 +11,7 @@ from pathlib import Path
 from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection
 from penstock.connectors.catalogs import Catalog
+from penstock.connectors.files.store import locked
 from penstock.errors import ConnectionFailedError
 from penstock.schema import Columns
 
@@ -74,7 +75,8 @@ def open_sqlite(connection: CatalogConnection, aws: AwsSettings, folder: Path) -
     try:
         warehouse.mkdir(parents=True, exist_ok=True)
         file = warehouse / "catalog.db"
-        iceberg = SqlCatalog("penstock", uri=f"sqlite:///{file}", warehouse=f"file://{warehouse}")
+        with locked(warehouse):  # it looks whether its tables are there, and then makes them
+            iceberg = SqlCatalog("penstock", uri=f"sqlite:///{file}", warehouse=f"file://{warehouse}")
         # no connection outlives its statement: pooled ones are left open when the process forgets the catalog, and hold their locks
         iceberg.engine.dispose()
         iceberg.engine = create_engine(iceberg.engine.url, poolclass=NullPool, connect_args={"timeout": _LOCK_SECONDS})

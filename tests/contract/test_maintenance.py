@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from pipelines import EVENTS, Project, context, event, events
+from pipelines import APPENDED, EVENTS, Project, context, event, events
 
 from penstock.jobs.run import new_run_id
 from penstock.jobs.upkeep import Maintained, maintain, work_list
@@ -69,23 +69,6 @@ def small(tmp_path: Path, table_format: str) -> Project:
         project.write(f"landing/rows/{i}.csv", "id,name\n" + "".join(f"{8 * k + i},{i}\n" for k in range(5)))
     assert project.record()[0].code == 0
     return project
-
-
-APPENDED = """
-pipeline: rows
-connections:
-  raw: {kind: files, path: landing}
-  lake: {kind: catalog, catalog: sqlite, warehouse: warehouse}
-tables:
-  lake.a.rows:
-    format: FORMAT
-    columns: {id: bigint!, name: string}
-steps:
-  - id: files
-    read: {from: raw/rows/, format: csv, batch: {max_files: 1}}
-  - id: rows
-    copy: {from: files, into: lake.a.rows, write: append}
-"""
 
 
 def maintained(project: Project, now: datetime | None = None) -> Maintained:
