@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import zlib
 from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _THREADS = 8
 _GZIP = b"\x1f\x8b"
+_AGAIN = "deliver it again and `penstock batch retry`, or `penstock batch skip` the batch; nothing of it was applied"
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def read_rows(store: ObjectStore, files: Sequence[ObjectInfo], spec: ReadSpec) -
     """
     reader = _reader(spec.format)
     with closing(_contents(store, files)) as contents:  # left to the garbage collector, its threads could be joined from anywhere, and wait for ever
-        parts = [reader.read(file.uri, data, spec) for file, data in contents]
+        parts = [_whole(file.uri, data, reader.read(file.uri, data, spec)) for file, data in contents]
     return concatenated([*parts, empty(spec)])
 
 
@@ -112,17 +114,33 @@ def _contents(store: ObjectStore, files: Iterable[ObjectInfo]) -> Generator[tupl
             ahead.extend((file, pool.submit(_content, store, file)) for file in islice(waiting, 1))
 
 
+def _whole(uri: str, data: bytes, rows: Rows) -> Rows:
+    """Raises SourceError where the last record is none and no line break ends it: whoever wrote the file did not come to its end."""
+    tail = data[data.rfind(b"\n") + 1 :]
+    text = tail.decode(errors="backslashreplace")
+    if tail.strip() and not _is_object(tail) and any(str(payload).endswith(text) for payload in rows.rejected[PAYLOAD].to_pylist()):
+        raise SourceError(f"{uri} ends in the middle of a record: {text[-80:]!r} has no line break behind it", hint=_AGAIN)
+    return rows
+
+
+def _is_object(text: bytes) -> bool:
+    """A JSON object that lacks its end is none, so that what is one was not cut."""
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
+
 def _content(store: ObjectStore, file: ObjectInfo) -> bytes:
     data = store.read(file.uri.removeprefix(store.root), if_match=file.etag)
     if not (data.startswith(_GZIP) or file.uri.endswith(".gz")):
         return data
     try:
+        if not data:
+            raise EOFError("it holds no byte")
         return gzip.decompress(data)
     except (EOFError, OSError, zlib.error) as error:
-        raise SourceError(
-            f"{file.uri} is not a whole gzip file: {error}",
-            hint="deliver it again and `penstock batch retry`, or `penstock batch skip` the batch; nothing of it was applied",
-        ) from error
+        raise SourceError(f"{file.uri} is not a whole gzip file: {error}", hint=_AGAIN) from error
 
 
 def row_schema(spec: ReadSpec) -> pa.Schema:

@@ -37,11 +37,12 @@ def count(_uri: str, data: bytes) -> int:
 
 
 def read(uri: str, data: bytes, spec: ReadSpec) -> Rows:
-    """Raises SourceError when the header lacks a declared column."""
+    """Raises SourceError when there is no header, or it lacks a declared column."""
     records = _records(data)
     header = next(records, None)
     if header is None:
-        return empty(spec)
+        hint = "deliver it again and `penstock batch retry`, or `penstock batch skip` the batch; a file without rows has its header"
+        raise SourceError(f"{uri} is empty: not even a header stands in it", hint=hint)
     places = _places(uri, header, spec)
     chunks = iter(lambda: list(islice(records, _CHUNK_RECORDS)), [])
     return concatenated([empty(spec), *(_chunk_rows(uri, chunk, len(header.fields), places, spec) for chunk in chunks)])

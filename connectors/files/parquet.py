@@ -51,6 +51,8 @@ def read(uri: str, data: bytes, spec: ReadSpec) -> Rows:
         found = file.read(columns=[c.name for c in spec.columns])
     except (pa.ArrowException, OSError) as error:
         raise _broken(uri, error) from error
+    if found.num_rows != file.metadata.num_rows:
+        raise _broken(uri, ValueError(f"its footer counts {file.metadata.num_rows} rows, its pages hold {found.num_rows}"))
     arrays: list[Array] = []
     reasons: dict[int, str] = {}
     for column in spec.columns:
@@ -65,7 +67,7 @@ def read(uri: str, data: bytes, spec: ReadSpec) -> Rows:
 
 def _opened(uri: str, data: bytes) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(pa.BufferReader(data))
+        return pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise _broken(uri, error) from error
 

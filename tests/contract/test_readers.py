@@ -59,13 +59,14 @@ def as_csv(rows: list[dict[str, Any]]) -> bytes:
     return out.getvalue().encode()
 
 
-def as_parquet(rows: list[dict[str, Any]]) -> bytes:
+def as_parquet(rows: list[dict[str, Any]], count: int | None = None) -> bytes:
     out = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows), out)
+    pq.write_table(pa.Table.from_pylist(rows)[:count], out)
     return out.getvalue().to_pybytes()
 
 
 WRITERS: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {"csv": as_csv, "debezium": as_debezium, "json": as_json, "parquet": as_parquet}
+EMPTY = {"csv": as_csv(ROWS).partition(b"\n")[0], "debezium": b"", "json": b"", "parquet": as_parquet(ROWS, 0)}
 OPTIONS = {"debezium": {"decimal_handling_mode": "string"}}
 
 
@@ -119,17 +120,11 @@ def test_a_value_that_does_not_fit_is_rejected_and_the_rest_read(store: ObjectSt
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_no_file_and_no_row(store: ObjectStore, format_name: str) -> None:
     nothing = read_rows(store, [], spec_of(format_name))
-    store.write("a", as_parquet(ROWS)[:0] if format_name != "parquet" else _empty_parquet())
+    store.write("a", EMPTY[format_name])
     empty = read_rows(store, data_files(store), spec_of(format_name))
     assert nothing.read == empty.read == nothing.table.num_rows == empty.table.num_rows == 0
     assert nothing.table.schema == empty.table.schema
     assert nothing.table.schema.names[: len(TYPES) + 1] == [*TYPES, "__position"]
-
-
-def _empty_parquet() -> bytes:
-    out = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(ROWS).slice(0, 0), out)
-    return out.getvalue().to_pybytes()
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
@@ -161,7 +156,9 @@ def test_a_file_that_is_gone(store: ObjectStore, format_name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda z: z[:-20], lambda z: z[: len(z) // 2] + b"\0\0\0\0" + z[len(z) // 2 + 4 :], lambda z: b"plain text"], ids=["cut", "changed", "no gzip"]
+    "damage",
+    [lambda z: z[:-20], lambda z: z[: len(z) // 2] + b"\0\0\0\0" + z[len(z) // 2 + 4 :], lambda z: b"plain text", lambda z: b""],
+    ids=["cut", "changed", "no gzip", "empty"],
 )
 def test_a_corrupt_gzip_stops_with_its_name(store: ObjectStore, damage: Callable[[bytes], bytes]) -> None:
     store.write("good.json.gz", gzip.compress(as_json(ROWS)))
@@ -217,6 +214,33 @@ def test_a_csv_with_bom_crlf_blank_lines_and_quotes(store: ObjectStore) -> None:
     assert [p.rpartition("#")[2] for p in rows.table["__position"].to_pylist()] == ["2", "5", "6"]
     assert rows.read == 3
     assert rows.table["x"].to_pylist()[2] is None
+
+
+@pytest.mark.parametrize("cut", [b"2,b", b'2,"b', b"2", b"2,b,-"])
+def test_a_csv_that_ends_in_a_record_is_refused_whole(store: ObjectStore, cut: bytes) -> None:
+    with pytest.raises(SourceError, match=r"a\.csv ends in the middle of a record: .* has no line break behind it"):
+        csv_rows(store, b"id,name,x\n1,a,1\n" + cut)
+
+
+@pytest.mark.parametrize("format_name", ["json", "debezium"])
+def test_lines_that_end_in_an_object_are_refused_whole(store: ObjectStore, format_name: str) -> None:
+    data = WRITERS[format_name]([ROWS[1], ROWS[2]])
+    for end in (len(data) - 1, len(data) * 3 // 4):
+        store.write("a", data[:end])
+        with pytest.raises(SourceError, match=r"/a ends in the middle of a record"):
+            read_rows(store, data_files(store), spec_of(format_name))
+    store.write("a", data[:end] + b"\n")
+    assert read_rows(store, data_files(store), spec_of(format_name)).rejected.num_rows == 1, "a line that was ended is a bad line"
+
+
+def test_pages_that_do_not_match_their_checksums_are_refused(store: ObjectStore) -> None:
+    out = pa.BufferOutputStream()
+    pq.write_table(pa.table({"v": list(range(1000))}), out, write_page_checksum=True, compression="none", use_dictionary=False)
+    data = bytearray(out.getvalue().to_pybytes())
+    data[2000] ^= 1
+    store.write("a.parquet", bytes(data))
+    with pytest.raises(SourceError, match=r"a\.parquet is not a whole Parquet file: .*CRC"):
+        read_rows(store, data_files(store), ReadSpec("parquet", (Column.parse("v", "bigint"),)))
 
 
 def test_an_open_quote_is_one_bad_record(store: ObjectStore) -> None:
