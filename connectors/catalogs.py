@@ -81,7 +81,7 @@ class Catalog:
                 location = f"{self.warehouse}/{namespace}/{name}"
                 found = self.shelves[format_name].create(namespace, name, location, columns, partition_by, position_deletes=position_deletes)
         pinned = found.pin()
-        if change := evolution(found.name, pinned.columns, columns, on_change):
+        if change := evolution(found.name, pinned.columns, columns, on_change, pinned.former):
             found.evolve(pinned, change)
         if tuple(found.partition_by) != tuple(partition_by):
             raise DataError(f"table {found.name} is partitioned by {_listed(found.partition_by)} but {_listed(partition_by)} is declared", hint=_ANEW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from penstock.pipeline import CallStep, CopyStep, DeleteStep, MergeStep, Reconci
 from . import reconcile
 from .context import Context
 from .pins import is_warehouse
+
+_APPLIED = "applied.json"
 
 
 def target_of(step: Any) -> str | None:
@@ -52,6 +55,32 @@ def applied_by(context: Context, step: Any) -> int:
     return context.applied(lake_ledger(context, target), step.id)
 
 
+def note_applied(context: Context, step: Any, batch: int) -> None:
+    """Keep beside the step's manifests that a lake table holds a batch: only to see, later, that it was there. What it holds, it says itself."""
+    if (place := _lake_place(context, step)) is not None:
+        context.state.write(f"{step.id}/{_APPLIED}", json.dumps({"target": place, "batch": batch}).encode())
+
+
+def forget_applied(context: Context, step: Any) -> None:
+    context.state.delete(f"{step.id}/{_APPLIED}")
+
+
+def _lake_place(context: Context, step: Any) -> str | None:
+    """A lake table with the warehouse that it lies in; None for other targets."""
+    target = target_of(step)
+    if target is None or target in context.pipeline.connections or is_warehouse(context, target):
+        return None
+    return f"{context.catalog(context.table_location(target).connection).warehouse} {target}"
+
+
+def _noted(context: Context, step: Any) -> int:
+    """The last batch that the step's lake table is known to have held."""
+    place = _lake_place(context, step)
+    found = [context.state.find(f"{name}/{_APPLIED}") for name in (step.id, step.renamed_from) if name and place]
+    notes = [json.loads(note[0]) for note in found if note]
+    return max((n["batch"] for n in notes if n["target"] == place), default=0)
+
+
 def check_owners(context: Context, location: str, ledger: Mapping[str, int]) -> None:
     """Raises LedgerError for an entry that no step of this pipeline owns: a step was renamed or removed, or another pipeline writes here."""
     owned = {key for step in context.pipeline.steps for key in context.keys(step.id)}
@@ -68,7 +97,8 @@ def check_owners(context: Context, location: str, ledger: Mapping[str, int]) -> 
 def check_ledgers(context: Context, source_of: Any) -> None:
     """Hold every target against the state store before anything is done.
 
-    Raises LedgerError when a target is ahead of the manifests (the state store was lost, or restored from an older copy), or holds entries of others.
+    Raises LedgerError when a target is ahead of the manifests (the state store was lost, or restored from an older copy), holds entries of others, or
+    lacks what it held (it was dropped).
     """
     for step in context.pipeline.steps:
         target = target_of(step)
@@ -82,4 +112,9 @@ def check_ledgers(context: Context, source_of: Any) -> None:
             raise LedgerError(
                 f"{target} holds batch {held} of step {step.id!r}, but the state store {context.state.root} knows only {cut}",
                 hint="it is another or an older state store: point the pipeline at the right one, or rebuild with `penstock run --full-refresh`",
+            )
+        if held < (noted := _noted(context, step)):
+            raise LedgerError(
+                f"{target} holds batch {held} of step {step.id!r}, but batch {noted} was applied to it: another tool dropped it, or made it anew",
+                hint="bring it back as it was, or make it anew from its sources with `penstock run --full-refresh`",
             )

@@ -10,7 +10,7 @@ from penstock.pipeline import ReconcileStep
 
 from .context import Context
 from .copy import target_table
-from .ledger import target_of
+from .ledger import forget_applied, target_of
 from .pins import is_warehouse
 from .targets import MEMORY, QUARANTINE
 from .waiting import source_of
@@ -31,6 +31,7 @@ def forget(context: Context, chosen: Sequence[PlannedStep]) -> None:
             raise ArgumentError(f"step {step.id!r} reads {source!r} too and was not selected", hint=f"select it as well: --select {source}+")
     for step in (s for s in context.pipeline.steps if s.id in names):
         context.batches(source_of(context, step)).forget()
+        forget_applied(context, step)
     for step in (s for s in context.pipeline.steps if s.id in names):
         _forget_target(context, step.id, target_of(step))
         if isinstance(step, ReconcileStep):

@@ -17,7 +17,7 @@ from penstock.plan import Plan, PlannedStep
 
 from .context import Context
 from .gate import warm_up
-from .ledger import check_ledgers
+from .ledger import check_ledgers, note_applied
 from .lock import exclusive
 from .probe import check_stores
 from .publish import until_published
@@ -102,6 +102,8 @@ def _run_step(context: Context, planned: PlannedStep) -> tuple[StepRecord, Penst
         error = StepFailedError(f"{type(raised).__name__}: {str(raised).strip() or 'no message'}", hint="what was committed stays; run again to go on")
         error.__cause__ = raised
     record = combined(planned, done, error)
+    if record.batches:
+        note_applied(context, context.pipeline.step(planned.id), record.batches[-1])
     return replace(record, seconds=round(time.monotonic() - clock, 3)), error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from penstock.batches import Batch
-from penstock.pipeline import ReconcileStep
+from penstock.pipeline import MergeStep, ReconcileStep
 from penstock.tables import Change
 
 from . import reconcile
@@ -13,7 +13,7 @@ from .context import Context
 from .ledger import target_of
 from .pins import is_warehouse
 from .publish import publish
-from .targets import lake_target
+from .targets import lake_target, memory_table
 
 
 def skip_batch(context: Context, step: Any, batch: Batch) -> None:
@@ -25,4 +25,6 @@ def skip_batch(context: Context, step: Any, batch: Batch) -> None:
         context.warehouse(target.partition(".")[0]).skip(context.keys(step.id), batch.number)
     elif target is not None:
         table = lake_target(context, target).table
+        if isinstance(step, MergeStep):
+            memory_table(context, step)
         publish(context, table, table.pin(), Change("append", summary={"penstock.skipped": str(batch.number)}), step.id, batch.number)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from penstock.changes.facts import MergeSpec, memory_columns
 from penstock.connectors.readers import sequence_parts
-from penstock.errors import DataError
+from penstock.errors import DataError, LedgerError
 from penstock.evolution import renames
 from penstock.pipeline import CopyStep, MergeStep, ReadStep
 from penstock.quality.quarantine import QUARANTINE_COLUMNS
@@ -15,6 +15,7 @@ from penstock.sources import UNAVAILABLE
 from penstock.tables import LakeTable
 
 from .context import Context
+from .ledger import lake_ledger
 from .publish import publish
 
 MEMORY, QUARANTINE = "__memory", "__quarantine"
@@ -102,7 +103,17 @@ def beside(context: Context, location: str, suffix: str, columns: Columns) -> La
 
 
 def memory_table(context: Context, step: MergeStep) -> LakeTable:
-    """`<table>__memory`: events that the table itself cannot say. Raises DataError when the table was kept by other keys, which these do not fit."""
+    """`<table>__memory`: events that the table itself cannot say.
+
+    Raises DataError when the table was kept by other keys, which these do not fit, LedgerError when the memory of a table that has batches is gone.
+    """
+    where = context.table_location(step.merge.into)
+    catalog = context.catalog(where.connection)
+    if catalog.table(where.namespace, where.table + MEMORY) is None and context.applied(lake_ledger(context, step.merge.into), step.id):
+        raise LedgerError(
+            f"{step.merge.into}{MEMORY} is gone: the deletes that it remembered could rise again",
+            hint=f"bring it back, or make {step.merge.into} anew from its sources with `penstock run --full-refresh`",
+        )
     known = (*context.declared(step.merge.into).schema_columns, *sequence_columns(sequence_types(context, step)))
     spec = merge_spec(context, step)
     _rename_in_events(context, step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -47,8 +47,11 @@ def renames(held: Iterable[str], policy: OnSchemaChange) -> tuple[tuple[str, str
     return tuple((old, new) for new, old in policy.renamed_from.items() if old in there and new not in there)
 
 
-def evolution(table: str, held: Columns, declared: Columns, policy: OnSchemaChange) -> Evolution:
+def evolution(table: str, held: Columns, declared: Columns, policy: OnSchemaChange, former: Collection[str] = ()) -> Evolution:
     """What makes `held` the `declared` columns, in whatever order they stand. NOT NULL is no part of it: a table keeps the promises it was made with.
+
+    `former`: names that columns had before. Given again, such a name would show NULL, or what is left in old files, in place of the values that it had:
+    only where columns are dropped by declaration is that meant.
 
     Raises DataError, naming every difference, where the policy does not allow one.
     """
@@ -56,21 +59,25 @@ def evolution(table: str, held: Columns, declared: Columns, policy: OnSchemaChan
     held = tuple(replace(c, name=dict(rename).get(c.name, c.name)) for c in held)
     there = {c.name: c for c in held}
     gone = tuple(c for c in held if c.name not in {d.name for d in declared})
+    former = () if policy.dropped_column == "drop" else former
     drop = names(c for c in gone if policy.dropped_column == "drop" and not is_reserved(c.name))
     append = tuple(c for c in declared if c.name not in there)
     changed = [c for c in declared if c.name in there and c.type != there[c.name].type]
     widen = tuple(c for c in changed if is_wider(c.type, there[c.name].type))
     wrong = [f"it has {there[c.name]} where {c} is declared" for c in changed if c not in widen or policy.wider_type == "fail"]
     wrong += [f"it has besides {c}" for c in gone if c.name not in drop]
-    if wrong or policy.new_column == "fail" or any(c.required for c in append):
-        wrong = [f"it lacks {c}{_why(c)}" for c in append] + wrong
+    if wrong or policy.new_column == "fail" or any(_why(c, former) for c in append):
+        wrong = [f"it lacks {c}{_why(c, former)}" for c in append] + wrong
     if wrong:
         both = f"table {table} has the columns ({', '.join(map(str, held))}) but ({', '.join(map(str, declared))}) are declared"
         raise DataError(f"{both}: {'; '.join(wrong)}", hint=_ANEW)
     return Evolution(append, tuple(replace(c, required=there[c.name].required) for c in widen), rename, drop)
 
 
-def _why(column: Column) -> str:
+def _why(column: Column, former: Collection[str]) -> str:
+    """What speaks against appending a column; nothing where nothing does."""
+    if column.name in former:
+        return ", which it had before and another tool dropped or renamed"
     return ", and a new column has no value in the rows that are there" if column.required else ""
 
 

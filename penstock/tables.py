@@ -116,7 +116,7 @@ class Pinned:
 
     `ledger` maps `<pipeline>/<step>` to the last batch applied. `native` is the connector's loaded table, so that a commit is checked against
     exactly what was read, `schema` its number of the columns. `evolved`: some files may lack columns, or have narrower types of them, or (`is_renamed`)
-    have them under other names.
+    have them under other names. `former`: names that columns of the table had before, and none has now.
     """
 
     table: str
@@ -127,6 +127,7 @@ class Pinned:
     evolved: bool = False
     is_renamed: bool = False
     schema: int = 0
+    former: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

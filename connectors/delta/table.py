@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
@@ -35,10 +36,10 @@ if TYPE_CHECKING:
     from deltalake import Schema
 
 _NAMES = {DataType(n).delta: n for n in ("boolean", "int", "bigint", "float", "double", "string", "binary", "date", "timestamp", "timestamp_ntz")}
-_EVOLVED = "penstock.evolved"
+_COLUMNS, _EVOLVED = "penstock.columns", "penstock.evolved"
 _CHECKPOINT_INTERVAL, _MOST_COMMITS = "delta.checkpointInterval", 100
 _CONFIGURATION = {_CHECKPOINT_INTERVAL: "20", "delta.logRetentionDuration": "interval 30 days"}
-_THREADS = 8
+_NO_LOG = "bring its files back, or make it anew with `penstock run --full-refresh`"
 
 
 def storage_options(location: str, aws: AwsSettings) -> dict[str, str] | None:
@@ -54,7 +55,7 @@ class DeltaTable:
         self._name, self._location, self._aws = name, location.rstrip("/"), aws
         self._log, self._vectors = Log(self._location, aws), Vectors(self._location, aws)
         with self._reaching():
-            native = self._load(None)
+            native = self._load_pinned(None)
         self._partition_columns: list[str] = native.metadata().partition_columns
         self._writes_vectors = writes_vectors(native)
 
@@ -88,9 +89,9 @@ class DeltaTable:
             check_readable(self.name, native)
             if version is None:
                 self._writes_vectors = writes_vectors(native)
-            return Pinned(
-                self.name, native.version(), TransactionLedger(native), columns_of(native.schema()), native, _EVOLVED in native.metadata().configuration
-            )
+            columns, recorded = columns_of(native.schema()), _recorded(native)
+            former, evolved = frozenset(recorded) - set(names(columns)), set(recorded) != set(names(columns)) or _EVOLVED in native.metadata().configuration
+            return Pinned(self.name, native.version(), TransactionLedger(native), columns, native, evolved, former=former)
 
     def _load_pinned(self, version: int | None) -> Native:
         from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -98,7 +99,7 @@ class DeltaTable:
         try:
             return self._load(version)
         except TableNotFoundError as error:
-            raise DataError(f"table {self.name} is in its catalog, but there is no Delta log at {self.location}", hint="drop it from the catalog") from error
+            raise DataError(f"table {self.name} is in its catalog, but there is no Delta log at {self.location}", hint=_NO_LOG) from error
         except DeltaError as error:
             if version is None:
                 raise
@@ -148,7 +149,8 @@ class DeltaTable:
     def evolve(self, pinned: Pinned, change: Evolution) -> None:
         from deltalake.exceptions import CommitFailedError
 
-        not_here = {"widening": names(change.widen), "renaming": [old for old, _ in change.rename], "dropping": change.drop}
+        again = sorted(pinned.former & set(names(change.append)))
+        not_here = {"widening": names(change.widen), "renaming": [old for old, _ in change.rename], "dropping": change.drop, "naming again": again}
         for what, columns in not_here.items():
             if columns:
                 hint = "use iceberg, or make the table anew with `penstock run --full-refresh`"
@@ -157,8 +159,7 @@ class DeltaTable:
         check_writable(self.name, native, removing=False)
         try:
             with self._reaching():
-                if not pinned.evolved:
-                    native.alter.set_table_properties({_EVOLVED: "true"}, raise_if_not_exists=False)
+                native.alter.set_table_properties(_record([*_recorded(native), *names(change.append)]) | {_EVOLVED: "true"}, raise_if_not_exists=False)
                 native.alter.add_columns(schema_of(change.append).fields)
         except CommitFailedError as error:
             raise CommitConflictError(f"the columns of {self.name} were not changed: {error}") from error
@@ -241,6 +242,15 @@ class DeltaTable:
         return {c: _partition_text(v) for c, v in zip(self._partition_columns, partition, strict=True)}
 
 
+def _recorded(native: Native) -> list[str]:
+    """The columns that Penstock gave the table: the log itself forgets those that another writer drops."""
+    return list(json.loads(native.metadata().configuration.get(_COLUMNS, "[]")))
+
+
+def _record(columns: Iterable[str]) -> dict[str, str]:
+    return {_COLUMNS: json.dumps(list(dict.fromkeys(columns)))}
+
+
 def _partition_text(value: Any) -> str | None:
     """A partition value as the log spells it; raises NotSupportedError for what Delta would read back as NULL."""
     match value:
@@ -264,7 +274,7 @@ def create(
     if binary := [c.name for c in columns if c.type.name == "binary" and c.name in {p.column for p in partition_by}]:
         raise NotSupportedError(f"a Delta table partitioned by the binary column {binary[0]}", hint="partition by another column, or use iceberg")
     features = [*([VECTORS] if position_deletes else []), *(["timestampNtz"] if any(c.type.name == "timestamp_ntz" for c in columns) else [])]
-    configuration = _CONFIGURATION | ({ENABLES_VECTORS: "true"} if position_deletes else {})
+    configuration = _CONFIGURATION | _record(names(columns)) | ({ENABLES_VECTORS: "true"} if position_deletes else {})
     actions = first_version(schema_of(columns).to_json(), [p.column for p in partition_by], configuration, features, int(time.time() * 1000))
     if not Log(location.rstrip("/"), aws).create(actions):
         raise DataError(f"there is a Delta table at {location}", hint="give the table another name, or drop the files that are left of a former one")

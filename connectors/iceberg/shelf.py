@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penstock.connectors.reaching import lost_answers
+from penstock.errors import DataError
 from penstock.schema import Columns
 from penstock.tables import PartitionField
 
@@ -47,7 +48,11 @@ class IcebergShelf:
             return IcebergTable(self.catalog, (namespace, name))
 
     def drop(self, namespace: str, name: str) -> None:
-        if self.find(namespace, name):
+        try:
+            found = self.find(namespace, name) is not None
+        except DataError:  # of its files some are gone; its entry is to go too
+            found = True
+        if found:
             self.catalog.drop_table((namespace, name))
 
     def names(self) -> Sequence[tuple[str, str]]:

@@ -44,7 +44,7 @@ class IcebergTable:
 
     def __init__(self, catalog: Catalog, identifier: tuple[str, str]) -> None:
         self._catalog, self._identifier = catalog, identifier
-        self._loaded = catalog.load_table(identifier)
+        self._loaded = self._load()
 
     @property
     def name(self) -> str:
@@ -67,7 +67,7 @@ class IcebergTable:
 
     def pin(self, version: int | None = None) -> Pinned:
         with self._reaching():
-            self._loaded = table = self._load()
+            self._loaded = table = self._load_again()
         if version is None:
             snapshot, schema = table.current_snapshot(), table.schema()
             ledgers = [loads(table.properties.get(PROPERTY))]
@@ -80,15 +80,22 @@ class IcebergTable:
         ledgers += [loads(s.summary.get(PROPERTY)) for s in self._ancestry(table, snapshot) if s.summary]
         held = snapshot.snapshot_id if snapshot else None
         evolved, renamed = len(table.schemas()) > 1, is_renamed(table)
-        return Pinned(self.name, held, greatest(ledgers), columns_of(schema), table, evolved, renamed, schema.schema_id)
+        return Pinned(self.name, held, greatest(ledgers), columns_of(schema), table, evolved, renamed, schema.schema_id, _former(table))
 
     def _load(self) -> Table:
+        try:
+            return self._catalog.load_table(self._identifier)
+        except FileNotFoundError as error:
+            hint = "bring its files back, or make it anew with `penstock run --full-refresh`"
+            raise DataError(f"table {self.name} is in its catalog, but its metadata is not there: {error}", hint=hint) from error
+
+    def _load_again(self) -> Table:
         from pyiceberg.exceptions import NoSuchTableError
 
         try:
-            return self._catalog.load_table(self._identifier)
+            return self._load()
         except NoSuchTableError as error:
-            raise DataError(f"table {self.name} is gone from its catalog", hint="it was dropped while it was in use; run again to make it anew") from error
+            raise DataError(f"table {self.name} is gone from its catalog", hint="it was dropped while it was in use; run again to see what to do") from error
 
     @staticmethod
     def _ancestry(table: Table, snapshot: Snapshot | None) -> list[Snapshot]:
@@ -101,7 +108,7 @@ class IcebergTable:
 
     def history(self) -> Sequence[Version]:
         with self._reaching():
-            table = self._load()
+            table = self._load_again()
         return [_version(s) for s in self._ancestry(table, table.current_snapshot())]
 
     def files(self, pinned: Pinned) -> Sequence[DataFile]:
@@ -146,7 +153,7 @@ class IcebergTable:
         from pyiceberg.exceptions import CommitFailedException
 
         with self._reaching():
-            table = self._load()
+            table = self._load_again()
         kept = {ref.snapshot_id for ref in table.metadata.refs.values()} | set(needed)
         old = [s.snapshot_id for s in table.metadata.snapshots if s.timestamp_ms < before.timestamp() * 1000 and s.snapshot_id not in kept]
         if not old:
@@ -161,7 +168,7 @@ class IcebergTable:
     def sweep(self, before: datetime, kept: datetime, needed: Collection[int]) -> Sequence[tuple[str, int]]:
         del kept, needed  # the metadata has every snapshot that was not expired
         with self._reaching():
-            return remove_orphans(self._load, before)
+            return remove_orphans(self._load_again, before)
 
     def compact_metadata(self, most: int, summary: Mapping[str, str]) -> int:
         pinned = self.pin()
@@ -217,6 +224,10 @@ class IcebergTable:
         except lost_answers() as error:
             return Outcome("unknown", cause=f"{cause}; then {type(error).__name__}: {error}")
         return Outcome("done", snapshot_id) if now.snapshot_by_id(snapshot_id) else Outcome("failed", cause=cause)
+
+
+def _former(table: Table) -> frozenset[str]:
+    return frozenset({f.name for s in table.schemas().values() for f in s.fields} - {f.name for f in table.schema().fields})
 
 
 def _version(snapshot: Snapshot) -> Version:

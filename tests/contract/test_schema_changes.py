@@ -128,7 +128,7 @@ def test_columns_are_renamed_dropped_and_named_again_without_a_value_in_the_wron
     assert now == {(1, "s1", "n1"), (2, "s2", "n2"), (3, "s3", "n3")} | ({(2, "old", "n2")} if scd == 2 else set())
     declare(renamed.replace(", remark: string", ""), "{dropped_column: drop}")
     deliver(4, 5, status="s4", amount="4.00")
-    declare(renamed.replace("remark: string", "note: bigint, remark: string"), "{}")
+    declare(renamed.replace("remark: string", "note: bigint, remark: string"), "{dropped_column: drop}")
     deliver(5, 6, status="s5", note=5, remark="again", amount="4.00")
     expected = {(1, "s1", None, None), (2, "s2", None, None), (3, "s3", None, None), (4, "s4", None, None), (5, "s5", 5, "again")}
     expected |= {(2, "old", None, None)} if scd == 2 else set()

@@ -21,6 +21,7 @@ FILE_ROWS = 1_000_000
 ROW_GROUP_ROWS = 122_880
 _VECTOR_ROWS = 2048
 _WORKERS = 2
+_PLACE = "file_row_number"
 
 
 @dataclass(frozen=True)
@@ -70,23 +71,21 @@ def source(positions: Positions, table: LakeTable, pinned: Pinned, files: Sequen
 
 
 def _read(pinned: Pinned, layout: FileLayout, files: Sequence[DataFile], columns: Sequence[str], types: Mapping[str, str]) -> str:
-    """Columns of files as they lie there, deleted rows among them."""
-    options = "filename = '__file', hive_partitioning = false, file_row_number = true"
-    numbered = pinned.is_renamed and layout.field_ids
-    if pinned.evolved:
-        options += f", {_by_number(numbered, columns, types) if numbered else 'union_by_name = true'}"
-    found = f"read_parquet([{', '.join(literal(f.uri) for f in files)}], {options})"
-    if pinned.evolved and not numbered and columns:  # a column that no file has yet is NULL, a narrower type is widened
+    """Columns of files as they lie there, deleted rows among them: a column that a file lacks is NULL, a narrower type is widened."""
+    listed = f"read_parquet([{', '.join(literal(f.uri) for f in files)}], filename = '__file', hive_partitioning = false"
+    numbers = layout.field_ids if pinned.is_renamed else None
+    if numbers or any(c.lower() == _PLACE for c in types):  # that name is DuckDB's own for the place of a row: read under another one
+        read_as = {c: f"__own_{_PLACE}" if c.lower() == _PLACE else c for c in columns or list(types)[:1]}
+        fields = ", ".join(
+            f"{numbers[c] if numbers else literal(c)}: {{name: {literal(name)}, type: {literal(types[c])}, default_value: NULL}}" for c, name in read_as.items()
+        )
+        chosen = "".join(f"{quote(read_as[c])} AS {quote(c)}, " for c in columns)
+        return f"SELECT {chosen}__file, {_PLACE} AS __row FROM {listed}, schema = MAP {{{fields}}})"
+    found = f"{listed}, {_PLACE} = true{', union_by_name = true' if pinned.evolved else ''})"
+    if pinned.evolved and columns:
         typed = ", ".join(f"CAST(NULL AS {types[c]}) AS {quote(c)}" for c in columns)
         found = f"(FROM {found} UNION ALL BY NAME SELECT {typed} WHERE FALSE)"
-    return f"SELECT {''.join(f'{quote(c)}, ' for c in columns)}__file, file_row_number AS __row FROM {found}"
-
-
-def _by_number(field_ids: Mapping[str, int], columns: Sequence[str], types: Mapping[str, str]) -> str:
-    """Columns found by the numbers that they have in the files, whatever they were called; one that a file has not is NULL, a narrower type is widened."""
-    wanted = columns or list(field_ids)[:1]
-    fields = (f"{field_ids[c]}: {{name: {literal(c)}, type: {literal(types[c])}, default_value: NULL}}" for c in wanted)
-    return f"schema = MAP {{{', '.join(fields)}}}"
+    return f"SELECT {''.join(f'{quote(c)}, ' for c in columns)}__file, {_PLACE} AS __row FROM {found}"
 
 
 class Writer:
