@@ -8,6 +8,8 @@ from penstock.changes.facts import MergeSpec, memory_columns
 from penstock.connectors.readers import sequence_parts
 from penstock.errors import DataError, LedgerError
 from penstock.evolution import renames
+from penstock.locations import MEMORY as MEMORY
+from penstock.locations import QUARANTINE as QUARANTINE
 from penstock.pipeline import CopyStep, MergeStep, ReadStep
 from penstock.quality.quarantine import QUARANTINE_COLUMNS
 from penstock.schema import BIGINT, Column, Columns, DataType, interval_columns, literal, names, sequence_columns
@@ -17,8 +19,6 @@ from penstock.tables import LakeTable
 from .context import Context
 from .ledger import lake_ledger
 from .publish import publish
-
-MEMORY, QUARANTINE = "__memory", "__quarantine"
 
 
 @dataclass(frozen=True)

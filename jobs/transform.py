@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from penstock.batches import Batch
 from penstock.connectors.readers import rejected_schema
 from penstock.engines.base import Input
-from penstock.errors import DataError
+from penstock.errors import DataError, some
 from penstock.pipeline import TransformStep
 from penstock.schema import arrow_schema
 from penstock.sources import POSITION, Rows
@@ -37,11 +37,11 @@ def fitted(target: Target, step_id: str, rows: pa.Table) -> pa.Table:
     """The rows in the table's own columns and types; raises DataError where a value would not survive."""
     import pyarrow as pa
 
-    schema = arrow_schema(target.columns)
-    if missing := [n for n in schema.names if n not in rows.column_names]:
-        raise DataError(f"step {step_id}: the result has no column {', '.join(missing)}; it has {', '.join(rows.column_names)}")
+    schema, given = arrow_schema(target.columns), [name.lower() for name in rows.column_names]
+    if missing := [n for n in schema.names if given.count(n.lower()) != 1]:
+        raise DataError(f"step {step_id}: the result has no column {some(missing)}, or it has it twice; it has {some(rows.column_names)}")
     try:
-        found = rows.select(schema.names).cast(schema)
+        found = rows.select([given.index(n.lower()) for n in schema.names]).rename_columns(schema.names).cast(schema)
         found.validate(full=True)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         raise DataError(f"step {step_id}: the result does not fit the table's columns: {error}") from error

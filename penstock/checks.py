@@ -10,10 +10,10 @@ from penstock.checks_code import check_code, expression_problems
 from penstock.connections import CatalogConnection, FilesConnection, RedshiftConnection, S3Connection
 from penstock.errors import ArgumentError, PipelineFileError, Problem, choice, nearest
 from penstock.lineage import family
-from penstock.locations import PathLocation, TableLocation, parse_location
+from penstock.locations import MEMORY, QUARANTINE, PathLocation, TableLocation, parse_location
 from penstock.parse import Loaded
 from penstock.pipeline import CopyStep, Merge, MergeStep, Pipeline, Read, ReadStep, Table, step_kind
-from penstock.schema import DataType
+from penstock.schema import DataType, name_fault, same_but_for_case
 from penstock.sources import source_format
 from penstock.suites import known_expectations, load_suite
 from penstock.tables import TRANSFORMED, table_format
@@ -32,15 +32,25 @@ def check(loaded: Loaded) -> list[Problem]:
 
 
 def _tables(pipeline: Pipeline) -> Iterator[Found]:
+    if pair := same_but_for_case(pipeline.tables):
+        yield ("tables", pair[1]), f"{pair[0]!r} and {pair[1]!r} differ only in case; catalogs take them for one table"
     for name, table in pipeline.tables.items():
         path: Path = ("tables", name)
         connection, message = _connection(pipeline, name, _TABLES)
+        message = message or _table_name(name)
         if message:
             yield path, message
         elif isinstance(connection, CatalogConnection):
             yield from _lake_table(path, name, table)
         elif table.format or table.partition_by or table.readers:
             yield path, "a Redshift table has columns and keys; format, partition_by and readers belong to lake tables"
+
+
+def _table_name(location: str) -> str:
+    """Why a table cannot be called so; empty where it can."""
+    if own := next((s for s in (MEMORY, QUARANTINE) if location.endswith(s)), ""):
+        return f"{location}: Penstock's own table beside {location.removesuffix(own)} has this name"
+    return next((f"{location!r}: {fault}" for part in location.split(".") if (fault := name_fault(part))), "")
 
 
 def _lake_table(path: Path, name: str, table: Table) -> Iterator[Found]:
@@ -82,6 +92,8 @@ def _steps(loaded: Loaded) -> Iterator[Found]:
     ids = Counter(s.id for s in pipeline.steps)
     writers: dict[str, str] = {}
     for i, step in enumerate(pipeline.steps):
+        if (pair := same_but_for_case(s.id for s in pipeline.steps[: i + 1])) and pair[1] == step.id:
+            yield ("steps", i, "id"), f"{pair[0]!r} and {pair[1]!r} differ only in case; their batches would lie in one folder of some state stores"
         if ids[step.id] > 1:
             yield ("steps", i, "id"), f"{ids[step.id]} steps are called {step.id!r}"
         if step.renamed_from in ids:

@@ -73,15 +73,16 @@ def _sql_transform(loaded: Loaded, i: int, step: TransformStep, file: Path) -> I
 
 
 def _misfits(output: dict[str, str], columns: dict[str, str], into: str) -> Iterator[str]:
-    """Where a query's columns are not the table's."""
-    if missing := [c for c in columns if c not in output]:
+    """Where a query's columns are not the table's; for Spark, case makes no other name."""
+    given, wanted = ({name.lower(): text for name, text in side.items()} for side in (output, columns))
+    if missing := [c for c in columns if c.lower() not in given]:
         yield f"{into} wants the columns {', '.join(missing)}, which the query does not give; it gives {', '.join(output)}"
-    if extra := [c for c in output if c not in columns]:
+    if extra := [c for c in output if c.lower() not in wanted]:
         yield f"the query gives {', '.join(extra)}, which {into} does not have{nearest(extra[0], columns)}"
-    for name in set(output) & set(columns):
-        given, wanted = family(output[name]), family(columns[name].rstrip("!"))
-        if given and wanted and given != wanted:
-            yield f"column {name!r} is a {output[name].lower()} in the query but {into} declares {columns[name]}"
+    for name in set(given) & set(wanted):
+        kinds = [family(given[name]), family(wanted[name].rstrip("!"))]
+        if all(kinds) and kinds[0] != kinds[1]:
+            yield f"column {name!r} is a {given[name].lower()} in the query but {into} declares {wanted[name]}"
 
 
 def _unload(loaded: Loaded, i: int, step: UnloadStep, file: Path) -> Iterator[Problem]:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+_LISTED = 60
+
 
 class PenstockError(Exception):
     """The root. `exit_code` is what the command line returns for it."""
@@ -153,7 +155,13 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     return f"; did you mean {found[0]!r}?" if found else ""
 
 
+def some(names: Iterable[str]) -> str:
+    """Names in a row; of very many the first ones, and how many more there are."""
+    found = list(names)
+    return ", ".join(found[:_LISTED]) + (f", … and {len(found) - _LISTED:,} more" if len(found) > _LISTED else "")
+
+
 def choice(word: str, allowed: Iterable[str]) -> str:
     """`'xx' is not one of a, b; did you mean 'a'?`: the standard form for a wrong name."""
     names = sorted(allowed)
-    return f"{word!r} is not one of {', '.join(names) or '(nothing declared)'}{nearest(word, names)}"
+    return f"{word!r} is not one of {some(names) or '(there is none)'}{nearest(word, names)}"

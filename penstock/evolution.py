@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from penstock.connections import Model
-from penstock.errors import DataError
+from penstock.errors import DataError, some
 from penstock.schema import Column, Columns, DataType, is_reserved, names
 
 _WIDER = frozenset({("int", "bigint"), ("float", "double")})
@@ -69,7 +69,7 @@ def evolution(table: str, held: Columns, declared: Columns, policy: OnSchemaChan
     if wrong or policy.new_column == "fail" or any(_why(c, former) for c in append):
         wrong = [f"it lacks {c}{_why(c, former)}" for c in append] + wrong
     if wrong:
-        both = f"table {table} has the columns ({', '.join(map(str, held))}) but ({', '.join(map(str, declared))}) are declared"
+        both = f"table {table} has the columns ({some(map(str, held))}) but ({some(map(str, declared))}) are declared"
         raise DataError(f"{both}: {'; '.join(wrong)}", hint=_ANEW)
     return Evolution(append, tuple(replace(c, required=there[c.name].required) for c in widen), rename, drop)
 

@@ -135,7 +135,7 @@ def replaced_tables(sql: str, names: Mapping[str, str]) -> str:
     for table in tree.find_all(exp.Table):
         parts = [p for p in table.parts if "start" in p.meta]
         if (new := names.get(".".join(p.name for p in table.parts))) and parts:
-            alias = "" if table.alias else f" AS {table.name}"
+            alias = "" if table.alias else " AS `" + table.name.replace("`", "``") + "`"
             places.append((parts[0].meta["start"], parts[-1].meta["end"] + 1, new + alias))
     for start, end, new in sorted(places, reverse=True):
         sql = sql[:start] + new + sql[end:]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from penstock.connections import Connection
 from penstock.errors import ArgumentError, choice
 
+MEMORY, QUARANTINE = "__memory", "__quarantine"  # the tables that Penstock keeps beside a table
+
 
 @dataclass(frozen=True)
 class TableLocation:
@@ -30,8 +32,8 @@ def parse_location(text: str, connections: Mapping[str, Connection]) -> TableLoc
     parts = head.split(".")
     if parts[0] not in connections:
         raise ArgumentError(f"connection {choice(parts[0], connections)}")
-    if slash:
+    if slash and len(parts) == 1:
         return PathLocation(head, f"{path.strip('/')}/" if path.strip("/") else "")
-    if len(parts) != 3 or not all(parts):
+    if slash or len(parts) != 3 or not all(parts):
         raise ArgumentError(f"{text!r} is not a location: a table is connection.namespace.table, files are connection/path/")
     return TableLocation(*parts)

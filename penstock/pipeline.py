@@ -9,13 +9,13 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator, model_validator
+from pydantic import AfterValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from penstock.connections import Connection, Model
 from penstock.errors import ArgumentError
 from penstock.evolution import OnSchemaChange
 from penstock.maintenance import Duration, Maintain
-from penstock.schema import Column, Columns, is_reserved
+from penstock.schema import Column, Columns, is_reserved, name_fault, same_but_for_case
 from penstock.sources import source_format, source_formats
 from penstock.tables import PartitionField
 from penstock.windows import Window
@@ -28,28 +28,34 @@ _EVENTS_OWN = ("sequence_by", "apply_as_deletes", "apply_as_truncates", "ignore_
 _PARTITION = re.compile(r"(?:(years|months|days|hours)\(\s*(\w+)\s*\)|(bucket|truncate)\(\s*([1-9]\d{0,8})\s*,\s*(\w+)\s*\)|(\w+))")
 
 
+def _known_columns(columns: dict[str, str]) -> dict[str, str]:
+    for name, text in columns.items():
+        try:
+            Column.parse(name, text)
+        except ArgumentError as error:
+            raise ValueError(f"column {name!r}: {error.message}") from None
+        if is_reserved(name):
+            raise ValueError(f"column {name!r}: names that begin with two underscores are Penstock's own")
+        if fault := name_fault(name):
+            raise ValueError(f"column {name!r}: {fault}")
+    if pair := same_but_for_case(columns):
+        raise ValueError(f"columns {pair[0]!r} and {pair[1]!r} differ only in case; engines take them for one")
+    return columns
+
+
+ColumnTypes = Annotated[dict[str, str], Field(min_length=1), AfterValidator(_known_columns)]
+
+
 class Table(Model):
     """A table that the pipeline keeps, in the lake (`format`) or in Redshift (no `format`)."""
 
     format: Literal["iceberg", "delta"] | None = None
-    columns: dict[str, str] = Field(min_length=1, description="name: Spark SQL type; a trailing ! means NOT NULL")
+    columns: ColumnTypes = Field(description="name: Spark SQL type; a trailing ! means NOT NULL")
     keys: tuple[str, ...] = ()
     partition_by: tuple[Annotated[str, Field(pattern=f"^{_PARTITION.pattern}$")], ...] = ()
     readers: tuple[Reader, ...] = ()
     on_schema_change: OnSchemaChange = OnSchemaChange()
     maintain: Maintain = Maintain()
-
-    @field_validator("columns")
-    @classmethod
-    def _types(cls, columns: dict[str, str]) -> dict[str, str]:
-        for name, text in columns.items():
-            try:
-                Column.parse(name, text)
-            except ArgumentError as error:
-                raise ValueError(f"column {name!r}: {error.message}") from None
-            if is_reserved(name):
-                raise ValueError(f"column {name!r}: names that begin with two underscores are Penstock's own")
-        return columns
 
     @model_validator(mode="after")
     def _names_are_columns(self) -> Self:
@@ -103,7 +109,7 @@ class Read(Model):
     from_: Location = Field(alias="from")
     format: Literal["debezium", "csv", "json", "parquet"]
     take: Literal["new", "all"] = "new"
-    columns: dict[str, str] | None = Field(default=None, description="name: Spark SQL type; by default the columns of the table that the rows go into")
+    columns: ColumnTypes | None = Field(default=None, description="name: Spark SQL type; by default the columns of the table that the rows go into")
     null: str | None = Field(default=None, description="csv: the text that stands for NULL; by default the empty text")
     connector: Literal["postgresql", "mysql"] | None = Field(default=None, description="debezium: the writer; mysql means MariaDB too; default postgresql")
     timestamp_unit: Literal["ms", "us", "ns"] | None = Field(

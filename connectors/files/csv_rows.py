@@ -12,7 +12,7 @@ from typing import NamedTuple
 from penstock.connectors.lines import Rejected, accepted
 from penstock.connectors.readers import ReadSpec, concatenated, empty
 from penstock.connectors.values import Encoding, typed_rows
-from penstock.errors import SourceError, nearest
+from penstock.errors import SourceError, nearest, some
 from penstock.schema import names
 from penstock.sources import Rows
 
@@ -76,9 +76,7 @@ def _places(uri: str, header: Record, spec: ReadSpec) -> list[int]:
     """Where each declared column stands in a record."""
     for name in names(spec.columns):
         if header.fields.count(name) != 1:
-            found = (
-                f"names it {header.fields.count(name)} times" if name in header.fields else f"has only {', '.join(header.fields)}{nearest(name, header.fields)}"
-            )
+            found = f"names it {header.fields.count(name)} times" if name in header.fields else f"has only {some(header.fields)}{nearest(name, header.fields)}"
             raise SourceError(
                 f"{uri}: column {name!r} is declared but the header {found}",
                 hint="correct the declared columns, or deliver the file again and `penstock batch retry`",

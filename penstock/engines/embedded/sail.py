@@ -8,7 +8,7 @@ import sys
 import threading
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import reduce
 from importlib.util import module_from_spec, spec_from_file_location
@@ -19,7 +19,7 @@ from penstock.config import AwsSettings
 from penstock.engines.base import Input
 from penstock.errors import MissingExtraError, TransformError
 from penstock.lineage import replaced_tables
-from penstock.schema import is_hidden, names
+from penstock.schema import Column, Columns, is_hidden
 from penstock.tables import DataFile, LakeTable, Pinned
 
 if TYPE_CHECKING:
@@ -77,8 +77,7 @@ def run(
     `survivors` writes the rows that are left of files with deleted positions, for Sail to read.
     """
     spark = session(aws)
-    with _connect_functions():
-        frames = {i.name: _frame(spark, i, survivors) for i in inputs}
+    frames = {i.name: _frame(spark, i, survivors) for i in inputs}
     if sql is not None:
         views = {name: f"penstock_{uuid.uuid4().hex}" for name in frames}
         for name, view in views.items():
@@ -92,31 +91,34 @@ def run(
 
 def _frame(spark: Any, item: Input, survivors: Survivors) -> Any:
     """An input as a DataFrame, without Penstock's own columns."""
-    from pyspark.sql import functions as f
-
     if item.table is None or item.pinned is None:
         return spark.createDataFrame(item.rows)
-    shown = [c for c in item.pinned.columns if not is_hidden(c.name)]
-    files = item.table.files(item.pinned)
-    schema = ", ".join(f"`{c.name}` {c.type}" for c in item.pinned.columns)
+    shown = tuple(c for c in item.pinned.columns if not is_hidden(c.name))
+    files, schema = item.table.files(item.pinned), _struct(shown)
     whole, thinned = ([f for f in files if (bool(f.deletes) or item.pinned.is_renamed) is has] for has in (False, True))
     left = survivors(item.table, item.pinned, thinned) if thinned else []
     if item.table.layout(item.pinned).partition_columns_in_file:
         uris, frames = [f.uri for f in whole] + left, []
     else:
-        uris, frames = left, _by_partition(spark, item, whole, f)
+        uris, frames = left, _by_partition(spark, item.table, shown, whole)
     frames += [spark.read.schema(schema).parquet(*uris)] if uris else []
-    found = reduce(lambda a, b: a.unionByName(b), frames) if frames else spark.createDataFrame([], schema)
-    return found.select(*names(shown))
+    return reduce(lambda a, b: a.unionByName(b), frames) if frames else spark.createDataFrame([], schema)
 
 
-def _by_partition(spark: Any, item: Input, files: Sequence[DataFile], f: Any) -> list[Any]:
+def _struct(columns: Iterable[Column]) -> Any:
+    """A schema as an object: Sail's parser of schemas does not take every name."""
+    from pyspark.sql.types import StructType
+
+    return StructType.fromJson({"fields": [{"name": c.name, "type": c.type.delta, "nullable": True, "metadata": {}} for c in columns]})
+
+
+def _by_partition(spark: Any, table: LakeTable, shown: Columns, files: Sequence[DataFile]) -> list[Any]:
     """Files that lack their partition's columns: read partition by partition, the values put in."""
-    assert item.table is not None
-    assert item.pinned is not None
-    fields = [p.column for p in item.table.partition_by]
-    types = {c.name: str(c.type) for c in item.pinned.columns}
-    inside = ", ".join(f"`{n}` {t}" for n, t in types.items() if n not in fields)
+    from pyspark.sql.connect import functions as f
+
+    fields = [p.column for p in table.partition_by]
+    types = {c.name: str(c.type) for c in shown}
+    inside = _struct(c for c in shown if c.name not in fields)
     groups: dict[tuple[object, ...], list[DataFile]] = {}
     for file in files:
         groups.setdefault(file.partition, []).append(file)
@@ -126,7 +128,7 @@ def _by_partition(spark: Any, item: Input, files: Sequence[DataFile], f: Any) ->
         for column, value in zip(fields, partition, strict=True):
             frame = frame.withColumn(column, f.lit(value).cast(types[column]))
         frames.append(frame)
-    return frames
+    return [frame.select(*(f.col(f"`{n.replace('`', '``')}`") for n in types)) for frame in frames]
 
 
 def _built(file: Path) -> Callable[[Any, Mapping[str, Any]], Any]:
