@@ -23,6 +23,7 @@ from .targets import MEMORY, QUARANTINE
 from .waiting import pinned_versions
 
 _DAILY = timedelta(days=1)
+_CLOCKS_DIFFER = timedelta(minutes=20)  # S3 refuses callers whose clock is a quarter of an hour off
 
 
 @dataclass(frozen=True)
@@ -189,9 +190,9 @@ def _maintained(context: Context, work: Work, *, now: datetime, sharing: int, da
 
 
 def _swept(context: Context, work: Work, now: datetime, kept: datetime) -> Sequence[tuple[str, int]]:
-    """Nothing that a run at work wrote may go: its files are younger than its start."""
+    """Nothing that a run at work wrote may go: its files are younger than its start, give or take what clocks may differ."""
     started, cutoff = open_run(context.state), now - duration(work.policy.orphans_after)
-    before = min(cutoff, started - timedelta(minutes=5)) if started else cutoff
+    before = min(cutoff, started - _CLOCKS_DIFFER) if started else cutoff
     removed = work.table.sweep(before, kept, pinned_versions(context, work.location))
     context.state.write(_note(work.location), json.dumps({"swept": now.isoformat()}).encode())
     return removed

@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from penstock.cli import main
@@ -21,6 +24,7 @@ from penstock.jobs.context import Context
 from penstock.jobs.run import new_run_id
 from penstock.parse import load
 from penstock.plan import compile_plan
+from penstock.tables import LakeTable
 
 COMMAND = [sys.executable, "-c", "from penstock.cli import main; main()"]
 
@@ -116,6 +120,33 @@ class Project:
         done = subprocess.run([*COMMAND, *arguments], cwd=self.folder, capture_output=True, text=True, check=False, env=variables, timeout=300)
         return Done(done.returncode, done.stdout, done.stderr)
 
+    @contextmanager
+    def stopped(self, *arguments: str, at: str) -> Iterator[Callable[[], Done]]:
+        """A verb in a process of its own that stopped at a named point; what is yielded wakes it and waits for its end."""
+        process = subprocess.Popen(
+            [*COMMAND, *arguments], cwd=self.folder, env={**os.environ, **self.environment, "PENSTOCK_STOP_AT": at},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+        def woken() -> Done:
+            process.send_signal(signal.SIGCONT)
+            out, err = process.communicate(timeout=120)
+            return Done(process.returncode, out, err)
+
+        try:
+            while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.05)
+            yield woken
+        finally:
+            process.kill()
+            process.communicate()
+
+    def end_lease(self) -> None:
+        """As if the lease of a run at work had run out by the clock: that the run lives, nobody can see from another host."""
+        lock = next(self.folder.glob(".penstock/state/*/run.lock"))
+        lock.write_text(json.dumps(json.loads(lock.read_text()) | {"until": 0.0}))
+
     def rows(self, table: str, columns: str = "*", connection: str | None = None) -> list[dict[str, Any]]:
         where, order = (["--connection", connection], "1") if connection else ([], "ALL")
         done = self.penstock("query", f"SELECT {columns} FROM {table} ORDER BY {order}", "--json", *where)
@@ -153,3 +184,22 @@ def context(project: Project) -> Context:
     """The pipeline as a job sees it."""
     loaded = load(project.folder)
     return Context(loaded, compile_plan(loaded), new_run_id(datetime.now(UTC)))
+
+
+def lake(project: Project, namespace: str, name: str) -> LakeTable:
+    table = context(project).catalog("lake").table(namespace, name)
+    assert table
+    return table
+
+
+def append_as_others(table: LakeTable, *rows: dict[str, Any]) -> None:
+    """Rows appended by the format's own library, in a file of their own."""
+    pinned = table.pin()
+    native: Any = pinned.native
+    data = pa.Table.from_pylist(list(rows), schema=pa.schema([pa.field(c.name, c.type.arrow(), nullable=not c.required) for c in pinned.columns]))
+    if hasattr(native, "append"):
+        native.append(data)
+    else:
+        from deltalake import write_deltalake
+
+        write_deltalake(table.location, data, mode="append")

@@ -209,7 +209,10 @@ class DeltaTable:
         native: Native = pinned.native
         check_writable(self.name, native, removing=bool(change.remove or change.deletes))
         with self._reaching():
-            actions = self._actions(pinned, change)
+            try:
+                actions = self._actions(pinned, change)
+            except FileNotFoundError as error:
+                return Outcome("failed", cause=f"a file that was written for it is gone: {error}")
         outcome = self._log.commit(native.version() + 1, actions)
         if outcome.version is not None:
             self._checkpoint(native, outcome.version)

@@ -86,28 +86,32 @@ def _stored(value: Any) -> Any:
     return (value - date(1970, 1, 1)).days if isinstance(value, date) else value
 
 
-def described_deletes(table: Table, written: WrittenDeletes) -> IcebergFile:
-    """The manifest entry of a delete file; both bounds name its one data file, which tells readers whose it is."""
+def described_deletes(table: Table, deletes: Sequence[WrittenDeletes]) -> list[IcebergFile]:
+    """Manifest entries of delete files; both bounds of each name its one data file, which tells readers whose it is."""
     from pyiceberg.manifest import DataFile as IcebergFile
     from pyiceberg.manifest import DataFileContent, FileFormat
 
     from .deletes import FILE_PATH
 
-    path = written.of.spelled.encode()
-    return IcebergFile.from_args(
-        content=DataFileContent.POSITION_DELETES,
-        file_path=full(written.uri),
-        file_format=FileFormat.PARQUET,
-        partition=written.of.native.entry.data_file.partition,  # type: ignore[attr-defined]
-        record_count=written.rows,
-        file_size_in_bytes=written.bytes,
-        lower_bounds={FILE_PATH: path},
-        upper_bounds={FILE_PATH: path},
-        sort_order_id=None,
-        spec_id=table.metadata.default_spec_id,
-        equality_ids=None,
-        key_metadata=None,
-    )
+    def describe(written: WrittenDeletes) -> IcebergFile:
+        path = written.of.spelled.encode()
+        return IcebergFile.from_args(
+            content=DataFileContent.POSITION_DELETES,
+            file_path=full(written.uri),
+            file_format=FileFormat.PARQUET,
+            partition=written.of.native.entry.data_file.partition,  # type: ignore[attr-defined]
+            record_count=written.rows,
+            file_size_in_bytes=len(table.io.new_input(full(written.uri))),
+            lower_bounds={FILE_PATH: path},
+            upper_bounds={FILE_PATH: path},
+            sort_order_id=None,
+            spec_id=table.metadata.default_spec_id,
+            equality_ids=None,
+            key_metadata=None,
+        )
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(describe, deletes))
 
 
 def described(table: Table, files: Sequence[WrittenFile]) -> list[IcebergFile]:

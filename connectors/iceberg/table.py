@@ -190,7 +190,10 @@ class IcebergTable:
         table: Table = pinned.native  # type: ignore[assignment]
         check_writable(table)
         with self._reaching():
-            snapshot = self._snapshot(table, change, writer)
+            try:
+                snapshot = self._snapshot(table, change, writer)
+            except FileNotFoundError as error:
+                return Outcome("failed", cause=f"a file that was written for it is gone: {error}")
         try:
             response = self._catalog.commit_table(table, *_published(pinned, change, snapshot))
         except CommitFailedException as error:
@@ -204,7 +207,7 @@ class IcebergTable:
     def _snapshot(table: Table, change: Change, writer: SnapshotWriter) -> Snapshot:
         operation = "overwrite" if change.operation == "append" and (change.remove or change.deletes) else change.operation
         summary = {**change.summary, PROPERTY: dumps(change.ledger)}
-        deletes = [described_deletes(table, d) for d in change.deletes]
+        deletes = described_deletes(table, change.deletes)
         files = Files(described(table, change.add), deletes, change.remove, [d.of for d in change.deletes])
         return writer.write(files, summary, operation)
 

@@ -16,7 +16,7 @@ from penstock.connections import CatalogConnection
 from penstock.connectors.catalogs import Catalog, open_catalog
 from penstock.errors import CommitConflictError, DataError, LedgerError
 from penstock.schema import Column
-from penstock.tables import Change, LakeTable, WrittenFile
+from penstock.tables import Change, LakeTable, WrittenDeletes, WrittenFile
 
 COLUMNS = (Column.parse("id", "bigint!"), Column.parse("name", "string"))
 KEY = "p/s"
@@ -210,6 +210,20 @@ def test_hundreds_of_commits_leave_few_manifests_and_few_metadata_files(folder: 
     first = [f for f in table.files(pinned) if f.lower["id"] == 1]
     assert table.commit(pinned, Change("overwrite", remove=first, ledger={KEY: 106})).state == "done"
     assert native.refresh().scan().count() == 104
+
+
+def test_a_commit_whose_files_are_gone_fails(folder: Catalog, table_format: str, write_file: Write) -> None:
+    table = table_of(folder, table_format)
+    append(table, write_file, 1)
+    pinned = table.pin()
+    gone = table.new_file((), "test")
+    (live,) = table.files(pinned)
+    changes = [Change("append", [WrittenFile(gone)], ledger={KEY: 2})]
+    changes += [Change("overwrite", deletes=[WrittenDeletes(live, gone, 1, 1)], ledger={KEY: 2})] if table.takes_position_deletes else []
+    for change in changes:
+        outcome = table.commit(pinned, change)
+        assert (outcome.state, "is gone" in outcome.cause) == ("failed", True)
+    assert dict(table.pin().ledger) == {KEY: 1}
 
 
 def test_a_file_to_remove_must_be_live(folder: Catalog, write_file: Write) -> None:

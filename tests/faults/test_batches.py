@@ -9,9 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
-from pipelines import APPENDED, EVENTS, Project, context, event, events
+from pipelines import APPENDED, EVENTS, Project, append_as_others, context, event, events, lake
 
 from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection
@@ -20,7 +19,7 @@ from penstock.jobs.publish import until_published
 from penstock.jobs.record import StepRecord
 from penstock.jobs.steps import JOBS
 from penstock.schema import Column
-from penstock.tables import Change, LakeTable
+from penstock.tables import Change
 
 FORMATS = ("iceberg", "delta")
 KEY = "rows/rows"
@@ -53,12 +52,6 @@ def apply(project: Project, number: int) -> StepRecord:
     found = context(project)
     step, batch = found.pipeline.step("rows"), found.batches("files").read(after=number - 1)[0]
     return until_published(partial(JOBS["copy"].apply, found, step, batch))
-
-
-def lake(project: Project, namespace: str, name: str) -> LakeTable:
-    table = context(project).catalog("lake").table(namespace, name)
-    assert table
-    return table
 
 
 def test_a_batch_applied_again_and_a_lower_one_change_nothing(rows: Project) -> None:
@@ -136,24 +129,10 @@ def test_a_key_that_others_wrote_twice_stands_once_after_its_next_event(shop: Pr
     shop.write("landing/orders/1.json", events(event("c", 1, 10, "new"), event("c", 2, 11, "new"), event("c", 1, 10, "new")))
     assert shop.record()[0].code == 0
     for number, sequence in ((1, 10), (1, None), (2, None), (3, None)):
-        foreign(lake(shop, "shop", "orders"), {"id": number, "state": "foreign", "amount": None, "__sequence_1": sequence, "__sequence_2": sequence})
+        append_as_others(lake(shop, "shop", "orders"), {"id": number, "state": "foreign", "amount": None, "__sequence_1": sequence, "__sequence_2": sequence})
     shop.write("landing/orders/2.json", events(event("u", 1, 20, "paid"), event("d", 2, 21), event("u", 3, 1, "known")))
     assert shop.record()[0].code == 0
     assert shop.rows("lake.shop.orders", "id, state") == [{"id": 1, "state": "paid"}, {"id": 3, "state": "known"}]
-
-
-def foreign(table: LakeTable, row: dict[str, Any]) -> None:
-    """A row appended by the format's own library."""
-    pinned = table.pin()
-    native: Any = pinned.native
-    schema = pa.schema([pa.field(c.name, c.type.arrow(), nullable=not c.required) for c in pinned.columns])
-    data = pa.Table.from_pylist([row], schema=schema)
-    if hasattr(native, "append"):
-        native.append(data)
-    else:
-        from deltalake import write_deltalake
-
-        write_deltalake(table.location, data, mode="append")
 
 
 def test_first_runs_of_one_warehouse_at_once_make_it_once(tmp_path: Path, table_format: str) -> None:

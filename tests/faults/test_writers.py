@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
-from pipelines import COMMAND, EVENTS, Project, event, events
+from pipelines import EVENTS, Project, event, events
 
 FIRST = events(event("c", 1, 10, "new", "1.50"), event("c", 2, 11, "new"), event("d", 3, 13))
 SECOND = events(event("d", 2, 20), event("c", 4, 21, "new", "99.99"))
@@ -27,31 +22,15 @@ def shop(tmp_path: Path, request: pytest.FixtureRequest) -> Project:
     return project
 
 
-def stopped(process: subprocess.Popen[str]) -> bool:
-    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-
-
 @pytest.mark.parametrize("point", ["after_cut", "before_commit", "after_memory", "after_commit", "after_commit:2"])
 def test_a_stopped_writer_that_wakes_after_another_took_over_commits_nothing(shop: Project, point: str) -> None:
-    """The lease of the first has run out by the clock; that it still lives, nobody can see from another host."""
-    first = subprocess.Popen(
-        [*COMMAND, "run", "."], cwd=shop.folder, env={**os.environ, "PENSTOCK_STOP_AT": point}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        while not stopped(first):
-            assert first.poll() is None, first.communicate()
-            time.sleep(0.05)
-        lock = shop.folder / ".penstock" / "state" / "shop" / "run.lock"
-        lock.write_text(json.dumps(json.loads(lock.read_text()) | {"until": 0.0}))
+    with shop.stopped("run", ".", at=point) as woken:
+        shop.end_lease()
         second = shop.penstock("run", ".")
         assert second.code == 0, second.err
         assert (shop.rows("lake.shop.orders"), shop.batches("lake.shop.orders")) == (EXPECTED, [2, 1])
-        os.kill(first.pid, signal.SIGCONT)
-        out, err = first.communicate(timeout=120)
-        assert first.returncode == 0, (out, err)
-    finally:
-        first.kill()
-        first.wait()
+        first = woken()
+    assert first.code == 0, first.err
     assert (shop.rows("lake.shop.orders"), shop.batches("lake.shop.orders")) == (EXPECTED, [2, 1]), "each batch is in the table's history once"
 
 
