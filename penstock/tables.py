@@ -62,7 +62,7 @@ class DeleteFile:
     rows: int
     is_own: bool
     native: object = field(default=None, compare=False, repr=False)
-    positions: Callable[[], pa.Int64Array] | None = field(default=None, compare=False, repr=False)
+    positions: Callable[[], pa.Array[Any]] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ _OPERATIONS: Mapping[Operation, tuple[str, Mapping[str, str]]] = {
     "append": ("WRITE", {"mode": "Append"}), "overwrite": ("WRITE", {"mode": "Overwrite"}), "replace": ("OPTIMIZE", {}),
 }  # fmt: skip
 _KEPT = ("path", "partitionValues", "size", "modificationTime", "tags")
+_IMPLIED = ("appendOnly", "invariants")
 _NOT_ENCODED = "!$&'()+,-./:;=@_~"
 
 
@@ -70,9 +71,9 @@ def thinned(deletes: WrittenDeletes, values: Mapping[str, str | None], now: int)
 
 
 def first_version(schema: str, partition_by: Sequence[str], configuration: Mapping[str, str], features: Sequence[str], now: int) -> list[Action]:
-    """A new table. Only features that need it ask for the newer protocol, which not every reader knows."""
+    """A new table. Only features that need it ask for the newer protocol, which not every reader knows, and which lists what the older one implies."""
     legacy: dict[str, Any] = {"minReaderVersion": 1, "minWriterVersion": 2}
-    listed: dict[str, Any] = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": list(features), "writerFeatures": list(features)}
+    listed: dict[str, Any] = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": list(features), "writerFeatures": [*_IMPLIED, *features]}
     return [
         {"commitInfo": {"timestamp": now, "operation": "CREATE TABLE", "operationParameters": {}, "engineInfo": ENGINE}},
         {"protocol": listed if features else legacy},

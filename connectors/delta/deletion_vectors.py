@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from penstock.config import AwsSettings
 from penstock.connectors.stores import store_at
 from penstock.errors import NotSupportedError, SourceError
+from penstock.objects import ObjectStore
 from penstock.tables import DataFile, WrittenDeletes
 
 if TYPE_CHECKING:
@@ -66,11 +67,11 @@ class Descriptor:
 class Vectors:
     """The deletion vectors of the table at a location."""
 
-    def __init__(self, location: str, aws: AwsSettings) -> None:
-        self._location, self._aws = location, aws
+    def __init__(self, location: str, store: ObjectStore, aws: AwsSettings) -> None:
+        self._location, self._store, self._aws = location, store, aws
         self._content = lru_cache(_FILES_KEPT)(self._read)  # those of one commit lie in one file
 
-    def positions(self, vector: Descriptor) -> pa.Int64Array:
+    def positions(self, vector: Descriptor) -> pa.Array[Any]:
         """The deleted positions, from 0, in order. Raises SourceError for a vector that is missing or damaged, NotSupportedError for another format."""
         import pyarrow as pa
 
@@ -79,7 +80,7 @@ class Vectors:
         found = decoded(data, file or "the log")
         if len(found) != vector.cardinality:
             raise _damaged(file or "the log", f"it holds {len(found)} positions, and the log says {vector.cardinality}")
-        return pa.array(found, pa.int64())
+        return pa.Array.from_buffers(pa.int64(), len(found), [None, pa.py_buffer(found)])
 
     def pack(self, deletes: Sequence[tuple[DataFile, pa.ChunkedArray[Any]]]) -> list[WrittenDeletes]:
         """Write the positions of several data files as vectors of one new file."""
@@ -91,12 +92,13 @@ class Vectors:
             vector = Descriptor("u", _to_z85(name.bytes), len(data), len(positions), len(content))
             written.append(WrittenDeletes(file, uri, len(positions), len(data), vector))
             content += struct.pack(">I", len(data)) + data + struct.pack(">I", zlib.crc32(data))
-        store_at(self._location, self._aws).write(_file_name(name), bytes(content))
+        self._store.write(_file_name(name), bytes(content))
         return written
 
     def _read(self, uri: str) -> bytes:
         folder, _, name = uri.rpartition("/")
-        found = store_at(folder, self._aws).find(name)
+        store = self._store if folder == self._location else store_at(folder, self._aws)
+        found = store.find(name)
         if found is None:
             raise SourceError(f"the deletion vectors in {uri} are gone", hint="put the file back, or restore the table to a version without it")
         return found[0]

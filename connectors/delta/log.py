@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.commits import Outcome
-from penstock.config import AwsSettings
 from penstock.connectors.reaching import lost_answers
-from penstock.connectors.stores import store_at
-from penstock.errors import LedgerError
+from penstock.objects import ObjectStore
 
 Action = Mapping[str, Any]
 
+_FOLDER = "_delta_log/"
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\.\d{10}\.(?P<parts>\d{10}))?(?:\.[0-9a-f-]{36})?\.(?:parquet|json)")
 _ADD = ("path", "partitionValues", "size", "modificationTime", "stats", "tags", "deletionVector")
 _REMOVE = ("path", "deletionTimestamp", "deletionVector")
@@ -46,11 +45,10 @@ class Replayed:
 
 
 class Log:
-    """The log of the table at a location."""
+    """The log of a table; `store` is the table's folder."""
 
-    def __init__(self, location: str, aws: AwsSettings) -> None:
-        self._store = store_at(f"{location}/_delta_log", aws)
-        self._known = Replayed(-1)
+    def __init__(self, store: ObjectStore) -> None:
+        self._store, self._known = store, Replayed(-1)
 
     def create(self, actions: Sequence[Action]) -> bool:
         """The first version; False where there is a table."""
@@ -75,11 +73,11 @@ class Log:
 
     def _checkpoint(self, version: int) -> Replayed:
         """The newest whole checkpoint that is not behind a version; nothing where there is none."""
-        hint = self._store.find("_last_checkpoint")
+        hint = self._store.find(f"{_FOLDER}_last_checkpoint")
         last = int(json.loads(hint[0])["version"]) if hint else -1
         by_version: dict[int, list[str]] = defaultdict(list)
-        for found in self._store.list(f"{last:020}.checkpoint" if 0 <= last <= version else ""):
-            name = found.uri.removeprefix(self._store.root)
+        for found in self._store.list(_FOLDER + (f"{last:020}.checkpoint" if 0 <= last <= version else "")):
+            name = found.uri.removeprefix(self._store.root + _FOLDER)
             if (match := _CHECKPOINT.fullmatch(name)) and int(match[1]) <= version:
                 by_version[int(match[1])].append(name)
         for number in sorted(by_version, reverse=True):
@@ -90,7 +88,7 @@ class Log:
     def _actions(self, names: Sequence[str]) -> Iterator[Action]:
         """The actions of a checkpoint's files, and of the files that these name."""
         with ThreadPoolExecutor(_THREADS) as pool:
-            found = [a for part in pool.map(lambda n: _parsed(self._store.read(n), n), names) for a in part]
+            found = [a for part in pool.map(lambda n: _parsed(self._store.read(_FOLDER + n), n), names) for a in part]
         yield from found
         if sidecars := [f"_sidecars/{a['sidecar']['path'].rpartition('/')[2]}" for a in found if a.get("sidecar")]:
             yield from self._actions(sidecars)
@@ -108,9 +106,7 @@ def _whole(names: Sequence[str]) -> Sequence[str]:
 
 
 def _name(version: int) -> str:
-    if version < 0:
-        raise LedgerError(f"there is no version {version}")
-    return f"{version:020}.json"
+    return f"{_FOLDER}{version:020}.json"
 
 
 def _lines(actions: Sequence[Action]) -> bytes:

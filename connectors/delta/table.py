@@ -53,7 +53,8 @@ class DeltaTable:
 
     def __init__(self, name: str, location: str, aws: AwsSettings) -> None:
         self._name, self._location, self._aws = name, location.rstrip("/"), aws
-        self._log, self._vectors = Log(self._location, aws), Vectors(self._location, aws)
+        self._store = store_at(self._location, aws)
+        self._log, self._vectors = Log(self._store), Vectors(self._location, self._store, aws)
         with self._reaching():
             native = self._load_pinned(None)
         self._partition_columns: list[str] = native.metadata().partition_columns
@@ -279,7 +280,7 @@ def create(
     features = [*([VECTORS] if position_deletes else []), *(["timestampNtz"] if any(c.type.name == "timestamp_ntz" for c in columns) else [])]
     configuration = _CONFIGURATION | _record(names(columns)) | ({ENABLES_VECTORS: "true"} if position_deletes else {})
     actions = first_version(schema_of(columns).to_json(), [p.column for p in partition_by], configuration, features, int(time.time() * 1000))
-    if not Log(location.rstrip("/"), aws).create(actions):
+    if not Log(store_at(location, aws)).create(actions):
         raise DataError(f"there is a Delta table at {location}", hint="give the table another name, or drop the files that are left of a former one")
     return DeltaTable(name, location, aws)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import uuid
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from keyed import COLUMNS, as_delta_rs_reads, ids, written
 
 from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection
 from penstock.connectors.catalogs import Catalog, open_catalog
 from penstock.connectors.delta.deletion_vectors import Descriptor, Vectors, decoded, encoded
+from penstock.connectors.stores import store_at
 from penstock.engines.embedded import deleting
-from penstock.engines.embedded.engine import EmbeddedEngine
 from penstock.errors import NotSupportedError, SourceError
-from penstock.schema import Column
 from penstock.tables import DataFile, LakeTable, PartitionField
 
-COLUMNS = (Column.parse("id", "bigint!"), Column.parse("part", "string"), Column.parse("v", "string"))
 # Spark 4.1.1 with Delta 4.2.0 wrote this for rows 3, 13 ... 93 of a file
 OF_SPARK = bytes.fromhex("0100000034d1d339640100000000000000000000003a30000001000000000009001000000003000d00170021002b0035003f00490053005d00857dc826")
 
@@ -46,30 +44,6 @@ def table(folder: Catalog) -> LakeTable:
     made = folder.create("ops", "t", "delta", COLUMNS, (PartitionField("identity", "part"),), position_deletes=True)
     written(made, [{"id": i, "part": "a/b"[: 1 + i % 3], "v": "new"} for i in range(30)])
     return made
-
-
-def written(table: LakeTable, rows: Sequence[dict[str, Any]] = (), deleted: Sequence[int] = ()) -> None:
-    """One commit of the engine: rows that replace those of their keys, and keys that go."""
-    pinned = table.pin()
-    with EmbeddedEngine(AwsSettings()).session() as session:
-        session.load("rows", pa.Table.from_pylist(list(rows), schema=pa.schema({"id": pa.int64(), "part": pa.string(), "v": pa.string()})))
-        session.load("gone_keys", pa.table({"id": pa.array(deleted, pa.int64())}))
-        session.execute("CREATE TABLE ups AS FROM rows")
-        session.execute("CREATE TABLE dels AS FROM gone_keys")
-        change = session.rewrite(table, pinned, "ups", "dels", "test")
-    assert table.commit(pinned, replace(change, ledger={"p/s": (pinned.version or 0) + 1})).state == "done"
-
-
-def ids(table: LakeTable, version: int | None = None) -> list[int]:
-    with EmbeddedEngine(AwsSettings()).session() as session:
-        session.scan("now", table, table.pin(version))
-        return [r["id"] for r in session.query("SELECT id FROM now ORDER BY id").to_pylist()]
-
-
-def as_delta_rs_reads(table: LakeTable) -> list[int]:
-    from deltalake import DeltaTable
-
-    return sorted(pa.table(DeltaTable(table.location).scan(columns=["id"]))["id"].to_pylist())
 
 
 def log(table: LakeTable, version: int) -> list[dict[str, Any]]:
@@ -102,7 +76,7 @@ def test_vectors_of_spark_are_read(tmp_path: Path) -> None:
     name = uuid.uuid4()
     (tmp_path / f"deletion_vector_{name}.bin").write_bytes(OF_SPARK)
     vector = Descriptor("p", f"file://{tmp_path}/deletion_vector_{name}.bin", 52, 10, 1)
-    assert Vectors("/elsewhere", AwsSettings()).positions(vector).to_pylist() == list(range(3, 100, 10))
+    assert Vectors("/elsewhere", store_at("/elsewhere", AwsSettings()), AwsSettings()).positions(vector).to_pylist() == list(range(3, 100, 10))
 
 
 def test_what_is_written_names_its_file_as_the_specification_does() -> None:

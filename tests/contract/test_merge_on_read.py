@@ -185,6 +185,7 @@ def test_compaction_rollback_and_the_sweep_know_of_the_deletes(shop: Project, ot
     assert (shown(shop), other.deleted()) == (KEPT, [8])
     assert sum(m.compacted for m in maintained(shop)) >= 1
     assert not other.deleted()
+    assert not list(shop.folder.rglob("*.bin")), "vectors of files that are gone went with them"
     assert shown(shop) == other.rows() == KEPT
     versions = json.loads(shop.penstock("history", "lake.shop.orders", "--json").out.splitlines()[0])
     assert versions["operation"] in ("replace", "optimize")

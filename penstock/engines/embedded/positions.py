@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from penstock.schema import literal
 from penstock.tables import DataFile, DeleteFile
@@ -60,6 +60,6 @@ class Positions:
         self._connection.unregister("__packed")
 
 
-def _positions(deletes: DeleteFile) -> pa.Int64Array:
+def _positions(deletes: DeleteFile) -> pa.Array[Any]:
     assert deletes.positions is not None
     return deletes.positions()
