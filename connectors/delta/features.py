@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 # delta-rs lists variantType on tables without such a column; a column that has the type is refused by its type.
 VECTORS, ENABLES_VECTORS = "deletionVectors", "delta.enableDeletionVectors"
+_WRITER_VERSION = 7  # delta-rs refuses newer readers' versions itself
 _READ = frozenset({VECTORS, "timestampNtz", "v2Checkpoint", "vacuumProtocolCheck", "variantType"})
 _WRITTEN = _READ | {"appendOnly", "changeDataFeed", "checkConstraints", "generatedColumns", "invariants"}
 _OF_COLUMNS = {"delta.invariants": "invariants", "delta.generationExpression": "generated columns", "delta.identity.start": "identity columns"}
@@ -45,6 +46,8 @@ def check_writable(name: str, native: Native, *, removing: bool) -> None:
 
 def _asked_always(native: Native) -> Iterator[str]:
     yield from set(native.protocol().writer_features or ()) - _WRITTEN
+    if (version := native.protocol().min_writer_version) > _WRITER_VERSION:
+        yield f"the writer version {version}"
     if any(key.startswith("delta.constraints.") for key in native.metadata().configuration):
         yield "check constraints"
     for field in native.schema().fields:

@@ -128,6 +128,8 @@ class DeltaTable:
 
     def _data_file(self, row: Mapping[str, Any], logged: Action) -> DataFile:
         path, rows = row["path"], row["num_records"]
+        if "://" in path or path.startswith("/"):
+            raise NotSupportedError(f"reading {self.name}, a shallow clone with the file {path} of another table,", hint="copy that table instead")
         if rows is None:
             raise NotSupportedError(f"reading {self.name}, whose log does not say how many rows {path} has,", hint="have its writer keep statistics")
         partition = {c: row[f"partition.{c}"] for c in self._partition_columns}

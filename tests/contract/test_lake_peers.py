@@ -196,6 +196,14 @@ def test_a_delta_file_without_a_row_count_is_refused(folder: Catalog) -> None:
         table.files(table.pin())
 
 
+@pytest.mark.parametrize("path", ["s3://elsewhere/a.parquet", "/elsewhere/a.parquet", "file:///elsewhere/a.parquet"])
+def test_files_of_another_table_are_refused(folder: Catalog, path: str) -> None:
+    table = table_of(folder, "delta")
+    logged(table, add_action(path, stats='{"numRecords":1}'))
+    with pytest.raises(NotSupportedError, match="a shallow clone with the file"):
+        table.files(table.pin())
+
+
 @pytest.mark.parametrize("feature", ["columnMapping", "typeWidening"])
 def test_delta_features_that_change_what_files_say_are_refused(folder: Catalog, feature: str) -> None:
     table = table_of(folder, "delta")
@@ -203,6 +211,14 @@ def test_delta_features_that_change_what_files_say_are_refused(folder: Catalog, 
     logged(table, {"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": features, "writerFeatures": features}})
     with pytest.raises(NotSupportedError, match=rf"reading {table.name} with {feature}"):
         table.pin()
+
+
+def test_a_newer_writer_version_of_delta_is_read_and_not_written(folder: Catalog, write_file: Write) -> None:
+    table = folder.create("ops", "newer", "delta", COLUMNS[:1])
+    logged(table, {"protocol": {"minReaderVersion": 1, "minWriterVersion": 9}})
+    assert list(table.files(table.pin())) == []
+    with pytest.raises(NotSupportedError, match=r"writing ops.newer with the writer version 9"):
+        append(table, write_file, [{"id": 1}])
 
 
 def test_delta_promises_that_a_commit_would_break_are_refused(folder: Catalog, write_file: Write) -> None:
