@@ -16,6 +16,7 @@ from penstock.commits import Outcome
 from penstock.config import AwsSettings
 from penstock.connectors.paths import new_file
 from penstock.connectors.reaching import lost_answers, reaching
+from penstock.connectors.stores import store_at
 from penstock.errors import CommitConflictError, DataError, LedgerError, NotSupportedError
 from penstock.evolution import Evolution
 from penstock.ledgers import PROPERTY, greatest, loads
