@@ -7,7 +7,7 @@ RUN := .venv-run
 PIP := -m pip --disable-pip-version-check --quiet
 UV := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml
 
-.PHONY: help demo test lint typecheck format bench dist clean lock python
+.PHONY: help demo test faults soak lint typecheck format bench dist clean lock python
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -18,6 +18,14 @@ demo: $(RUN)/.installed ## a year of flights from change data to Redshift, on th
 
 test: $(DEV)/.installed ## all tests
 	@$(DEV)/bin/python -m pytest -n 2 --dist worksteal
+
+SEEDS ?= 20
+faults: $(DEV)/.installed ## the fault tests with other seeds: make faults SEEDS=20
+	@for seed in $$(seq 1 $(SEEDS)); do PENSTOCK_SEED=$$seed $(DEV)/bin/python -m pytest -n 2 --dist worksteal tests/faults tests/soak || exit 1; done
+
+BATCHES ?= 10000
+soak: $(DEV)/.installed ## 10,000 small batches through processes killed at random, against the model (half an hour at most)
+	@PENSTOCK_SOAK_BATCHES=$(BATCHES) $(DEV)/bin/python -m pytest -s tests/soak
 
 lint: $(DEV)/.installed ## style, import arrows, sizes, what must not be committed
 	@$(DEV)/bin/ruff check .

@@ -109,12 +109,12 @@ def softened(spec: MergeSpec, event: Event) -> Event:
     return {**event, "__op": "u", "gone": True, "__unavailable": unavailable(c for c in spec.data if c != "gone")}
 
 
-def stream(seed: int, *, partial: float = 0, truncates: float = 0, events_a_key: int = 40) -> list[Event]:
+def stream(seed: int, *, partial: float = 0, truncates: float = 0, events_a_key: int = 40, keys: int = 5) -> list[Event]:
     """Few keys, many events: deletes, ties, duplicates, positions that sort otherwise as text (9 before 10); partial rows and truncates if asked for."""
     r = random.Random(seed)
     events: list[Event] = []
     now, ties = 0, r.choice((0.05, 0.3))
-    for k in range(5):
+    for k in range(keys):
         for _ in range(r.randint(1, events_a_key)):
             now += r.choice((1, 1, 2))
             at = now if r.random() > ties else r.randint(1, now)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,3 +29,17 @@ def faults(local_aws: LocalAws) -> Iterator[Callable[..., None]]:
 
     yield ask
     ask()
+
+
+SEED = int(os.environ.get("PENSTOCK_SEED", "0"))
+
+
+def pytest_report_header() -> str:
+    return f"PENSTOCK_SEED={SEED}"
+
+
+@pytest.fixture
+def seed() -> int:
+    """What the random choices of a fault test begin with; another one by PENSTOCK_SEED."""
+    print(f"PENSTOCK_SEED={SEED}")
+    return SEED

@@ -25,10 +25,12 @@ SEQUENCE = (BIGINT, BIGINT)
 
 
 class Merged:
-    """A keyed table with its memory."""
+    """A keyed table with its memory; a new one, or that of `name`."""
 
-    def __init__(self, catalog: Catalog, table_format: str, *partitions: PartitionField, spec: MergeSpec = SPEC, position_deletes: bool = False) -> None:
-        self.spec, name = spec, f"m_{secrets.token_hex(4)}"
+    def __init__(
+        self, catalog: Catalog, table_format: str, *partitions: PartitionField, spec: MergeSpec = SPEC, name: str = "", position_deletes: bool = False
+    ) -> None:
+        self.spec, name = spec, name or f"m_{secrets.token_hex(4)}"
         declared = tuple(Column.parse(c, TEXTS[c]) for c in (*spec.keys, *spec.data))
         hidden = interval_columns(SEQUENCE) if spec.history else sequence_columns(SEQUENCE)
         self.table: LakeTable = catalog.create("ops", name, table_format, (*declared, *hidden), partitions, position_deletes=position_deletes)
