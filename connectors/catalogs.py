@@ -13,7 +13,7 @@ from penstock.connectors.reaching import reaching
 from penstock.errors import DataError
 from penstock.evolution import BY_DECLARATION, OnSchemaChange, evolution
 from penstock.schema import Columns
-from penstock.tables import LakeTable, PartitionField
+from penstock.tables import Design, LakeTable, PartitionField
 
 
 class Shelf(Protocol):
@@ -21,13 +21,8 @@ class Shelf(Protocol):
 
     def find(self, namespace: str, name: str) -> LakeTable | None: ...
 
-    def create(
-        self, namespace: str, name: str, location: str, columns: Columns, partition_by: Sequence[PartitionField], *, position_deletes: bool
-    ) -> LakeTable:
-        """Create a table and its namespace; when another process was first, the table that is there.
-
-        `position_deletes`: the table may have what not every reader of its format knows, positions of deleted rows.
-        """
+    def create(self, namespace: str, name: str, location: str, columns: Columns, partition_by: Sequence[PartitionField], design: Design) -> LakeTable:
+        """Create a table and its namespace; when another process was first, the table that is there."""
         ...
 
     def drop(self, namespace: str, name: str) -> None:
@@ -66,10 +61,9 @@ class Catalog:
         columns: Columns,
         partition_by: Sequence[PartitionField] = (),
         on_change: OnSchemaChange = BY_DECLARATION,
-        *,
-        position_deletes: bool = False,
+        design: Design | None = None,
     ) -> LakeTable:
-        """The table, made where it is missing, its columns changed as far as `on_change` allows.
+        """The table, made where it is missing, its columns changed as far as `on_change` allows, its design as it is given.
 
         Raises DataError when it is there with another format, other columns or partitions.
         """
@@ -79,12 +73,14 @@ class Catalog:
         if found is None:
             with reaching(f"the catalog of {self.warehouse}"):
                 location = f"{self.warehouse}/{namespace}/{name}"
-                found = self.shelves[format_name].create(namespace, name, location, columns, partition_by, position_deletes=position_deletes)
+                found = self.shelves[format_name].create(namespace, name, location, columns, partition_by, design or Design())
         pinned = found.pin()
         if change := evolution(found.name, pinned.columns, columns, on_change, pinned.former):
             found.evolve(pinned, change)
         if tuple(found.partition_by) != tuple(partition_by):
             raise DataError(f"table {found.name} is partitioned by {_listed(found.partition_by)} but {_listed(partition_by)} is declared", hint=_ANEW)
+        if design is not None and found.design != design:
+            found.redesign(found.pin(), design)
         return found
 
     def drop(self, namespace: str, name: str) -> None:

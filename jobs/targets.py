@@ -10,11 +10,11 @@ from penstock.errors import DataError, LedgerError
 from penstock.evolution import renames
 from penstock.locations import MEMORY as MEMORY
 from penstock.locations import QUARANTINE as QUARANTINE
-from penstock.pipeline import CopyStep, MergeStep, ReadStep
+from penstock.pipeline import CopyStep, MergeStep, ReadStep, Table
 from penstock.quality.quarantine import QUARANTINE_COLUMNS
 from penstock.schema import BIGINT, Column, Columns, DataType, interval_columns, literal, names, sequence_columns
 from penstock.sources import UNAVAILABLE
-from penstock.tables import LakeTable
+from penstock.tables import Design, LakeTable, table_format
 
 from .context import Context
 from .ledger import lake_ledger
@@ -91,6 +91,7 @@ def lake_target(context: Context, location: str) -> Target:
         (*columns, *hidden_columns(context, location)),
         declared.partition_fields,
         declared.on_schema_change,
+        Design(declared.sort_by, _has_position_deletes(declared)),
     )
     return Target(table, columns, declared.keys)
 
@@ -99,7 +100,13 @@ def beside(context: Context, location: str, suffix: str, columns: Columns) -> La
     """A table of Penstock's own next to a declared one, in the same format."""
     where, declared = context.table_location(location), context.declared(location)
     assert declared.format is not None
-    return context.catalog(where.connection).create(where.namespace, where.table + suffix, declared.format, columns, (), declared.on_schema_change)
+    design = Design(position_deletes=_has_position_deletes(declared))
+    return context.catalog(where.connection).create(where.namespace, where.table + suffix, declared.format, columns, (), declared.on_schema_change, design)
+
+
+def _has_position_deletes(declared: Table) -> bool:
+    assert declared.format is not None
+    return not table_format(declared.format).without_position_deletes(declared.readers)
 
 
 def memory_table(context: Context, step: MergeStep) -> LakeTable:

@@ -42,8 +42,8 @@ def _tables(pipeline: Pipeline) -> Iterator[Found]:
             yield path, message
         elif isinstance(connection, CatalogConnection):
             yield from _lake_table(path, name, table)
-        elif table.format or table.partition_by or table.readers:
-            yield path, "a Redshift table has columns and keys; format, partition_by and readers belong to lake tables"
+        elif table.format or table.partition_by or table.sort_by or table.readers:
+            yield path, "a Redshift table has columns and keys; format, partition_by, sort_by and readers belong to lake tables"
 
 
 def _table_name(location: str) -> str:
@@ -58,7 +58,7 @@ def _lake_table(path: Path, name: str, table: Table) -> Iterator[Found]:
         yield path, f"{name} lies in a catalog: give its format, iceberg or delta"
         return
     able = table_format(table.format)
-    for reader in sorted(set(table.readers) - able.readers):
+    for reader in sorted(set(table.readers) - set(able.readers)):
         yield (
             (*path, "readers"),
             f"{reader} cannot read {table.format} tables as Penstock writes them; readers of {table.format}: {', '.join(sorted(able.readers))}",

@@ -53,7 +53,8 @@ class Table(Model):
     columns: ColumnTypes = Field(description="name: Spark SQL type; a trailing ! means NOT NULL")
     keys: tuple[str, ...] = ()
     partition_by: tuple[Annotated[str, Field(pattern=f"^{_PARTITION.pattern}$")], ...] = ()
-    readers: tuple[Reader, ...] = ()
+    sort_by: tuple[str, ...] = Field(default=(), description="columns by which rows are ordered in each file")
+    readers: tuple[Reader, ...] = Field(default=(), description="who reads the table besides Penstock: decides how deletes are written")
     on_schema_change: OnSchemaChange = OnSchemaChange()
     maintain: Maintain = Maintain()
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from penstock.checks import check
 from penstock.errors import ArgumentError, PipelineFileError, choice
 from penstock.lineage import tables_of
 from penstock.parse import Loaded
-from penstock.pipeline import step_kind
+from penstock.pipeline import Table, step_kind
+from penstock.tables import table_format
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class PlannedStep:
     after: tuple[str, ...] = ()
     write: str = ""
     gate: str = ""
+    deletes: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def compile_plan(loaded: Loaded) -> Plan:
         raise PipelineFileError(sorted(set(problems), key=lambda p: (p.file, p.line, p.column)))
     steps = [_planned(loaded, step) for step in loaded.pipeline.steps]
     edges = {s.id: tuple(b.id for j, b in enumerate(steps) if b.id != s.id and _depends(s, b, earlier=j < i)) for i, s in enumerate(steps)}
-    linked = [PlannedStep(s.id, s.kind, s.reads, s.writes, edges[s.id], s.write, s.gate) for s in steps]
+    linked = [replace(s, after=edges[s.id]) for s in steps]
     return Plan(loaded.pipeline.pipeline, loaded.env, _ordered(linked, loaded))
 
 
@@ -78,7 +80,7 @@ def _planned(loaded: Loaded, step: Any) -> PlannedStep:
         case "read":
             return PlannedStep(step.id, kind, (step.read.from_,))
         case "merge":
-            return PlannedStep(step.id, kind, (step.merge.from_,), (step.merge.into,), (), "merge", gate)
+            return PlannedStep(step.id, kind, (step.merge.from_,), (step.merge.into,), (), "merge", gate, _deletes(loaded.pipeline.tables[step.merge.into]))
         case "transform":
             reads = step.transform.inputs or tables_of((loaded.folder / step.transform.sql).read_text(), "spark")
             return PlannedStep(step.id, kind, tuple(reads), (step.transform.into,), (), step.transform.write, gate)
@@ -93,6 +95,15 @@ def _planned(loaded: Loaded, step: Any) -> PlannedStep:
         case "maintain":
             return PlannedStep(step.id, kind, step.maintain.tables)
     return PlannedStep(step.id, kind, (step.reconcile.left, step.reconcile.right))
+
+
+def _deletes(table: Table) -> str:
+    """How rows of a merged table are deleted, and why so."""
+    able = table_format(table.format or "")
+    if unable := able.without_position_deletes(table.readers):
+        named = f"{', '.join(unable)} {'knows' if len(unable) == 1 else 'know'} no {able.deletes}"
+        return f"files written anew: {named}{'' if table.readers else ', and no readers are declared'}"
+    return f"{able.deletes} while few rows of a large file are, else the file written anew"
 
 
 def _depends(step: PlannedStep, other: PlannedStep, *, earlier: bool) -> bool:

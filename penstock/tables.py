@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
@@ -49,6 +49,14 @@ class PartitionField:
         """As a pipeline file spells it."""
         inside = f"{self.width}, {self.column}" if self.width else self.column
         return self.column if self.transform == "identity" else f"{self.transform}({inside})"
+
+
+@dataclass(frozen=True)
+class Design:
+    """How a table's files are written: in the order of some columns (ascending, NULLs first), and whether deleted rows may stay in them, by position."""
+
+    sort_by: tuple[str, ...] = ()
+    position_deletes: bool = False
 
 
 @dataclass(frozen=True)
@@ -191,8 +199,8 @@ class LakeTable(Protocol):
     @property
     def partition_by(self) -> tuple[PartitionField, ...]: ...
     @property
-    def takes_position_deletes(self) -> bool:
-        """True where `Change.deletes` may be given."""
+    def design(self) -> Design:
+        """As the table itself says it; `Change.deletes` may be given where it has position deletes."""
         ...
 
     def pin(self, version: int | None = None) -> Pinned:
@@ -217,6 +225,10 @@ class LakeTable(Protocol):
         """Change columns, in a commit of its own. Raises CommitConflictError when the table moved, NotSupportedError by format."""
         ...
 
+    def redesign(self, pinned: Pinned, design: Design) -> None:
+        """Have files written so from now on, as far as the table can, in a commit of its own. Raises CommitConflictError when the table moved."""
+        ...
+
     def expire(self, before: datetime, needed: Collection[int]) -> int:
         """Forget states committed before a time, but the present one and those needed; returns how many. Their files go with a later `sweep`."""
         ...
@@ -235,16 +247,29 @@ class LakeTable(Protocol):
 
 
 @dataclass(frozen=True)
+class Reader:
+    """What a program that reads tables of a format makes of them, and who says so."""
+
+    position_deletes: bool
+    source: str
+
+
+@dataclass(frozen=True)
 class FormatCapabilities:
     """What a table format, as Penstock writes it, can do; code asks these, never the format's name.
 
     `is_ordered_by_store`: of two commits at once the object store lets one pass, no catalog does.
     """
 
-    readers: frozenset[str]
+    readers: Mapping[str, Reader]
     partition_transforms: frozenset[str]
     module: str
+    deletes: str
     is_ordered_by_store: bool = False
+
+    def without_position_deletes(self, readers: Iterable[str]) -> tuple[str, ...]:
+        """Those of some readers, of all that are known without any, that know nothing of deleted positions."""
+        return tuple(name for name in (tuple(readers) or self.readers) if not self.readers[name].position_deletes)
 
 
 def table_format(name: str) -> FormatCapabilities:

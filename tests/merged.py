@@ -16,7 +16,7 @@ from penstock.config import AwsSettings
 from penstock.connectors.catalogs import Catalog
 from penstock.engines.embedded.engine import EmbeddedEngine
 from penstock.schema import BIGINT, Column, interval_columns, sequence_columns
-from penstock.tables import LakeTable, PartitionField
+from penstock.tables import Design, LakeTable, PartitionField
 
 TEXTS = {
     "tenant": "bigint!", "Customer Id": "string!", "order": "bigint", "Total Amount": "decimal(12,2)", "note": "string", "gone": "boolean",
@@ -33,7 +33,7 @@ class Merged:
         self.spec, name = spec, name or f"m_{secrets.token_hex(4)}"
         declared = tuple(Column.parse(c, TEXTS[c]) for c in (*spec.keys, *spec.data))
         hidden = interval_columns(SEQUENCE) if spec.history else sequence_columns(SEQUENCE)
-        self.table: LakeTable = catalog.create("ops", name, table_format, (*declared, *hidden), partitions, position_deletes=position_deletes)
+        self.table: LakeTable = catalog.create("ops", name, table_format, (*declared, *hidden), partitions, design=Design(position_deletes=position_deletes))
         self.memory: LakeTable = catalog.create("ops", f"{name}__memory", table_format, memory_columns(spec, (*declared, *sequence_columns(SEQUENCE))))
         self.engine = EmbeddedEngine(AwsSettings.from_environment())
 

@@ -20,6 +20,7 @@ from penstock.connections import CatalogConnection
 from penstock.connectors.catalogs import open_catalog
 from penstock.engines.embedded.engine import EmbeddedEngine
 from penstock.schema import BIGINT, Column, sequence_columns
+from penstock.tables import Design
 
 KEYS = ("o_orderkey",)
 DECLARED = tuple(Column.parse(n, t) for n, t in COLUMNS.items())
@@ -31,7 +32,7 @@ def lake(folder: Path, table_format: str):  # type: ignore[no-untyped-def]
     """The table and its memory, in a catalog of the case's own."""
     catalog = open_catalog(CatalogConnection(kind="catalog", catalog="sqlite", warehouse=str(folder / table_format)), AwsSettings(), folder)
     hidden = sequence_columns([BIGINT])
-    table = catalog.create("bench", "orders", table_format, (*DECLARED, *hidden), position_deletes=True)
+    table = catalog.create("bench", "orders", table_format, (*DECLARED, *hidden), design=Design(position_deletes=True))
     memory = catalog.create("bench", "orders__memory", table_format, memory_columns(SPEC, (*DECLARED, *hidden)))
     return table, memory
 
@@ -116,7 +117,7 @@ def pyiceberg_merge(folder: Path) -> Callable[[], None]:
 def copy_on_write(folder: Path, table_format: str) -> Callable[[], None]:
     """Penstock on a table whose files are rewritten, as if its readers knew neither position deletes nor deletion vectors."""
     table, _ = lake(folder, table_format)
-    type(table).takes_position_deletes = property(lambda _: False)  # type: ignore[assignment,method-assign]
+    table.redesign(table.pin(), Design())
     return penstock_merge(folder, table_format)
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from penstock.ledgers import FORMAT, PROPERTY, dumps
 from penstock.tables import Change, DataFile, Operation, WrittenDeletes
 
 from .deletion_vectors import Descriptor
+from .features import ENABLES_VECTORS, VECTORS, has_vectors
 from .ledger import FORMAT_APP
 from .log import Action
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable as Native
 
 ENGINE = "penstock"
 _NONCE = "penstock.commit"
@@ -82,6 +86,24 @@ def first_version(schema: str, partition_by: Sequence[str], configuration: Mappi
             "partitionColumns": list(partition_by), "configuration": configuration, "createdTime": now,
         }},
     ]  # fmt: skip
+
+
+def changed_metadata(native: Native, schema: str, configuration: Mapping[str, str], now: int) -> list[Action]:
+    """Other columns or properties of a table; a feature that it has not yet is listed where its protocol lists features, or is the oldest."""
+    protocol, metadata = native.protocol(), native.metadata()
+    actions: list[Action] = [{"commitInfo": {"timestamp": now, "operation": "SET TBLPROPERTIES", "operationParameters": {}, "engineInfo": ENGINE}}]
+    wanted = [VECTORS] if configuration.get(ENABLES_VECTORS) == "true" else []
+    if wanted and (has_vectors(native) or protocol.min_writer_version not in (1, 2, 7)):
+        wanted = []
+    if wanted:
+        readers, writers = (list(part or ()) for part in (protocol.reader_features, protocol.writer_features))
+        listed = {"readerFeatures": [*readers, *wanted], "writerFeatures": [*(writers or _IMPLIED), *wanted]}
+        actions.append({"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, **listed}})
+    return [*actions, {"metaData": {
+        "id": metadata.id, "name": metadata.name, "description": metadata.description, "format": {"provider": "parquet", "options": {}},
+        "schemaString": schema, "partitionColumns": list(metadata.partition_columns), "configuration": {**metadata.configuration, **configuration},
+        "createdTime": metadata.created_time,
+    }}]  # fmt: skip
 
 
 def _logged(file: DataFile) -> Mapping[str, Any]:

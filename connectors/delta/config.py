@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from penstock.tables import FormatCapabilities
+from penstock.tables import FormatCapabilities, Reader
 
 # Redshift Spectrum reads Delta only through symlink manifests, which Penstock does not write; Snowflake only through an external volume of its own.
 CAPABILITIES = FormatCapabilities(
-    readers=frozenset({"spark", "athena", "trino", "duckdb"}),
+    readers={
+        "spark": Reader(position_deletes=True, source="https://docs.delta.io/latest/delta-deletion-vectors.html"),
+        "athena": Reader(position_deletes=False, source="https://docs.aws.amazon.com/athena/latest/ug/delta-lake-tables.html"),
+        "trino": Reader(position_deletes=True, source="https://trino.io/docs/current/connector/delta-lake.html"),
+        "duckdb": Reader(position_deletes=True, source="https://duckdb.org/docs/stable/core_extensions/delta"),
+    },
     partition_transforms=frozenset({"identity"}),
     module="penstock.connectors.delta.table",
+    deletes="deletion vectors",
     is_ordered_by_store=True,
 )

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from penstock.config import AwsSettings
 from penstock.schema import Columns
-from penstock.tables import PartitionField
+from penstock.tables import Design, PartitionField
 
 from .table import DeltaTable, create
 
@@ -41,11 +41,9 @@ class DeltaShelf:
         location = self.locations.find(namespace, name)
         return DeltaTable(f"{namespace}.{name}", location, self.aws) if location else None
 
-    def create(
-        self, namespace: str, name: str, location: str, columns: Columns, partition_by: Sequence[PartitionField], *, position_deletes: bool
-    ) -> DeltaTable:
+    def create(self, namespace: str, name: str, location: str, columns: Columns, partition_by: Sequence[PartitionField], design: Design) -> DeltaTable:
         """A location is never used again for a table that was dropped: it bears a number of its own."""
-        table = create(f"{namespace}.{name}", f"{location}-{secrets.token_hex(4)}", columns, partition_by, self.aws, position_deletes=position_deletes)
+        table = create(f"{namespace}.{name}", f"{location}-{secrets.token_hex(4)}", columns, partition_by, self.aws, design)
         self.locations.add(namespace, name, table.location, columns)
         return self.find(namespace, name) or table
 

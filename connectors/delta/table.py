@@ -21,9 +21,9 @@ from penstock.errors import CommitConflictError, DataError, LedgerError, NotSupp
 from penstock.evolution import Evolution
 from penstock.ledgers import PROPERTY, greatest, loads
 from penstock.schema import Column, Columns, DataType, names
-from penstock.tables import BATCH, RUN, Change, DataFile, DeleteFile, FileLayout, PartitionField, Pinned, Version
+from penstock.tables import BATCH, RUN, Change, DataFile, DeleteFile, Design, FileLayout, PartitionField, Pinned, Version
 
-from .actions import added, commit_info, first_version, removed, thinned, transactions
+from .actions import added, changed_metadata, commit_info, first_version, removed, thinned, transactions
 from .config import CAPABILITIES
 from .deletion_vectors import Descriptor, Vectors
 from .features import ENABLES_VECTORS, VECTORS, check_readable, check_writable, has_vectors, writes_vectors
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from deltalake import Schema
 
 _NAMES = {DataType(n).delta: n for n in ("boolean", "int", "bigint", "float", "double", "string", "binary", "date", "timestamp", "timestamp_ntz")}
-_COLUMNS, _EVOLVED = "penstock.columns", "penstock.evolved"
+_COLUMNS, _EVOLVED, _SORTED = "penstock.columns", "penstock.evolved", "penstock.sort_by"
 _CHECKPOINT_INTERVAL, _MOST_COMMITS = "delta.checkpointInterval", 100
 _CONFIGURATION = {_CHECKPOINT_INTERVAL: "20", "delta.logRetentionDuration": "interval 30 days"}
 _NO_LOG = "bring its files back, or make it anew with `penstock run --full-refresh`"
@@ -59,7 +59,7 @@ class DeltaTable:
         with self._reaching():
             native = self._load_pinned(None)
         self._partition_columns: list[str] = native.metadata().partition_columns
-        self._writes_vectors = writes_vectors(native)
+        self._design = _designed(native)
 
     def _reaching(self) -> AbstractContextManager[None]:
         return reaching(f"table {self._name} at {self._location}")
@@ -82,15 +82,15 @@ class DeltaTable:
         return tuple(PartitionField("identity", c) for c in self._partition_columns)
 
     @property
-    def takes_position_deletes(self) -> bool:
-        return self._writes_vectors
+    def design(self) -> Design:
+        return self._design
 
     def pin(self, version: int | None = None) -> Pinned:
         with self._reaching():
             native = self._load_pinned(version)
             check_readable(self.name, native)
             if version is None:
-                self._writes_vectors = writes_vectors(native)
+                self._design = _designed(native)
             columns, recorded = columns_of(native.schema()), _recorded(native)
             former, evolved = frozenset(recorded) - set(names(columns)), set(recorded) != set(names(columns)) or _EVOLVED in native.metadata().configuration
             return Pinned(self.name, native.version(), TransactionLedger(native), columns, native, evolved, former=former)
@@ -151,8 +151,6 @@ class DeltaTable:
         return new_file(self._location, self._values(partition).items(), tag)
 
     def evolve(self, pinned: Pinned, change: Evolution) -> None:
-        from deltalake.exceptions import CommitFailedError
-
         again = sorted(pinned.former & set(names(change.append)))
         not_here = {"widening": names(change.widen), "renaming": [old for old, _ in change.rename], "dropping": change.drop, "naming again": again}
         for what, columns in not_here.items():
@@ -160,13 +158,22 @@ class DeltaTable:
                 hint = "use iceberg, or make the table anew with `penstock run --full-refresh`"
                 raise NotSupportedError(f"{what} {columns[0]} of the Delta table {self.name}", hint=hint)
         native: Native = pinned.native
+        recorded = _record([*_recorded(native), *names(change.append)]) | {_EVOLVED: "true"}
+        self._publish_metadata(native, recorded, (*pinned.columns, *change.append))
+
+    def redesign(self, pinned: Pinned, design: Design) -> None:
+        native: Native = pinned.native
+        self._publish_metadata(native, _sorted_by(design) | {ENABLES_VECTORS: str(design.position_deletes).lower()})
+        self._design = _designed(self._load(None))
+
+    def _publish_metadata(self, native: Native, configuration: Mapping[str, str], columns: Columns = ()) -> None:
+        """Properties, and columns where there are any, in a version of their own; raises CommitConflictError when the table moved."""
         check_writable(self.name, native, removing=False)
-        try:
-            with self._reaching():
-                native.alter.set_table_properties(_record([*_recorded(native), *names(change.append)]) | {_EVOLVED: "true"}, raise_if_not_exists=False)
-                native.alter.add_columns(schema_of(change.append).fields)
-        except CommitFailedError as error:
-            raise CommitConflictError(f"the columns of {self.name} were not changed: {error}") from error
+        schema, now = schema_of(columns).to_json() if columns else native.schema().to_json(), int(time.time() * 1000)
+        with self._reaching():
+            outcome = self._log.commit(native.version() + 1, changed_metadata(native, schema, configuration, now))
+        if outcome.state != "done":
+            raise CommitConflictError(f"the columns or properties of {self.name} were not changed: {outcome.cause}")
 
     def expire(self, before: datetime, needed: Collection[int]) -> int:
         """Old log entries go as the log's own retention says, and none while a former version is needed; their files go when they are vacuumed."""
@@ -272,20 +279,26 @@ def _partition_text(value: Any) -> str | None:
     return str(value)
 
 
-def create(
-    name: str, location: str, columns: Columns, partition_by: Sequence[PartitionField], aws: AwsSettings, *, position_deletes: bool = False
-) -> DeltaTable:
-    """Create the table; with `position_deletes` its readers must know deletion vectors. Raises NotSupportedError for a partition that is not a column."""
+def create(name: str, location: str, columns: Columns, partition_by: Sequence[PartitionField], aws: AwsSettings, design: Design) -> DeltaTable:
+    """Create the table; with position deletes its readers must know deletion vectors. Raises NotSupportedError for a partition that is not a column."""
     if derived := [p for p in partition_by if p.transform not in CAPABILITIES.partition_transforms]:
         raise NotSupportedError(f"a Delta table partitioned by {derived[0]}", hint="partition by a column, or use iceberg")
     if binary := [c.name for c in columns if c.type.name == "binary" and c.name in {p.column for p in partition_by}]:
         raise NotSupportedError(f"a Delta table partitioned by the binary column {binary[0]}", hint="partition by another column, or use iceberg")
-    features = [*([VECTORS] if position_deletes else []), *(["timestampNtz"] if any(c.type.name == "timestamp_ntz" for c in columns) else [])]
-    configuration = _CONFIGURATION | _record(names(columns)) | ({ENABLES_VECTORS: "true"} if position_deletes else {})
+    features = [*([VECTORS] if design.position_deletes else []), *(["timestampNtz"] if any(c.type.name == "timestamp_ntz" for c in columns) else [])]
+    configuration = _CONFIGURATION | _record(names(columns)) | _sorted_by(design) | ({ENABLES_VECTORS: "true"} if design.position_deletes else {})
     actions = first_version(schema_of(columns).to_json(), [p.column for p in partition_by], configuration, features, int(time.time() * 1000))
     if not Log(store_at(location, aws)).create(actions):
         raise DataError(f"there is a Delta table at {location}", hint="give the table another name, or drop the files that are left of a former one")
     return DeltaTable(name, location, aws)
+
+
+def _designed(native: Native) -> Design:
+    return Design(tuple(json.loads(native.metadata().configuration.get(_SORTED, "[]"))), writes_vectors(native))
+
+
+def _sorted_by(design: Design) -> dict[str, str]:
+    return {_SORTED: json.dumps(design.sort_by)} if design.sort_by else {}
 
 
 def schema_of(columns: Columns) -> Schema:

@@ -13,6 +13,7 @@ from penstock.tables import PartitionField
 if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionSpec
     from pyiceberg.schema import Schema
+    from pyiceberg.table.sorting import SortOrder
     from pyiceberg.transforms import Transform
 
 _TRANSFORMS = {"identity": "identity", "year": "years", "month": "months", "day": "days", "hour": "hours"}
@@ -64,3 +65,12 @@ def partitions_of(table: str, schema: Schema, spec: PartitionSpec) -> tuple[Part
         return PartitionField(_TRANSFORMS[text], column)
 
     return tuple(field(str(f.transform), schema.find_column_name(f.source_id) or "") for f in spec.fields)
+
+
+def order_of(schema: Schema, sort_by: Sequence[str]) -> SortOrder:
+    """Ascending, NULLs first, as Spark sorts."""
+    from pyiceberg.table.sorting import UNSORTED_SORT_ORDER, NullOrder, SortField, SortOrder
+    from pyiceberg.transforms import IdentityTransform
+
+    fields = [SortField(schema.find_field(c).field_id, IdentityTransform(), null_order=NullOrder.NULLS_FIRST) for c in sort_by]
+    return SortOrder(*fields) if fields else UNSORTED_SORT_ORDER

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from penstock.connectors.reaching import lost_answers
 from penstock.errors import DataError
 from penstock.schema import Columns
-from penstock.tables import PartitionField
+from penstock.tables import Design, PartitionField
 
 from .table import IcebergTable, create
 
@@ -31,10 +31,7 @@ class IcebergShelf:
         except (NoSuchTableError, NoSuchIcebergTableError, NoSuchNamespaceError, NoSuchPropertyException):
             return None
 
-    def create(
-        self, namespace: str, name: str, location: str, columns: Columns, partition_by: Sequence[PartitionField], *, position_deletes: bool
-    ) -> IcebergTable:
-        del position_deletes  # format 2 has them
+    def create(self, namespace: str, name: str, location: str, columns: Columns, partition_by: Sequence[PartitionField], design: Design) -> IcebergTable:
         from pyiceberg.exceptions import TableAlreadyExistsError
 
         try:
@@ -43,7 +40,7 @@ class IcebergShelf:
             if not self.catalog.namespace_exists(namespace):
                 raise
         try:
-            return create(self.catalog, (namespace, name), location, columns, partition_by)
+            return create(self.catalog, (namespace, name), location, columns, partition_by, design)
         except TableAlreadyExistsError:
             return IcebergTable(self.catalog, (namespace, name))
 

@@ -16,9 +16,9 @@ from penstock.errors import CommitConflictError, DataError, LedgerError
 from penstock.evolution import Evolution
 from penstock.ledgers import PROPERTY, dumps, greatest, loads
 from penstock.schema import Columns
-from penstock.tables import BATCH, RUN, Change, DataFile, FileLayout, PartitionField, Pinned, Version
+from penstock.tables import BATCH, RUN, Change, DataFile, Design, FileLayout, PartitionField, Pinned, Version
 
-from .columns import columns_of, partitions_of, schema_of, spec_of
+from .columns import columns_of, order_of, partitions_of, schema_of, spec_of
 from .features import check_writable, is_renamed
 from .manifests import Files, SnapshotWriter, mergeable
 from .orphans import remove_orphans
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pyiceberg.table.snapshots import Snapshot
     from pyiceberg.table.update import TableRequirement, TableUpdate
 
+_DELETES, _ON_READ, _ON_WRITE = "write.merge.mode", "merge-on-read", "copy-on-write"
 _PROPERTIES = {
     "format-version": "2",
     "write.metadata.delete-after-commit.enabled": "true",
@@ -59,8 +60,10 @@ class IcebergTable:
         return partitions_of(self.name, self._loaded.schema(), self._loaded.spec())
 
     @property
-    def takes_position_deletes(self) -> bool:
-        return self._loaded.format_version == 2
+    def design(self) -> Design:
+        table = self._loaded
+        sorted_by = tuple(table.schema().find_column_name(f.source_id) or "" for f in table.sort_order().fields)
+        return Design(sorted_by, table.format_version == 2 and table.properties.get(_DELETES) == _ON_READ)
 
     def _reaching(self) -> AbstractContextManager[None]:
         return reaching(f"table {self.name} at {self.location}")
@@ -148,6 +151,24 @@ class IcebergTable:
                     update.update_column(before.get(column.name, column.name), wanted[column.name])
         except CommitFailedException as error:
             raise CommitConflictError(f"the columns of {self.name} were not changed: {error}") from error
+
+    def redesign(self, pinned: Pinned, design: Design) -> None:
+        from pyiceberg.exceptions import CommitFailedException
+        from pyiceberg.table.sorting import NullOrder
+        from pyiceberg.transforms import IdentityTransform
+
+        table: Table = pinned.native  # type: ignore[assignment]
+        check_writable(table)
+        try:
+            with self._reaching(), table.transaction() as change:
+                change.set_properties({_DELETES: _ON_READ if design.position_deletes else _ON_WRITE})
+                if design.sort_by != self.design.sort_by:
+                    with change.update_sort_order() as order:
+                        for column in design.sort_by:
+                            order.asc(column, IdentityTransform(), NullOrder.NULLS_FIRST)
+        except CommitFailedException as error:
+            raise CommitConflictError(f"the design of {self.name} was not changed: {error}") from error
+        self._loaded = self._load_again()
 
     def expire(self, before: datetime, needed: Collection[int]) -> int:
         from pyiceberg.exceptions import CommitFailedException
@@ -257,9 +278,17 @@ def _published(pinned: Pinned, change: Change, snapshot: Snapshot) -> tuple[tupl
     return requirements, (AddSnapshotUpdate(snapshot=snapshot), main, ledger)
 
 
-def create(catalog: Catalog, identifier: tuple[str, str], location: str, columns: Columns, partition_by: Sequence[PartitionField]) -> IcebergTable:
+def create(
+    catalog: Catalog, identifier: tuple[str, str], location: str, columns: Columns, partition_by: Sequence[PartitionField], design: Design
+) -> IcebergTable:
     """Create the table, format 2, in a folder that no dropped table had: `location` and a number of its own."""
     schema = schema_of(columns)
-    spec = spec_of(schema, partition_by)
-    catalog.create_table(identifier, schema, location=f"{full(location)}-{secrets.token_hex(4)}", partition_spec=spec, properties=_PROPERTIES)
+    catalog.create_table(
+        identifier,
+        schema,
+        location=f"{full(location)}-{secrets.token_hex(4)}",
+        partition_spec=spec_of(schema, partition_by),
+        sort_order=order_of(schema, design.sort_by),
+        properties=_PROPERTIES | {_DELETES: _ON_READ if design.position_deletes else _ON_WRITE},
+    )
     return IcebergTable(catalog, identifier)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import random
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -12,8 +13,9 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from pipelines import Project, context
+from pipelines import EVENTS, Project, context, event, events
 
 from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection
@@ -125,3 +127,39 @@ def test_columns_of_every_type_may_be_ordered_by(mixed: LakeTable) -> None:
             change = session.compact(mixed, pinned, Group(files[0].partition, tuple(files)), Clustering(columns, zorder=n % 3 > 0), f"t{n}")
             assert (len(change.add), mixed.commit(pinned, change).state) == (1, "done"), columns
     assert text(mixed) == before
+
+
+SORTED = EVENTS.replace("    keys: [id]", "    keys: [id]\n    sort_by: [state, id]")
+
+
+def test_every_write_keeps_the_tables_order_and_other_engines_are_told_of_it(tmp_path: Path, table_format: str) -> None:
+    """Files hold their rows by state, NULLs first, whether a merge wrote them, a second merge or a compaction."""
+    shop = Project(tmp_path)
+    shop.write("pipeline.yaml", SORTED.replace("FORMAT", table_format))
+    r = random.Random(7)
+    for part in range(3):
+        numbers = range(part * 20, part * 20 + 40)
+        shop.write(f"landing/orders/{part}.json", events(*(event("u", n, 100 * part + n, r.choice((None, "a", "b", "c"))) for n in numbers)))
+        assert shop.penstock("run", ".").code == 0
+        assert all(_orders(shop)), _orders(shop)
+    text = shop.text("pipeline.yaml").replace("sort_by: [state, id]", "sort_by: [id]\n    maintain: {min_files: 2, max_delete_share: 0.01}")
+    shop.write("pipeline.yaml", text)
+    shop.write("landing/orders/9.json", events(event("u", 3, 999, "z")))
+    assert shop.penstock("run", ".").code == 0
+    assert context(shop).catalog("lake").table("shop", "orders").design.sort_by == ("id",)  # type: ignore[union-attr]
+    if table_format == "iceberg":
+        native: Any = context(shop).catalog("lake").table("shop", "orders").pin().native  # type: ignore[union-attr]
+        assert [(f.source_id, str(f.null_order)) for f in native.sort_order().fields] == [(1, "NULLS FIRST")]
+        newest = max((t.file for t in native.scan().plan_files()), key=lambda f: f.file_path.rpartition("/")[2])
+        assert newest.sort_order_id == native.sort_order().order_id
+
+
+def _orders(shop: Project) -> list[bool]:
+    """For each live file whether its rows are in the declared order."""
+    table = context(shop).catalog("lake").table("shop", "orders")
+    assert table
+    found = []
+    for file in table.files(table.pin()):
+        rows = pq.read_table(file.uri, columns=["state", "id"]).to_pylist()
+        found.append(rows == sorted(rows, key=lambda row: (row["state"] is not None, row["state"] or "", row["id"])))
+    return found

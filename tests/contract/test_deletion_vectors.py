@@ -21,7 +21,7 @@ from penstock.connectors.delta.deletion_vectors import Descriptor, Vectors, deco
 from penstock.connectors.stores import store_at
 from penstock.engines.embedded import deleting
 from penstock.errors import NotSupportedError, SourceError
-from penstock.tables import DataFile, LakeTable, PartitionField
+from penstock.tables import DataFile, Design, LakeTable, PartitionField
 
 # Spark 4.1.1 with Delta 4.2.0 wrote this for rows 3, 13 ... 93 of a file
 OF_SPARK = bytes.fromhex("0100000034d1d339640100000000000000000000003a30000001000000000009001000000003000d00170021002b0035003f00490053005d00857dc826")
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Catalog:
 @pytest.fixture
 def table(folder: Catalog) -> LakeTable:
     """Rows 0 to 29 in three partitions, one file each."""
-    made = folder.create("ops", "t", "delta", COLUMNS, (PartitionField("identity", "part"),), position_deletes=True)
+    made = folder.create("ops", "t", "delta", COLUMNS, (PartitionField("identity", "part"),), design=Design(position_deletes=True))
     written(made, [{"id": i, "part": "a/b"[: 1 + i % 3], "v": "new"} for i in range(30)])
     return made
 
@@ -111,12 +111,12 @@ def test_a_table_whose_readers_know_no_vectors_gets_none(folder: Catalog, table:
     plain = folder.create("ops", "plain", "delta", COLUMNS)
     written(plain, [{"id": i, "part": "a", "v": "new"} for i in range(10)])
     written(plain, deleted=[1])
-    assert (plain.takes_position_deletes, bins(plain), ids(plain)) == (False, [], [0, *range(2, 10)])
+    assert (plain.design.position_deletes, bins(plain), ids(plain)) == (False, [], [0, *range(2, 10)])
     assert [a["protocol"] for a in log(plain, 0) if "protocol" in a] == [{"minReaderVersion": 1, "minWriterVersion": 2}]
     written(table, deleted=[0])
     table.pin().native.alter.set_table_properties({"delta.enableDeletionVectors": "false"})  # type: ignore[attr-defined]
     written(table, deleted=[3])
-    assert (table.takes_position_deletes, len(bins(table))) == (False, 1)
+    assert (table.design.position_deletes, len(bins(table))) == (False, 1)
     assert not [f for f in table.files(table.pin()) if f.deletes], "the one thinned file was rewritten"
     assert ids(table) == as_delta_rs_reads(table) == [i for i in range(30) if i not in (0, 3)]
 

@@ -22,6 +22,7 @@ from penstock.connectors.catalogs import open_catalog
 from penstock.connectors.delta.table import DeltaTable
 from penstock.engines.embedded import deleting
 from penstock.errors import NotSupportedError
+from penstock.tables import Design
 
 pytestmark = pytest.mark.skipif(not os.environ.get("PENSTOCK_TEST_SPARK"), reason="PENSTOCK_TEST_SPARK is not set")
 
@@ -56,7 +57,7 @@ def test_each_reads_the_vectors_of_the_other_and_adds_to_them(tmp_path: Path, mo
     monkeypatch.setattr(deleting, "LARGE_ROWS", 1)
     monkeypatch.setattr(deleting, "MOST_DELETED", 0.9)
     catalog = open_catalog(CatalogConnection(kind="catalog", catalog="sqlite", warehouse="warehouse"), AwsSettings(), tmp_path)
-    ours = catalog.create("ops", "ours", "delta", COLUMNS, position_deletes=True)
+    ours = catalog.create("ops", "ours", "delta", COLUMNS, design=Design(position_deletes=True))
     written(ours, [{"id": i, "part": "a", "v": "new"} for i in range(100)])
     written(ours, [{"id": 1, "part": "a", "v": "changed"}], deleted=[0, 3])
     for i in range(20, 40):
@@ -81,7 +82,7 @@ def test_each_reads_the_vectors_of_the_other_and_adds_to_them(tmp_path: Path, mo
     left = [i for i in range(2000) if i % 100 > 3 and not 500 <= i <= 1200]
     assert list((theirs / "_delta_log").glob("*.checkpoint.*-*.*")), "a checkpoint of the newer form"
     assert ids(table) == as_delta_rs_reads(table) == left
-    assert table.takes_position_deletes
+    assert table.design.position_deletes
     written(table, [{"id": 1999, "part": "p 1", "v": "again"}], deleted=[4, 1300])
     written(ours, deleted=[60])
     ((last,), theirs_now, ours_now) = spark([

@@ -219,7 +219,7 @@ def test_a_commit_whose_files_are_gone_fails(folder: Catalog, table_format: str,
     gone = table.new_file((), "test")
     (live,) = table.files(pinned)
     changes = [Change("append", [WrittenFile(gone)], ledger={KEY: 2})]
-    changes += [Change("overwrite", deletes=[WrittenDeletes(live, gone, 1, 1)], ledger={KEY: 2})] if table.takes_position_deletes else []
+    changes += [Change("overwrite", deletes=[WrittenDeletes(live, gone, 1, 1)], ledger={KEY: 2})] if table.design.position_deletes else []
     for change in changes:
         outcome = table.commit(pinned, change)
         assert (outcome.state, "is gone" in outcome.cause) == ("failed", True)

@@ -68,12 +68,15 @@ def shop(tmp_path: Path, table_format: str) -> Project:
   - id: totals
     transform: {sql: totals.sql, into: lake.shop.totals, write: overwrite}
 """
-    text = EVENTS.replace("FORMAT", table_format).replace("steps:", "  lake.shop.totals: {format: delta, columns: {state: string, orders: bigint}}\nsteps:")
+    text = (
+        EVENTS.replace("FORMAT", table_format)
+        .replace("    keys: [id]", "    keys: [id]\n    readers: [spark, duckdb]")
+        .replace("steps:", "  lake.shop.totals: {format: delta, columns: {state: string, orders: bigint}}\nsteps:")
+    )
     project.write("pipeline.yaml", text + totals)
     project.write("totals.sql", "SELECT state, count(*) AS orders FROM lake.shop.orders GROUP BY state")
     project.write("landing/orders/1.json", events(*(event("c", i, i, "new") for i in range(1, 41))))
     assert project.record()[0].code == 0
-    OTHERS[table_format](project).allow_position_deletes()
     project.write("landing/orders/2.json", events(*(event("d", i, 100 + i) for i in range(1, 6)), event("u", 40, 140, "paid")))
     project.write("landing/orders/3.json", events(*(event("u", i, 200 + i, "paid") for i in (10, 20))))
     assert project.record()[0].code == 0
@@ -96,9 +99,6 @@ class Iceberg:
         found.engine.dispose()
         found.engine = create_engine(found.engine.url, poolclass=NullPool)
         return found.load_table(("shop", "orders"))
-
-    def allow_position_deletes(self) -> None:
-        """Format 2 has them."""
 
     def rows(self) -> list[tuple[int, str]]:
         return sorted((r["id"], r["state"]) for r in self.table.scan().to_arrow().to_pylist())
@@ -123,12 +123,6 @@ class Delta:
 
         (folder,) = (self.shop.folder / "warehouse" / "shop").glob("orders-*")
         return DeltaTable(folder)
-
-    def allow_position_deletes(self) -> None:
-        from deltalake import TableFeatures
-
-        self.table.alter.add_feature(TableFeatures.DeletionVectors, allow_protocol_versions_increase=True)
-        self.table.alter.set_table_properties({"delta.enableDeletionVectors": "true"})
 
     def rows(self) -> list[tuple[int, str]]:
         return sorted((r["id"], r["state"]) for r in pa.table(self.table.scan(columns=["id", "state"])).to_pylist())
@@ -202,3 +196,16 @@ def test_a_sweep_leaves_the_deletes_that_are_live(shop: Project, other: Iceberg 
     assert sum(m.compacted for m in maintained(shop)) == 0
     assert (len(before), len(list(shop.folder.rglob("*.bin")))) == {"iceberg": (0, 0), "delta": (2, 1)}[table_format]
     assert (shown(shop), other.rows(), other.deleted()) == (KEPT, KEPT, [8])
+
+
+def test_readers_that_know_no_deletion_vectors_get_files_without_them(shop: Project, other: Iceberg | Delta, table_format: str) -> None:
+    """Athena is told of later: from then on files are written anew; what compaction finds is rid of its vectors."""
+    text = shop.text("pipeline.yaml").replace("readers: [spark, duckdb]", "readers: [spark, athena]\n    maintain: {max_delete_share: 0.05}")
+    shop.write("pipeline.yaml", text)
+    shop.write("landing/orders/4.json", events(event("d", 30, 300)))
+    assert shop.record()[0].code == 0
+    assert other.deleted() == ([9] if table_format == "iceberg" else [])
+    shown_by_plan = shop.penstock("plan", ".").out
+    said = "position deletes" if table_format == "iceberg" else "files written anew: athena knows no deletion vectors"
+    assert said in shown_by_plan
+    assert shown(shop) == other.rows() == [k for k in KEPT if k[0] != 30]

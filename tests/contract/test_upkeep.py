@@ -118,7 +118,7 @@ def test_deleted_rows_go_with_their_delete_files_and_reports_say_so(shop: Projec
     planned = of(list(maintain(context(shop), dry_run=True)), "lake.shop.orders")
     done = of(list(maintain(context(shop))), "lake.shop.orders")
     files = table.files(table.pin())
-    assert (done.before.rows, done.before.deleted) == ((80, 20) if table.takes_position_deletes else (60, 0))
+    assert (done.before.rows, done.before.deleted) == ((80, 20) if table.design.position_deletes else (60, 0))
     assert (done.after.rows, done.after.delete_share, len(files)) == (60, 0, done.after.files)
     assert (planned.after.files, planned.after.rows, planned.after.deleted) == (done.after.files, 60, 0), "what the dry run said"
     assert (planned.after.planning_ms, done.before.planning_ms is None, done.after.planning_ms is None) == (None, False, False)

@@ -88,6 +88,13 @@ def _read(pinned: Pinned, layout: FileLayout, files: Sequence[DataFile], columns
     return f"SELECT {''.join(f'{quote(c)}, ' for c in columns)}__file, {_PLACE} AS __row FROM {found}"
 
 
+def sorted_by(table: LakeTable, otherwise: Sequence[str] = ()) -> str:
+    """ORDER BY as the table's design has it."""
+    columns = table.design.sort_by
+    order = [f"{quote(c)} ASC NULLS FIRST" for c in columns] or [quote(c) for c in otherwise]
+    return f" ORDER BY {', '.join(order)}" if order else ""
+
+
 class Writer:
     """Writes the data files of one change of one table, two at a time."""
 

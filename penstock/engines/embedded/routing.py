@@ -13,7 +13,7 @@ from penstock.tables import DataFile, LakeTable, Pinned
 
 from .buckets import make_buckets_known
 from .deleting import Arrival, absorbed, is_large
-from .files import FILE_ROWS, Output, Writer, source
+from .files import FILE_ROWS, Output, Writer, sorted_by, source
 from .locate import bound
 from .partition import by_place, partition_value, place
 
@@ -120,13 +120,14 @@ def merged_outputs(
 
 
 def _slot_query(writer: Writer, table: LakeTable, pinned: Pinned, slot: Slot, keys: Sequence[str], *, ordered: bool) -> str:
-    """Old rows in their order, new ones behind them; by key where the file is about to be divided, or put together from several."""
+    """Old rows in their order, new ones behind them; by key where the file is about to be divided, or put together from several; a table's own order first."""
     columns = listed("{0}", writer.columns)
     parts = [_left(writer, table, pinned, file, columns) for file in slot.files]
     parts.append(f"SELECT {columns} FROM assigned WHERE __slot = {slot.number}")
     query = " UNION ALL ".join(parts)
     within = [k for k in keys if k in writer.columns]
-    return f"SELECT * FROM ({query}) ORDER BY {listed('{0}', within)}" if ordered and within else query
+    order = sorted_by(table, within if ordered else ())
+    return f"SELECT * FROM ({query}){order}" if order else query
 
 
 def _left(writer: Writer, table: LakeTable, pinned: Pinned, file: DataFile, columns: str) -> str:

@@ -14,7 +14,7 @@ from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenFile
 
 from .deleting import Arrival, thinned
 from .duck import reach_s3
-from .files import Output, Writer, source
+from .files import Output, Writer, sorted_by, source
 from .locate import candidates
 from .ordering import ordering
 from .partition import place
@@ -75,7 +75,8 @@ class EmbeddedSession:
         partitions = incoming(self._connection, table, pinned, rows)
         counts = dict(self._connection.execute("SELECT __part, COUNT(*) FROM incoming GROUP BY __part").fetchall())
         columns = listed("{0}", writer.columns)
-        outputs = [Output(p, f"SELECT {columns} FROM incoming WHERE __part = {i}", counts[i]) for i, p in enumerate(partitions) if counts.get(i)]
+        order = sorted_by(table)
+        outputs = [Output(p, f"SELECT {columns} FROM incoming WHERE __part = {i}{order}", counts[i]) for i, p in enumerate(partitions) if counts.get(i)]
         self._reach(table.location)
         return Change("append", writer.write(outputs))
 
@@ -99,7 +100,7 @@ class EmbeddedSession:
         self._reach(table.location)
         writer = Writer(self._connection, self._positions, table, pinned, tag)
         query = f"SELECT {listed('{0}', writer.columns)} FROM ({source(self._positions, table, pinned, group.files, writer.columns)})"
-        within = [c for c in order.columns if c in writer.columns]
+        within = [c for c in order.columns or table.design.sort_by if c in writer.columns]
         by = ordering(self._connection, self._positions, table, pinned, group, within, curve=order.zorder)
         file_rows = max(1, group.rows * order.file_bytes // max(1, group.bytes))
         output = Output(group.partition, f"{query} ORDER BY {', '.join(by)}" if by else query, group.rows, file_rows, near=bool(by))
@@ -115,9 +116,9 @@ class EmbeddedSession:
         files = self.files(table, pinned)
         partitions = incoming(self._connection, table, pinned, rows)
         counts = dict(self._connection.execute("SELECT __part, COUNT(*) FROM incoming GROUP BY __part").fetchall())
-        staying = {f.uri for f in thinned(files, gone)} if table.takes_position_deletes else set()
+        staying = {f.uri for f in thinned(files, gone)} if table.design.position_deletes else set()
         arrivals = [Arrival(p, counts.get(i, 0)) for i, p in enumerate(partitions)]
-        slots = slots_of(arrivals, files, set(gone) - staying, keys[0], apart=table.takes_position_deletes)
+        slots = slots_of(arrivals, files, set(gone) - staying, keys[0], apart=table.design.position_deletes)
         assign(self._connection, partitions, slots, keys[0], self._type(pinned, keys[0]))
         outputs, removed = merged_outputs(self._connection, writer, table, pinned, slots, keys, gone)
         rewritten = {f.uri for f in removed}
