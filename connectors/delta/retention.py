@@ -31,14 +31,15 @@ def since_checkpoint(native: Native, system: fs.FileSystem, root: str) -> int:
 
 
 def old_entries(native: Native, system: fs.FileSystem, root: str) -> int:
-    """How many log entries are older than the table's log retention, as it is declared or 30 days."""
+    """How many log entries delta-rs would remove: older than the table's log retention (30 days where it has none) and than a checkpoint that is so too."""
     import pyarrow.fs as fs
 
     text = native.metadata().configuration.get("delta.logRetentionDuration") or ""
     found = _INTERVAL.fullmatch(text.strip())
     since = datetime.now(UTC) - (timedelta(**{f"{found[2]}s": int(found[1])}) if found else timedelta(days=30))
-    entries = system.get_file_info(fs.FileSelector(f"{root}/_delta_log"))
-    return sum(e.path.endswith(".json") and e.mtime is not None and e.mtime < since for e in entries)
+    old = [e.base_name for e in system.get_file_info(fs.FileSelector(f"{root}/_delta_log")) if e.mtime is not None and e.mtime < since]
+    checkpoints = [name[:20] for name in old if ".checkpoint" in name and name[:20].isdigit()]
+    return sum(name.endswith(".json") and name[:20].isdigit() and name[:20] < max(checkpoints) for name in old) if checkpoints else 0
 
 
 def vacuum(native: Native, system: fs.FileSystem, root: str, before: datetime, needed: Collection[int], vectors: Collection[str]) -> list[tuple[str, int]]:

@@ -100,13 +100,13 @@ class DeltaTable:
 
         try:
             return self._load(version)
-        except TableNotFoundError as error:
-            raise DataError(f"table {self.name} is in its catalog, but there is no Delta log at {self.location}", hint=_NO_LOG) from error
         except DeltaError as error:
-            if version is None:
-                raise
-            hint = "it was vacuumed before the batch that reads it was applied; `penstock batch skip` it"
-            raise LedgerError(f"version {version} of {self.name} is gone: {error}", hint=hint) from error
+            if version is not None:
+                hint = "its log or its files were removed before the batch that reads it was applied; `penstock batch skip` it"
+                raise LedgerError(f"version {version} of {self.name} is gone: {error}", hint=hint) from error
+            if isinstance(error, TableNotFoundError):
+                raise DataError(f"table {self.name} is in its catalog, but there is no Delta log at {self.location}", hint=_NO_LOG) from error
+            raise
 
     def history(self) -> Sequence[Version]:
         with self._reaching():
@@ -186,7 +186,6 @@ class DeltaTable:
             if self.commit(pinned, Change("replace")).state != "done":  # names of the ledger lie in a commit of ours, which must not be among the old
                 return 0
             native = self._load(None)
-            native.create_checkpoint()
             native.cleanup_metadata()
             return old - old_entries(native, *where)
 
@@ -194,8 +193,17 @@ class DeltaTable:
         since = min(before, kept)
         with self._reaching():
             native = self._load(None)
-            vectors = {path for version in (native.version(), *needed) for path in self._files_of_vectors(native, version, since)}
-            return vacuum(native, *filesystem(self._location, self._aws), since, needed, vectors)
+            there = [v for v in needed if v <= native.version() and self._is_there(v)]
+            vectors = {path for version in (native.version(), *there) for path in self._files_of_vectors(native, version, since)}
+            return vacuum(native, *filesystem(self._location, self._aws), since, there, vectors)
+
+    def _is_there(self, version: int) -> bool:
+        """False for a version whose log is gone; what pinned it finds that out when it reads."""
+        try:
+            self._load_pinned(version)
+        except LedgerError:
+            return False
+        return True
 
     def compact_metadata(self, most: int, summary: Mapping[str, str]) -> int:
         del summary  # a checkpoint is no commit

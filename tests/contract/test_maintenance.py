@@ -9,13 +9,17 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import pytest
 from pipelines import APPENDED, EVENTS, Project, context, event, events
 
+from penstock.config import AwsSettings
+from penstock.engines.embedded.engine import EmbeddedEngine
+from penstock.errors import LedgerError
 from penstock.jobs.run import new_run_id
 from penstock.jobs.upkeep import Maintained, maintain, work_list
 from penstock.maintenance import MEGABYTE, Group, Maintain, duration, plan_compaction
-from penstock.tables import DataFile
+from penstock.tables import DataFile, LakeTable
 
 LATER = datetime.now(UTC) + timedelta(days=30)
 
@@ -83,9 +87,68 @@ def test_compaction_changes_files_and_no_row(small: Project) -> None:
     done = maintained(small)
     assert (done.before.files, done.after.files, done.compacted, done.yielded) == (8, 1, 1, 0)
     assert small.rows("lake.a.rows") == before
+    table = lake_table(small)
+    (file,) = table.files(table.pin())
+    assert (file.lower["id"], file.upper["id"], file.lower["name"], file.upper["name"]) == (0, 39, "0", "7"), "what readers skip files by"
     assert maintained(small).compacted == 0
     again = small.record()[1]
     assert again["rows"]["status"] == "nothing to do", "the ledger is as it was"
+
+
+def lake_table(project: Project) -> LakeTable:
+    table = context(project).lake_table("lake.a.rows")
+    assert table
+    return table
+
+
+def rows_at(table: LakeTable, version: int) -> int:
+    with EmbeddedEngine(AwsSettings()).session() as session:
+        session.scan("former", table, table.pin(version))
+        return int(session.query("SELECT count(*) AS n FROM former").column("n")[0].as_py())
+
+
+def test_what_a_waiting_batch_has_pinned_stays_readable(small: Project) -> None:
+    """Also beside a version that is gone."""
+    table = lake_table(small)
+    pinned = [v.version for v in table.history()][3]
+    assert maintained(small).compacted == 1
+    assert rows_at(table, pinned) == 25
+    table.expire(LATER, {pinned, 10**15})
+    table.sweep(LATER, LATER, {pinned, 10**15})
+    assert rows_at(table, pinned) == 25
+    table.expire(LATER, ())
+    table.sweep(LATER, LATER, ())
+    with pytest.raises((LedgerError, duckdb.IOException)):
+        rows_at(table, pinned)
+
+
+def test_states_that_are_kept_can_be_read_however_soon_orphans_go(small: Project) -> None:
+    """Seven days of states, three days for files that nobody needs."""
+    table = lake_table(small)
+    former = table.history()[4].version
+    assert maintained(small).compacted == 1
+    maintained(small, now=datetime.now(UTC) + timedelta(days=5))
+    assert rows_at(table, former) == 20
+
+
+def test_old_entries_of_a_log_go_and_the_ledger_stays(small: Project, table_format: str) -> None:
+    """Delta's log has a retention of its own, 30 days; Iceberg's metadata files go as commits follow."""
+    table = lake_table(small)
+    before, ledger = small.rows("lake.a.rows"), dict(table.pin().ledger)
+    table.compact_metadata(2, {})
+    for path in Path(table.location).rglob("*"):
+        os.utime(path, (time.time() - 40 * 86400,) * 2)
+    assert maintained(small).expired == (8 if table_format == "delta" else 0)
+    held = len(table.history())
+    assert maintained(small).expired == 0
+    assert len(table.history()) == held, "nothing to do adds nothing"
+    if table_format == "delta":
+        with pytest.raises(LedgerError, match="version 2 of .* is gone"):
+            table.pin(2)
+        table.sweep(LATER, LATER, {2})
+    assert small.rows("lake.a.rows") == before
+    assert dict(lake_table(small).pin().ledger) == ledger == {"rows/rows": 8}
+    assert small.record()[1]["rows"]["status"] == "nothing to do"
 
 
 def test_what_was_expired_is_gone_and_the_rest_is_whole(small: Project, table_format: str) -> None:

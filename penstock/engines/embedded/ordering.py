@@ -15,14 +15,14 @@ from .positions import Positions
 if TYPE_CHECKING:
     import duckdb
 
-_BITS = 8
+_BITS = 6
 _SAMPLE_FILES, _SAMPLE_ROWS = 64, 20_000
 
 
 def ordering(
     connection: duckdb.DuckDBPyConnection, positions: Positions, table: LakeTable, pinned: Pinned, group: Group, columns: Sequence[str], *, curve: bool
 ) -> list[str]:
-    """The expressions to order by; with `curve` the place on a z-order curve goes before the columns themselves."""
+    """The expressions to order by: the columns, or with `curve` the place that they have on a z-order curve."""
     listed = [quote(c) for c in columns]
     if not curve or len(columns) < 2:
         return listed
@@ -31,7 +31,7 @@ def ordering(
     for i, (column, cuts) in enumerate(zip(columns, _cuts(connection, positions, table, pinned, group, columns), strict=True)):
         typed = [f"CAST({literal(cut)} AS {types[column]})" for cut in cuts]
         codes.append(_code(quote(column), typed, [_spread(n * (2**_BITS - 1) // max(1, len(cuts)), i, len(columns)) for n in range(len(cuts) + 1)]))
-    return [" + ".join(codes), *listed]
+    return [" + ".join(codes)]
 
 
 def _cuts(
