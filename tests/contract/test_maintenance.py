@@ -143,7 +143,7 @@ def test_old_entries_of_a_log_go_and_the_ledger_stays(small: Project, table_form
     assert maintained(small).expired == 0
     assert len(table.history()) == held, "nothing to do adds nothing"
     if table_format == "delta":
-        with pytest.raises(LedgerError, match="version 2 of .* is gone"):
+        with pytest.raises(LedgerError, match=r"version 2 of .* is gone"):
             table.pin(2)
         table.sweep(LATER, LATER, {2})
     assert small.rows("lake.a.rows") == before
@@ -193,6 +193,23 @@ def test_a_merge_between_plan_and_commit_is_not_lost(small: Project, monkeypatch
     done = maintained(small)
     assert (done.compacted, done.after.files) == (1, 2)
     assert len(small.rows("lake.a.rows")) == 41
+    assert len(list((small.folder / "warehouse").rglob("*.parquet"))) == 8 + 1 + 1, "what was written once was committed beside the other"
+
+
+def test_what_another_took_meanwhile_is_left_alone(small: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same files are compacted by another process between plan and commit: its rows are there once."""
+    from penstock.jobs import compaction as module
+
+    before, taken = small.rows("lake.a.rows"), []
+
+    def reach(point: str) -> None:
+        if point == "before_compaction_commit" and not taken:
+            taken.append(small.process("maintain", "--all").code)
+
+    monkeypatch.setattr(module, "reach", reach)
+    done = maintained(small)
+    assert (taken, done.compacted, done.yielded, done.after.files) == ([0], 0, 1, 1)
+    assert small.rows("lake.a.rows") == before
 
 
 def test_a_run_at_work_keeps_its_files(small: Project) -> None:
