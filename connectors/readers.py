@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol, cast
 
-from penstock.errors import SourceError
+from penstock.errors import BrokenFileError
 from penstock.objects import ObjectInfo, ObjectStore
 from penstock.pipeline import Read
 from penstock.schema import BIGINT, Columns, arrow_schema, sequence_columns
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _THREADS = 8
 _GZIP = b"\x1f\x8b"
-_AGAIN = "deliver it again and `penstock batch retry`, or `penstock batch skip` the batch; nothing of it was applied"
 
 
 @dataclass(frozen=True)
@@ -36,10 +35,11 @@ class ReadSpec:
     columns: Columns
     keys: tuple[str, ...] = ()
     options: Mapping[str, str | None] = field(default_factory=dict)
+    quarantines_files: bool = False
 
     @classmethod
     def of(cls, read: Read, columns: Columns, keys: tuple[str, ...] = ()) -> ReadSpec:
-        return cls(read.format, columns, keys, read.options)
+        return cls(read.format, columns, keys, read.options, read.bad_files == "quarantine")
 
     def option(self, name: str) -> str | None:
         return self.options.get(name, source_format(self.format).options[name])
@@ -55,7 +55,7 @@ class Reader(Protocol):
     """A format's module."""
 
     def read(self, uri: str, data: bytes, spec: ReadSpec) -> Rows:
-        """The rows of one object, not compressed. Raises SourceError when the object as a whole is not of the format."""
+        """The rows of one object, not compressed. Raises BrokenFileError when the object as a whole is not of the format."""
         ...
 
     def count(self, uri: str, data: bytes) -> int:
@@ -93,16 +93,34 @@ def count_rows(store: ObjectStore, file: ObjectInfo, format_name: str) -> int:
 def read_rows(store: ObjectStore, files: Sequence[ObjectInfo], spec: ReadSpec) -> Rows:
     """Read each file as its manifest names it.
 
-    Raises SourceChangedError for a file that is no longer what the manifest names, SourceError for one that is gone or cannot be decoded,
-    NotSupportedError for events that this version refuses.
+    Raises SourceChangedError for a file that is no longer what the manifest names, SourceError for one that is gone, BrokenFileError for one that
+    cannot be decoded, unless such files are quarantined.
     """
     reader = _reader(spec.format)
     with closing(_contents(store, files)) as contents:  # left to the garbage collector, its threads could be joined from anywhere, and wait for ever
-        parts = [_whole(file.uri, data, reader.read(file.uri, data, spec)) for file, data in contents]
+        parts = [_read(reader, file, content, spec) for file, content in contents]
     return concatenated([*parts, empty(spec)])
 
 
-def _contents(store: ObjectStore, files: Iterable[ObjectInfo]) -> Generator[tuple[ObjectInfo, bytes], None, None]:
+def _read(reader: Reader, file: ObjectInfo, content: Future[bytes], spec: ReadSpec) -> Rows:
+    try:
+        data = content.result()
+        return _whole(file.uri, data, reader.read(file.uri, data, spec))
+    except BrokenFileError as error:
+        if not spec.quarantines_files:
+            raise
+        return _set_aside(file, error, spec)
+
+
+def _set_aside(file: ObjectInfo, error: BrokenFileError, spec: ReadSpec) -> Rows:
+    """A file as one rejected row: nobody knows how many it holds. It stays where it lies, the payload says which one it was."""
+    import pyarrow as pa
+
+    row = {POSITION: file.uri, REASON: error.message, PAYLOAD: json.dumps(asdict(file))}
+    return Rows(row_schema(spec).empty_table(), pa.Table.from_pylist([row], schema=rejected_schema()), 1)
+
+
+def _contents(store: ObjectStore, files: Iterable[ObjectInfo]) -> Generator[tuple[ObjectInfo, Future[bytes]], None, None]:
     """Each file with its content, in order, a few of them fetched ahead."""
     waiting = iter(files)
     ahead: deque[tuple[ObjectInfo, Future[bytes]]] = deque()
@@ -110,16 +128,16 @@ def _contents(store: ObjectStore, files: Iterable[ObjectInfo]) -> Generator[tupl
         ahead.extend((file, pool.submit(_content, store, file)) for file in islice(waiting, _THREADS))
         while ahead:
             file, content = ahead.popleft()
-            yield file, content.result()
+            yield file, content
             ahead.extend((file, pool.submit(_content, store, file)) for file in islice(waiting, 1))
 
 
 def _whole(uri: str, data: bytes, rows: Rows) -> Rows:
-    """Raises SourceError where the last record is none and no line break ends it: whoever wrote the file did not come to its end."""
+    """Raises BrokenFileError where the last record is none and no line break ends it: whoever wrote the file did not come to its end."""
     tail = data[data.rfind(b"\n") + 1 :]
     text = tail.decode(errors="backslashreplace")
     if tail.strip() and not _is_object(tail) and any(str(payload).endswith(text) for payload in rows.rejected[PAYLOAD].to_pylist()):
-        raise SourceError(f"{uri} ends in the middle of a record: {text[-80:]!r} has no line break behind it", hint=_AGAIN)
+        raise BrokenFileError(f"{uri} ends in the middle of a record: {text[-80:]!r} has no line break behind it")
     return rows
 
 
@@ -140,7 +158,7 @@ def _content(store: ObjectStore, file: ObjectInfo) -> bytes:
             raise EOFError("it holds no byte")
         return gzip.decompress(data)
     except (EOFError, OSError, zlib.error) as error:
-        raise SourceError(f"{file.uri} is not a whole gzip file: {error}", hint=_AGAIN) from error
+        raise BrokenFileError(f"{file.uri} is not a whole gzip file: {error}") from error
 
 
 def row_schema(spec: ReadSpec) -> pa.Schema:

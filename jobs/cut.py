@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from penstock.batches import Batch, BatchLog, group
 from penstock.connectors.readers import count_rows, data_files
-from penstock.errors import SourceChangedError
+from penstock.errors import BrokenFileError, SourceChangedError
 from penstock.killpoints import reach
 from penstock.objects import ObjectInfo, ObjectStore
 from penstock.pipeline import BatchLimits, Read, ReadStep
@@ -31,12 +32,13 @@ def unseen(listing: Iterable[ObjectInfo], seen: Mapping[str, str]) -> list[Objec
     return fresh
 
 
-def bound_of(limits: BatchLimits, store: ObjectStore, read: Read, first: ObjectInfo) -> int:
-    """The bytes that a batch may hold: `max_bytes`, or less where the first file says that `max_rows` is met sooner."""
-    if limits.max_rows is None:
-        return limits.max_bytes
-    rows = count_rows(store, first, read.format)
-    return min(limits.max_bytes, max(1, limits.max_rows * first.size // max(rows, 1)))
+def bound_of(limits: BatchLimits, store: ObjectStore, read: Read, files: Iterable[ObjectInfo]) -> int:
+    """The bytes that a batch may hold: `max_bytes`, or less where the first file that can be read says that `max_rows` is met sooner."""
+    for file in files if limits.max_rows is not None else ():
+        with suppress(BrokenFileError):  # told when its batch is applied: what was never cut cannot be skipped
+            rows = count_rows(store, file, read.format)
+            return min(limits.max_bytes, max(1, (limits.max_rows or 1) * file.size // max(rows, 1)))
+    return limits.max_bytes
 
 
 def cut_files(context: Context, step: ReadStep) -> Sequence[Batch]:
@@ -51,7 +53,7 @@ def cut_files(context: Context, step: ReadStep) -> Sequence[Batch]:
         return [log.cut(Batch(step.id, 0, files=tuple(listing)))]
     made: list[Batch] = []
     while fresh := unseen(listing, log.seen()):
-        bound = bound_of(read.batch, store, read, fresh[0])
+        bound = bound_of(read.batch, store, read, fresh)
         for files in group(fresh, max_files=read.batch.max_files, max_bytes=bound):
             made.append(log.cut(Batch(step.id, 0, files=files)))
             if made[-1].files != files:  # another process cut first; what it took is seen now

@@ -259,6 +259,8 @@ def _file_copy(read: Read, write: str, target: Table) -> Iterator[Found]:
         yield ("from",), f"a {read.format} feed is change data: apply it with merge, or append its inserts to a table without keys"
     if write == "merge":
         yield ("write",), "files are merged by a merge step, whose sequence_by says which row of a key is the newer"
+    if write in ("overwrite", "overwrite_partitions") and read.bad_files == "quarantine":
+        yield ("write",), "with `bad_files: quarantine` rows would be replaced by what is left of a batch without its bad files; leave one of them out"
     if write == "overwrite" and read.take != "all":
         yield ("write",), "overwrite from files needs `take: all` on the read step: each batch then stands for the whole folder"
 

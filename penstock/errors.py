@@ -103,6 +103,17 @@ class SourceChangedError(SourceError):
     """An object is no longer what the batch's manifest names."""
 
 
+class BrokenFileError(SourceError):
+    """An input object, whole as its batch names it, cannot be read as what its step says it is."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            message,
+            hint="deliver it again, or correct the declared columns, and `penstock batch retry`; or let such files aside (`bad_files: quarantine` on the "
+            "read step); or `penstock batch skip` the batch, of which nothing was applied",
+        )
+
+
 class DataError(Terminal, ValueError):
     """Rows contradict what is declared, and no quarantine may take them."""
 

@@ -58,7 +58,8 @@ def evolution(table: str, held: Columns, declared: Columns, policy: OnSchemaChan
     rename = renames(names(held), policy)
     held = tuple(replace(c, name=dict(rename).get(c.name, c.name)) for c in held)
     there = {c.name: c for c in held}
-    gone = tuple(c for c in held if c.name not in {d.name for d in declared})
+    wanted = {c.name for c in declared}
+    gone = tuple(c for c in held if c.name not in wanted)
     former = () if policy.dropped_column == "drop" else former
     drop = names(c for c in gone if policy.dropped_column == "drop" and not is_reserved(c.name))
     append = tuple(c for c in declared if c.name not in there)

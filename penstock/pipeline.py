@@ -119,6 +119,9 @@ class Read(Model):
     decimal_handling_mode: Literal["precise", "string"] | None = Field(
         default=None, description="debezium without schemas: the connector's setting of that name, by which text is read as a decimal; default precise"
     )
+    bad_files: Literal["stop", "quarantine"] = Field(
+        default="stop", description="a file that cannot be read as a whole stops the batch, or goes to the quarantine as one row while the batch goes on"
+    )
     batch: BatchLimits = BatchLimits()
 
     @model_validator(mode="after")

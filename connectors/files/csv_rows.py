@@ -12,7 +12,7 @@ from typing import NamedTuple
 from penstock.connectors.lines import Rejected, accepted
 from penstock.connectors.readers import ReadSpec, concatenated, empty
 from penstock.connectors.values import Encoding, typed_rows
-from penstock.errors import SourceError, nearest, some
+from penstock.errors import BrokenFileError, nearest, some
 from penstock.schema import names
 from penstock.sources import Rows
 
@@ -37,12 +37,11 @@ def count(_uri: str, data: bytes) -> int:
 
 
 def read(uri: str, data: bytes, spec: ReadSpec) -> Rows:
-    """Raises SourceError when there is no header, or it lacks a declared column."""
+    """Raises BrokenFileError when there is no header, or it lacks a declared column."""
     records = _records(data)
     header = next(records, None)
     if header is None:
-        hint = "deliver it again and `penstock batch retry`, or `penstock batch skip` the batch; a file without rows has its header"
-        raise SourceError(f"{uri} is empty: not even a header stands in it", hint=hint)
+        raise BrokenFileError(f"{uri} is empty: not even a header stands in it")
     places = _places(uri, header, spec)
     chunks = iter(lambda: list(islice(records, _CHUNK_RECORDS)), [])
     return concatenated([empty(spec), *(_chunk_rows(uri, chunk, len(header.fields), places, spec) for chunk in chunks)])
@@ -77,10 +76,7 @@ def _places(uri: str, header: Record, spec: ReadSpec) -> list[int]:
     for name in names(spec.columns):
         if header.fields.count(name) != 1:
             found = f"names it {header.fields.count(name)} times" if name in header.fields else f"has only {some(header.fields)}{nearest(name, header.fields)}"
-            raise SourceError(
-                f"{uri}: column {name!r} is declared but the header {found}",
-                hint="correct the declared columns, or deliver the file again and `penstock batch retry`",
-            )
+            raise BrokenFileError(f"{uri}: column {name!r} is declared but the header {found}")
     return [header.fields.index(name) for name in names(spec.columns)]
 
 

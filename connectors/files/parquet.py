@@ -13,11 +13,9 @@ import pyarrow.types as is_
 from penstock.connectors.lines import Rejected, accepted
 from penstock.connectors.readers import ReadSpec
 from penstock.connectors.values import Array, halved, missing
-from penstock.errors import SourceError, choice
+from penstock.errors import BrokenFileError, choice
 from penstock.schema import Column
 from penstock.sources import Rows
-
-_NEXT = "correct the declared columns, or deliver the file again and `penstock batch retry`"
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -44,7 +42,7 @@ def count(uri: str, data: bytes) -> int:
 
 
 def read(uri: str, data: bytes, spec: ReadSpec) -> Rows:
-    """Raises SourceError for a file that is not Parquet, or whose schema is not what is declared."""
+    """Raises BrokenFileError for a file that is not Parquet, or whose schema is not what is declared."""
     file = _opened(uri, data)
     _check(uri, file.schema_arrow, spec)
     try:
@@ -72,17 +70,18 @@ def _opened(uri: str, data: bytes) -> pq.ParquetFile:
         raise _broken(uri, error) from error
 
 
-def _broken(uri: str, error: Exception) -> SourceError:
-    return SourceError(f"{uri} is not a whole Parquet file: {error}", hint="deliver it again and `penstock batch retry`, or `penstock batch skip` the batch")
+def _broken(uri: str, error: Exception) -> BrokenFileError:
+    return BrokenFileError(f"{uri} is not a whole Parquet file: {error}")
 
 
 def _check(uri: str, schema: pa.Schema, spec: ReadSpec) -> None:
     for column in spec.columns:
-        if column.name not in schema.names:
-            raise SourceError(f"{uri}: column {choice(column.name, schema.names)}", hint=_NEXT)
+        if (count := schema.names.count(column.name)) != 1:
+            found = f"{column.name!r} is there {count} times" if count else choice(column.name, schema.names)
+            raise BrokenFileError(f"{uri}: column {found}")
         kind = schema.field(column.name).type
         if not _READ_AS[column.type.name](kind):
-            raise SourceError(f"{uri}: column {column.name!r} is {kind} in the file and {column.type} in the declaration, which cannot hold it", hint=_NEXT)
+            raise BrokenFileError(f"{uri}: column {column.name!r} is {kind} in the file and {column.type} in the declaration, which cannot hold it")
 
 
 def _cast(found: pa.ChunkedArray[Any], column: Column) -> tuple[Array, dict[int, str]]:
