@@ -78,13 +78,16 @@ def test_a_column_that_another_tool_added_is_refused_until_it_is_declared(shop: 
     shop.tool.add_text("shop.orders", "note")
     done = shop.penstock("run", ".")
     assert (done.code, "it has besides note string" in done.err) == (1, True), done.err
-    assert shop.found("id, version, state, number, note") == [(*row, None) for row in FIRST], "old files lack it, and are read"
+    old, theirs = [(*row, None) for row in FIRST], (6, 1, "f", 6, "theirs")
+    assert shop.found("id, version, state, number, note") == old, "old files lack it, and are read"
+    shop.tool.append("shop.orders", dict(zip(("id", "version", "state", "number", "note"), theirs, strict=True)))
+    assert shop.found("id, version, state, number, note") == [*old, theirs], "beside new ones too"
     shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace("number: int", "number: int, note: string"))
     shop.write("landing/orders/2.csv", "id,version,state,number,note\n1,2,aa,11,hello\n4,1,d,4,\n")
     assert shop.penstock("batch", "retry", ".", "orders", "2").code == 0
     done, _ = shop.record()
     assert done.code == 0, done.err
-    assert shop.found("id, version, state, number, note") == [(*row, "hello" if row[0] == 1 else None) for row in MERGED]
+    assert shop.found("id, version, state, number, note") == [*((*row, "hello" if row[0] == 1 else None) for row in MERGED), theirs]
 
 
 @pytest.mark.parametrize("step", ["merge", "copy"])
