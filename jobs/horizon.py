@@ -1,4 +1,4 @@
-"""A merge's bounds in time: events that are too late or too far ahead are kept aside, and the memory lets go of what no event can need any more."""
+"""A merge's bounds: events too late, too far ahead, or reaching what others wrote are kept aside; the memory lets go of what no event can need any more."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penstock.changes.facts import MergeSpec
-from penstock.changes.horizon import MARK, forgotten, horizon, is_due, judged, marked
+from penstock.changes.horizon import MARK, forgotten, horizon, is_behind, is_due, marked
 from penstock.engines.base import Session
 from penstock.maintenance import duration
 from penstock.pipeline import Merge, MergeStep
@@ -25,25 +25,29 @@ MARKS = "marks"
 
 
 @dataclass(frozen=True)
-class Timely:
+class Taken:
     """The relation of the events that may go on, and the others, with reasons."""
 
     events: str
     failed: pa.Table | None = None
 
 
-def timely(context: Context, merge: Merge, spec: MergeSpec, session: Session, events: str, table: LakeTable, pinned: Pinned, first: DataType) -> Timely:
-    """Hold the events against the horizon, which the relation MARKS tells, and against `max_ahead`."""
-    behind = None
+def taken(context: Context, merge: Merge, spec: MergeSpec, session: Session, events: str, table: LakeTable, pinned: Pinned, first: DataType) -> Taken:
+    """Hold the events against the horizon, which the relation MARKS tells, against `max_ahead`, and against what other pipelines wrote."""
+    conditions = {}
     if merge.retention and not context.backfill:
         session.execute(f"CREATE OR REPLACE TEMP VIEW horizon AS {horizon(spec, MARKS, context.now, duration(merge.retention))}")
-        behind = "horizon"
-    greatest = _greatest(context, merge, spec, table, pinned, first)
-    if not (behind or greatest):
-        return Timely(events)
-    session.execute(f"CREATE OR REPLACE TEMP TABLE timed AS {judged(spec, events, behind, greatest)}")
-    session.execute(f"CREATE OR REPLACE TEMP VIEW timely AS SELECT * EXCLUDE ({REASON}) FROM timed WHERE {REASON} = ''")
-    return Timely("timely", session.query(f"SELECT * FROM timed WHERE {REASON} <> ''"))
+        conditions["behind the horizon of the retention"] = is_behind(spec, "horizon")
+    if greatest := _greatest(context, merge, spec, table, pinned, first):
+        conditions["a sequence too far ahead (max_ahead)"] = f"e.{spec.sequence[0]} > {greatest}"
+    if context.declared(merge.into).shared:
+        conditions["a truncate would empty what other pipelines wrote"] = f"e.{OP} = 't'"
+    if not conditions:
+        return Taken(events)
+    whens = " ".join(f"WHEN {condition} THEN {literal(reason)}" for reason, condition in conditions.items())
+    session.execute(f"CREATE OR REPLACE TEMP TABLE examined AS SELECT e.*, CASE {whens} ELSE '' END AS {REASON} FROM {events} e")
+    session.execute(f"CREATE OR REPLACE TEMP VIEW taken AS SELECT * EXCLUDE ({REASON}) FROM examined WHERE {REASON} = ''")
+    return Taken("taken", session.query(f"SELECT * FROM examined WHERE {REASON} <> ''"))
 
 
 def _greatest(context: Context, merge: Merge, spec: MergeSpec, table: LakeTable, pinned: Pinned, first: DataType) -> str | None:

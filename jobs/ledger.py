@@ -82,16 +82,23 @@ def _noted(context: Context, step: Any) -> int:
 
 
 def check_owners(context: Context, location: str, ledger: Mapping[str, int]) -> None:
-    """Raises LedgerError for an entry that no step of this pipeline owns: a step was renamed or removed, or another pipeline writes here."""
+    """Raises LedgerError for an entry that no step of this pipeline owns: a step was renamed or removed, or another pipeline writes here unasked."""
     owned = {key for step in context.pipeline.steps for key in context.keys(step.id)}
     for key in sorted(set(ledger) - owned):
         owner, _, step = key.partition("/")
         if owner == context.pipeline.pipeline:
             hint = f"if step {step!r} was renamed, give the new step `renamed_from: {step}`{nearest(step, [s.id for s in context.pipeline.steps])}"
             raise LedgerError(f"{location} holds batches of a step {step!r} that the pipeline does not have", hint=hint)
-        raise LedgerError(
-            f"{location} is kept by pipeline {owner!r} (step {step!r}); a table has one owner", hint="write to a table of your own, and read this one"
-        )
+        if not context.declared(location).shared:
+            hint = "write to a table of your own, and read this one; or declare `shared: true` on the table in both pipelines"
+            raise LedgerError(f"{location} is kept by pipeline {owner!r} (step {step!r}); a table has one owner", hint=hint)
+
+
+def check_adopted(context: Context, location: str, ledger: Mapping[str, int]) -> None:
+    """Raises LedgerError for a table with rows that no pipeline ever wrote."""
+    table = None if ledger else context.lake_table(location)
+    if table and table.files(table.pin()):
+        raise LedgerError(f"{location} has rows that Penstock never wrote", hint=f"`penstock adopt {location}` says what taking it over means, and does so")
 
 
 def check_ledgers(context: Context, source_of: Any) -> None:
@@ -105,7 +112,9 @@ def check_ledgers(context: Context, source_of: Any) -> None:
         if target is None:
             continue
         if target not in context.pipeline.connections and not is_warehouse(context, target):
-            check_owners(context, target, lake_ledger(context, target))
+            ledger = lake_ledger(context, target)
+            check_adopted(context, target, ledger)
+            check_owners(context, target, ledger)
         source = source_of(context, step)
         held, cut = applied_by(context, step), context.batches(source).head()
         if held > cut:

@@ -23,6 +23,7 @@ def _said(done: Maintained) -> str:
         "groups left to writers": done.yielded,
         "manifests fewer": done.manifests,
         "states expired": done.expired,
+        "keys forgotten": done.forgotten,
         "files removed": done.removed.files,
     }
     return f"{done.location}: {', '.join(f'{number} {what}' for what, number in counts.items() if number)}"

@@ -20,7 +20,7 @@ from penstock.tables import Pinned
 
 from .context import Context
 from .gate import judge, sort_rows
-from .horizon import recall_marks, timely, with_mark
+from .horizon import recall_marks, taken, with_mark
 from .publish import publish
 from .quarantine import quarantine
 from .reading import read_batch
@@ -82,15 +82,15 @@ def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
         passed, failed = sort_rows(context, step.gate, session, EVENTS)
         if step.merge.retention:
             recall_marks(session, memory, remembered)
-        on_time = timely(context, step.merge, spec, session, passed, target.table, pinned, sequence_types(context, step)[0])
-        passed = on_time.events
+        may_go = taken(context, step.merge, spec, session, passed, target.table, pinned, sequence_types(context, step)[0])
+        passed = may_go.events
         same = gone = 0
         if step.merge.full_copy:
             passed, same, gone = compared(spec, session, target, pinned, passed, deletes=not rows.rejected.num_rows)
         session.execute(f"CREATE OR REPLACE TABLE batch AS {prepared(spec, passed)}")
         settled = session.settle(spec, target.table, pinned, memory, remembered)
         gates = judge(context, step.gate, session, settled.upserts, batch.number, passed=settled.counts.read + same)
-        bad = quarantine_rows(context.key(step.id), batch.number, rows.rejected, failed, on_time.failed)
+        bad = quarantine_rows(context.key(step.id), batch.number, rows.rejected, failed, may_go.failed)
         commits = quarantine(context, session, location, step.id, batch.number, bad)
         remember = with_mark(context, step.merge, spec, session, settled.remember) if step.merge.retention else settled.remember
         reminder = session.rewrite(memory, remembered, remember, settled.forget, context.run)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from penstock.errors import PenstockError, StepFailedError
+from penstock.errors import CommitConflictError, PenstockError, StepFailedError
 from penstock.killpoints import reach
 from penstock.maintenance import Group, Maintain, benefit, commits, duration, plan_compaction, saved
 from penstock.schema import names
@@ -18,8 +18,9 @@ from penstock.tables import DataFile, LakeTable, Pinned
 
 from .compaction import compact, summary
 from .context import Context
+from .horizon import forget
 from .lock import open_run
-from .targets import MEMORY, QUARANTINE
+from .targets import MEMORY, QUARANTINE, merge_into
 from .waiting import pinned_versions
 
 _DAILY = timedelta(days=1)
@@ -64,7 +65,8 @@ class Work:
 class Maintained:
     """What was done, or in a dry run would be, to one table.
 
-    `compacted`: groups written anew. `yielded`: groups left alone because writers were quicker. `expired`: states. `manifests`: how many fewer.
+    `compacted`: groups written anew. `yielded`: groups left alone because writers were quicker. `expired`: states.
+    `manifests`: how many fewer. `forgotten`: keys.
     """
 
     location: str
@@ -76,10 +78,11 @@ class Maintained:
     expired: int = 0
     removed: Sizes = Sizes()
     manifests: int = 0
+    forgotten: int = 0
 
     @property
     def is_nothing(self) -> bool:
-        return not (self.compacted or self.expired or self.removed.files or self.manifests)
+        return not (self.compacted or self.expired or self.removed.files or self.manifests or self.forgotten)
 
 
 def measure(table: LakeTable) -> tuple[Pinned, Sequence[DataFile], Sizes]:
@@ -175,6 +178,7 @@ def _tried(context: Context, work: Work, *, now: datetime, sharing: int, daily: 
 def _maintained(context: Context, work: Work, *, now: datetime, sharing: int, daily: bool) -> Maintained:
     table, policy = work.table, work.policy
     order = policy.clustering(_keys(context, work.location), names(table.pin().columns))
+    forgotten = _forgotten(context, work.location, now)
     done = [compact(context, table, groups, order, sharing) for groups in commits(work.groups, policy.group_bytes)]
     manifests = table.compact_metadata(policy.max_manifests, summary(context, "manifests"))
     kept, needed = now - duration(policy.keep_snapshots), pinned_versions(context, work.location)
@@ -185,8 +189,17 @@ def _maintained(context: Context, work: Work, *, now: datetime, sharing: int, da
     compacted = sum(d.groups for d in done)
     sizes = Sizes(len(removed), sum(size for _, size in removed))
     return Maintained(
-        work.location, work.before, after, compacted, len(work.groups) - compacted, sum(d.bytes for d in done), expired, sizes, manifests
+        work.location, work.before, after, compacted, len(work.groups) - compacted, sum(d.bytes for d in done), expired, sizes, manifests, forgotten
     )  # fmt: skip
+
+
+def _forgotten(context: Context, location: str, now: datetime) -> int:
+    """How many keys a memory lets go of; a writer that was quicker has its way."""
+    step = merge_into(context, location.removesuffix(MEMORY)) if location.endswith(MEMORY) else None
+    try:
+        return forget(replace(context, now=now), step) if step else 0
+    except CommitConflictError:
+        return 0
 
 
 def _swept(context: Context, work: Work, now: datetime, kept: datetime) -> Sequence[tuple[str, int]]:

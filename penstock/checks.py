@@ -41,7 +41,7 @@ def _tables(pipeline: Pipeline) -> Iterator[Found]:
         if message:
             yield path, message
         elif isinstance(connection, CatalogConnection):
-            yield from _lake_table(path, name, table)
+            yield from _lake_table(path, name, table, connection)
         elif table.format or table.partition_by or table.sort_by or table.readers:
             yield path, "a Redshift table has columns and keys; format, partition_by, sort_by and readers belong to lake tables"
 
@@ -53,11 +53,14 @@ def _table_name(location: str) -> str:
     return next((f"{location!r}: {fault}" for part in location.split(".") if (fault := name_fault(part))), "")
 
 
-def _lake_table(path: Path, name: str, table: Table) -> Iterator[Found]:
+def _lake_table(path: Path, name: str, table: Table, connection: CatalogConnection) -> Iterator[Found]:
     if table.format is None:
         yield path, f"{name} lies in a catalog: give its format, iceberg or delta"
         return
     able = table_format(table.format)
+    if table.shared and able.is_ordered_by_store and connection.warehouse.startswith("s3://"):
+        said = f"{table.format} tables on S3 have no order among several writers: not all of them write the log only where it is absent"
+        yield (*path, "shared"), f"{said}; use iceberg, or let one pipeline write the table"
     for reader in sorted(set(table.readers) - set(able.readers)):
         yield (
             (*path, "readers"),

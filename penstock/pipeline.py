@@ -55,6 +55,7 @@ class Table(Model):
     partition_by: tuple[Annotated[str, Field(pattern=f"^{_PARTITION.pattern}$")], ...] = ()
     sort_by: tuple[str, ...] = Field(default=(), description="columns by which rows are ordered in each file")
     readers: tuple[Reader, ...] = Field(default=(), description="who reads the table besides Penstock: decides how deletes are written")
+    shared: bool = Field(default=False, description="other pipelines may write the table too; each has a column of its own value among the keys")
     on_schema_change: OnSchemaChange = OnSchemaChange()
     maintain: Maintain = Maintain()
 

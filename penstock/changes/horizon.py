@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from penstock.schema import literal
-from penstock.sources import OP, REASON, UNAVAILABLE
+from penstock.sources import OP, UNAVAILABLE
 
 from .facts import MergeSpec, listed
 
@@ -28,12 +28,9 @@ def horizon(spec: MergeSpec, marks: str, now: datetime, retention: timedelta) ->
     return f"SELECT {listed('{0}', spec.sequence)} FROM {marks} WHERE {old} ORDER BY {listed('{0} DESC', spec.sequence)} LIMIT 1"
 
 
-def judged(spec: MergeSpec, events: str, behind: str | None, greatest: str | None) -> str:
-    """The events with `__reason`, empty for those that may go on. `behind`: a relation of at most one sequence; `greatest`: SQL, the first part's bound."""
-    at = f"ROW({listed('e.{0}', spec.sequence)})"
-    reasons = [f"WHEN {at} <= (SELECT ROW({listed('{0}', spec.sequence)}) FROM {behind}) THEN 'behind the horizon of the retention'"] if behind else []
-    reasons += [f"WHEN e.{spec.sequence[0]} > {greatest} THEN 'a sequence too far ahead (max_ahead)'"] if greatest else []
-    return f"SELECT e.*, CASE {' '.join(reasons)} ELSE '' END AS {REASON} FROM {events} e"
+def is_behind(spec: MergeSpec, horizon: str) -> str:
+    """A condition on an event `e`: it lies at or behind the sequence that a relation holds."""
+    return f"ROW({listed('e.{0}', spec.sequence)}) <= (SELECT ROW({listed('{0}', spec.sequence)}) FROM {horizon})"
 
 
 def marked(spec: MergeSpec, remember: str, batch: str, marks: str, now: datetime) -> str:

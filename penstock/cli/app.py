@@ -106,6 +106,14 @@ def rollback(
 
 
 @app.command()
+def adopt(table: TableArg, pipeline: PipelineOption = None, env: Env = None) -> None:
+    """Take over a lake table that others made, with the rows that it has."""
+    from penstock.cli.adopt import adopt_command
+
+    adopt_command(table, pipeline, env)
+
+
+@app.command()
 def maintain(
     tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="lake tables by their names in the pipeline, or --all")] = None,
     every: Annotated[bool, typer.Option("--all", help="every lake table of the pipeline, the greatest benefit first")] = False,
