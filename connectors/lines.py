@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,11 @@ def chunks(data: bytes) -> Iterator[tuple[int, list[bytes]]]:
 def count_lines(data: bytes) -> int:
     """How many lines are not blank."""
     return sum(not is_blank(line) for _, group in chunks(data) for line in group)
+
+
+def without(data: bytes, numbers: Container[int]) -> bytes:
+    """The object without some lines, by their numbers."""
+    return b"\n".join(line for first, group in chunks(data) for number, line in enumerate(group, start=first) if number not in numbers)
 
 
 def is_blank(line: bytes) -> bool:

@@ -6,7 +6,7 @@ import gzip
 import json
 import zlib
 from collections import deque
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -62,6 +62,10 @@ class Reader(Protocol):
         """How many rows or events the object holds, good and bad."""
         ...
 
+    def without(self, data: bytes, numbers: Container[int]) -> bytes:
+        """The object, not compressed, without the records at some places: those behind the `#` of their positions."""
+        ...
+
 
 def _reader(name: str) -> Reader:
     return cast("Reader", import_module(source_format(name).reader))
@@ -100,6 +104,23 @@ def read_rows(store: ObjectStore, files: Sequence[ObjectInfo], spec: ReadSpec) -
     with closing(_contents(store, files)) as contents:  # left to the garbage collector, its threads could be joined from anywhere, and wait for ever
         parts = [_read(reader, file, content, spec) for file, content in contents]
     return concatenated([*parts, empty(spec)])
+
+
+def read_one(uri: str, raw: bytes, spec: ReadSpec) -> Rows:
+    """One object's rows. Raises BrokenFileError when it is not of the format."""
+    return _reader(spec.format).read(uri, gzip.decompress(raw) if raw.startswith(_GZIP) else raw, spec)
+
+
+def erased(store: ObjectStore, file: ObjectInfo, spec: ReadSpec, finds: Callable[[Rows], set[str]]) -> int:
+    """Write a file again without the records whose positions `finds` names; returns how many these were. The file is left alone where there is none."""
+    key = file.uri.removeprefix(store.root)
+    raw = store.read(key)
+    numbers = {int(position.rpartition("#")[2]) for position in finds(read_one(file.uri, raw, spec))}
+    if numbers:
+        packed = raw.startswith(_GZIP)
+        left = _reader(spec.format).without(gzip.decompress(raw) if packed else raw, numbers)
+        store.write(key, gzip.compress(left) if packed else left)
+    return len(numbers)
 
 
 def _read(reader: Reader, file: ObjectInfo, content: Future[bytes], spec: ReadSpec) -> Rows:

@@ -126,13 +126,21 @@ class BatchLog:
         return numbered if taken.nonce == numbered.nonce else taken
 
     def revise(self, batch: Batch) -> Batch:
-        """Write another revision of a batch that no target holds yet."""
+        """Write another revision of a batch."""
         revision, _ = self._keys()[batch.number]
         again = replace(batch, nonce=secrets.token_hex(8))
         key = f"{self._step}/batches/{batch.number:08d}.r{revision + 1}.json"
         if not self._store.create(key, again.dumps()) and self._load(key).nonce != again.nonce:
             raise LedgerError(f"batch {batch.number} of step {self._step!r} is being revised by another process")
         return again
+
+    def rewritten(self, now: Mapping[str, ObjectInfo]) -> None:
+        """Name files by what they are now, in every manifest that has them: what a batch holds was changed on purpose."""
+        for batch in self.read():
+            files = tuple(now.get(f.uri, f) for f in batch.files)
+            seen = batch.seen and {uri: now[uri].etag if uri in now else etag for uri, etag in batch.seen.items()}
+            if (files, seen) != (batch.files, batch.seen):
+                self.revise(replace(batch, files=files, seen=seen))
 
     def forget(self) -> None:
         """Remove all manifests, the last first, so that a crash in between leaves no gap."""

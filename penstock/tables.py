@@ -233,6 +233,13 @@ class LakeTable(Protocol):
         """Forget states committed before a time, but the present one and those needed; returns how many. Their files go with a later `sweep`."""
         ...
 
+    def purge(self) -> Sequence[tuple[str, int]]:
+        """Leave the present state alone, and no file of former ones, whatever their age: for a time when nobody writes or reads. Returns URIs and bytes.
+
+        Raises NotSupportedError where something still names a former state.
+        """
+        ...
+
     def sweep(self, before: datetime, kept: datetime, needed: Collection[int]) -> Sequence[tuple[str, int]]:
         """Remove files older than `before` that no state needs: none of those committed since `kept`, and none of those needed; returns URIs and bytes."""
         ...

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import groupby
 from operator import attrgetter
 
 import pyarrow as pa
 
+from penstock.connectors import lines
 from penstock.connectors.debezium.encodings import from_schema, without_schema
 from penstock.connectors.debezium.envelope import DELETE, TRUNCATE, Decoder, Event
 from penstock.connectors.images import UNREADABLE, column_values
@@ -20,6 +21,10 @@ from penstock.sources import Rows
 
 def count(_uri: str, data: bytes) -> int:
     return count_lines(data)
+
+
+def without(data: bytes, numbers: Container[int]) -> bytes:
+    return lines.without(data, numbers)
 
 
 def read(uri: str, data: bytes, spec: ReadSpec) -> Rows:

@@ -42,6 +42,17 @@ def old_entries(native: Native, system: fs.FileSystem, root: str) -> int:
     return sum(name.endswith(".json") and name[:20].isdigit() and name[:20] < max(checkpoints) for name in old) if checkpoints else 0
 
 
+def forget_log(native: Native, system: fs.FileSystem, root: str) -> list[tuple[str, int]]:
+    """Remove what the log says of versions before the present one, which has a checkpoint; returns paths and bytes."""
+    import pyarrow.fs as fs
+
+    entries = system.get_file_info(fs.FileSelector(f"{root}/_delta_log"))
+    old = [e for e in entries if e.is_file and e.base_name[:20].isdigit() and int(e.base_name[:20]) < native.version()]
+    for entry in old:
+        system.delete_file(entry.path)
+    return [(entry.path.removeprefix(f"{root}/"), entry.size or 0) for entry in old]
+
+
 def vacuum(native: Native, system: fs.FileSystem, root: str, before: datetime, needed: Collection[int], vectors: Collection[str]) -> list[tuple[str, int]]:
     """Remove files that no version since `before`, and none of those needed, has; returns their paths and bytes.
 

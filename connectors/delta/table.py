@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -29,7 +29,7 @@ from .deletion_vectors import Descriptor, Vectors
 from .features import ENABLES_VECTORS, VECTORS, check_readable, check_writable, has_vectors, writes_vectors
 from .ledger import TransactionLedger
 from .log import Action, Log
-from .retention import old_entries, since_checkpoint, vacuum
+from .retention import forget_log, old_entries, since_checkpoint, vacuum
 from .statistics import bounds, described, filesystem
 
 if TYPE_CHECKING:
@@ -188,6 +188,15 @@ class DeltaTable:
             native = self._load(None)
             native.cleanup_metadata()
             return old - old_entries(native, *where)
+
+    def purge(self) -> Sequence[tuple[str, int]]:
+        if self.commit(self.pin(), Change("replace")).state != "done":  # names of the ledger lie in a commit of ours, which must not be among the old
+            raise CommitConflictError(f"{self.name} was written meanwhile")
+        with self._reaching():
+            native, now = self._load(None), datetime.now(UTC) + timedelta(minutes=1)
+            native.create_checkpoint()
+            forgotten = forget_log(native, *filesystem(self._location, self._aws))
+        return [*forgotten, *self.sweep(now, now, ())]
 
     def sweep(self, before: datetime, kept: datetime, needed: Collection[int]) -> Sequence[tuple[str, int]]:
         since = min(before, kept)

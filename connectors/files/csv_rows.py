@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -45,6 +45,10 @@ def read(uri: str, data: bytes, spec: ReadSpec) -> Rows:
     places = _places(uri, header, spec)
     chunks = iter(lambda: list(islice(records, _CHUNK_RECORDS)), [])
     return concatenated([empty(spec), *(_chunk_rows(uri, chunk, len(header.fields), places, spec) for chunk in chunks)])
+
+
+def without(data: bytes, numbers: Container[int]) -> bytes:
+    return "".join(r.text for r in _records(data) if r.line not in numbers).encode(errors="surrogateescape")
 
 
 def _records(data: bytes) -> Iterator[Record]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from decimal import Decimal
 
 import msgspec
 
+from penstock.connectors import lines
 from penstock.connectors.images import UNREADABLE, column_values, image_type
 from penstock.connectors.lines import Line, Rejected, accepted, chunks, count_lines, is_blank
 from penstock.connectors.readers import ReadSpec, concatenated, empty
@@ -16,6 +17,10 @@ from penstock.sources import Rows
 
 def count(_uri: str, data: bytes) -> int:
     return count_lines(data)
+
+
+def without(data: bytes, numbers: Container[int]) -> bytes:
+    return lines.without(data, numbers)
 
 
 def read(uri: str, data: bytes, spec: ReadSpec) -> Rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -61,6 +61,12 @@ def read(uri: str, data: bytes, spec: ReadSpec) -> Rows:
     for i, reason in reasons.items():
         rejected.add(i + 1, json.dumps(found.slice(i, 1).to_pylist()[0], default=str).encode(), reason)
     return Rows(accepted(uri, spec, range(1, found.num_rows + 1), arrays, reasons), rejected.table(uri), found.num_rows)
+
+
+def without(data: bytes, numbers: Container[int]) -> bytes:
+    whole, out = pq.read_table(pa.BufferReader(data)), pa.BufferOutputStream()
+    pq.write_table(whole.filter(pa.array([i + 1 not in numbers for i in range(whole.num_rows)], pa.bool_())), out)
+    return bytes(out.getvalue())
 
 
 def _opened(uri: str, data: bytes) -> pq.ParquetFile:

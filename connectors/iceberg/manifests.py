@@ -77,10 +77,13 @@ def mergeable(manifests: Sequence[ManifestFile], more_than: int) -> list[list[Ma
 
 
 class SnapshotWriter:
-    """Writes the metadata of one new snapshot on top of `parent`; more small manifests of a kind than `most_manifests` become one."""
+    """Writes the metadata of one new snapshot on top of `parent`; more small manifests of a kind than `most_manifests` become one.
 
-    def __init__(self, table: Table, parent: Snapshot | None, most_manifests: int = _MOST) -> None:
-        self._table, self._parent, self._most = table, parent, most_manifests
+    With `forgets` no manifest says any more which files were deleted, and what lay in them.
+    """
+
+    def __init__(self, table: Table, parent: Snapshot | None, most_manifests: int = _MOST, *, forgets: bool = False) -> None:
+        self._table, self._parent, self._most, self._forgets = table, parent, most_manifests, forgets
         self.snapshot_id: int = table.metadata.new_snapshot_id()
         self._tag, self._count = uuid.uuid4(), itertools.count()
 
@@ -150,6 +153,8 @@ class SnapshotWriter:
             rewritten = list(pool.map(lambda m: self._rewritten([m], gone), (m for m in parents if m.manifest_path in touched)))
         if sum(m.deleted_files_count or 0 for m in rewritten) != len(live):
             raise DataError(f"not all of the {len(live)} files to remove are live in snapshot {self._parent and self._parent.snapshot_id}")
+        if self._forgets:
+            kept = [self._rewritten([m]) if m.deleted_files_count else m for m in kept]
         return [*self._merged(kept), *rewritten]
 
     def _rewritten(self, manifests: Sequence[ManifestFile], gone: Collection[str] = ()) -> ManifestFile:

@@ -57,6 +57,6 @@ def referenced(table: Table) -> set[str]:
         found.add(snapshot.manifest_list)
         manifests |= {m.manifest_path: m for m in snapshot.manifests(table.io)}
     with ThreadPoolExecutor(_THREADS) as pool:
-        for entries in pool.map(lambda m: m.fetch_manifest_entry(table.io, discard_deleted=False), manifests.values()):
+        for entries in pool.map(lambda m: m.fetch_manifest_entry(table.io, discard_deleted=True), manifests.values()):
             found |= {entry.data_file.file_path for entry in entries}
     return {plain(uri) for uri in found | set(manifests)}

@@ -6,13 +6,13 @@ import logging
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from penstock.commits import Outcome
 from penstock.connectors.paths import new_file
 from penstock.connectors.reaching import lost_answers, reaching
-from penstock.errors import CommitConflictError, DataError, LedgerError
+from penstock.errors import CommitConflictError, DataError, LedgerError, NotSupportedError
 from penstock.evolution import Evolution
 from penstock.ledgers import PROPERTY, dumps, greatest, loads
 from penstock.schema import Columns
@@ -185,6 +185,21 @@ class IcebergTable:
         except CommitFailedException:
             return 0  # a writer was quicker; the next maintenance finds them again
         return len(old)
+
+    def purge(self) -> Sequence[tuple[str, int]]:
+        with self._reaching():
+            table = self._load_again()
+        if others := sorted(set(table.metadata.refs) - {"main"}):
+            raise NotSupportedError(f"removing the former states of {self.name}, which {', '.join(others)} name,", hint="drop those branches and tags first")
+        pinned = self.pin()
+        present: Table = pinned.native  # type: ignore[assignment]
+        if pinned.version is not None:
+            writer = SnapshotWriter(present, present.current_snapshot(), forgets=True)
+            if self._commit(pinned, Change("replace"), writer).state != "done":
+                raise CommitConflictError(f"{self.name} was written meanwhile")
+        now = datetime.now(UTC) + timedelta(minutes=1)
+        self.expire(now, ())
+        return self.sweep(now, now, ())
 
     def sweep(self, before: datetime, kept: datetime, needed: Collection[int]) -> Sequence[tuple[str, int]]:
         del kept, needed  # the metadata has every snapshot that was not expired

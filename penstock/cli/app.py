@@ -114,6 +114,20 @@ def adopt(table: TableArg, pipeline: PipelineOption = None, env: Env = None) -> 
 
 
 @app.command()
+def erase(
+    table: TableArg,
+    keys: Annotated[Path, typer.Option(help="a CSV or JSON-lines file with the key columns of the rows to be removed")],
+    pipeline: PipelineOption = None,
+    env: Env = None,
+    as_json: Annotated[bool, typer.Option("--json", help="the proof as one object")] = False,
+) -> None:
+    """Remove rows from everywhere: the table's files and those of its past, its memory, its quarantine, the files it was made of."""
+    from penstock.cli.erase import erase_command
+
+    raise typer.Exit(erase_command(table, keys, pipeline, env, as_json=as_json))
+
+
+@app.command()
 def maintain(
     tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="lake tables by their names in the pipeline, or --all")] = None,
     every: Annotated[bool, typer.Option("--all", help="every lake table of the pipeline, the greatest benefit first")] = False,

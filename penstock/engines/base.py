@@ -87,6 +87,10 @@ class Session(Protocol):
         """The rows of a group of files in fewer files, cut about where `order` says."""
         ...
 
+    def found_below(self, location: str, keys: str, columns: Sequence[str]) -> int:
+        """How many rows of any Parquet file below a location, live or not, have one of the keys (columns of a relation)."""
+        ...
+
     def export(self, rows: str, uri: str) -> Sequence[WrittenFile]:
         """Write a relation as Parquet files that belong to no table; none for no rows."""
         ...

@@ -106,6 +106,17 @@ class EmbeddedSession:
         output = Output(group.partition, f"{query} ORDER BY {', '.join(by)}" if by else query, group.rows, file_rows, near=bool(by))
         return Change("replace", writer.write([output]), group.files)
 
+    def found_below(self, location: str, keys: str, columns: Sequence[str]) -> int:
+        self._reach(location)
+        files = [f for (f,) in self._connection.execute(f"SELECT file FROM glob({literal(f'{location}/**/*.parquet')})").fetchall() if "/_delta_log/" not in f]
+        count = 0
+        for file in files:
+            held = {c for (c,) in self._connection.execute(f"SELECT DISTINCT name FROM parquet_schema({literal(file)})").fetchall()}
+            if on := listed("f.{0} = k.{0}", [c for c in columns if c in held], " AND "):
+                rows = self._connection.execute(f"SELECT COUNT(*) FROM read_parquet({literal(file)}) f SEMI JOIN {keys} k ON {on}").fetchone()
+                count += rows[0] if rows else 0
+        return count
+
     def export(self, rows: str, uri: str) -> Sequence[WrittenFile]:
         self._reach(uri)
         found = self._connection.execute(f"COPY (FROM {rows}) TO {literal(uri)} (FORMAT parquet, COMPRESSION zstd, RETURN_STATS)").fetchall()
