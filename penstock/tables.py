@@ -175,6 +175,14 @@ class Change:
 
 
 @dataclass(frozen=True)
+class FieldId:
+    """The number that a column has in every file, and those of what is inside it, by name."""
+
+    number: int
+    parts: Mapping[str, FieldId] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class FileLayout:
     """How an engine must write a data file so that the format can take it.
 
@@ -182,7 +190,7 @@ class FileLayout:
     `file_path` and `pos`.
     """
 
-    field_ids: Mapping[str, int] | None
+    field_ids: Mapping[str, FieldId] | None
     partition_columns_in_file: bool
     compression: str = "zstd"
     compression_level: int = 1

@@ -21,12 +21,12 @@ _MILLISECOND = timedelta(microseconds=999)
 
 
 def bounds(row: Mapping[str, Any], partition: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Least and greatest value by column, of one row of delta-rs's add actions; partition columns are their own bounds.
+    """Least and greatest value by column, of one row of delta-rs's add actions; partition columns are their own bounds, nested ones have none.
 
     Other writers cut instants to milliseconds, so the greatest instant is taken to the end of its millisecond.
     """
     known = {name: value for name, value in partition.items() if value is not None}
-    lower, upper = ({k[4:]: v for k, v in row.items() if k.startswith(prefix) and v is not None} for prefix in ("min.", "max."))
+    lower, upper = ({k: v for k, v in (row.get(side) or {}).items() if v is not None and not isinstance(v, dict)} for side in ("min", "max"))
     widened = {k: v.replace(microsecond=v.microsecond // 1000 * 1000) + _MILLISECOND if isinstance(v, datetime) else v for k, v in upper.items()}
     return {**lower, **known}, {**widened, **known}
 
@@ -66,13 +66,13 @@ def described(files: Sequence[WrittenFile], columns: Columns, aws: AwsSettings) 
 
 
 def statistics(footer: pq.FileMetaData, columns: Columns) -> dict[str, Any]:
-    """`numRecords`, `minValues`, `maxValues`, `nullCount`; a column without whole statistics is left out."""
+    """`numRecords`, `minValues`, `maxValues`, `nullCount`; a column without whole statistics is left out, and one that is nested."""
     kinds = {c.name: c.type.name for c in columns}
     found: dict[str, Any] = {"numRecords": footer.num_rows, "minValues": {}, "maxValues": {}, "nullCount": {}}
     for i in range(footer.num_columns):
         name = footer.schema.column(i).path
         parts: list[Any] = [footer.row_group(g).column(i).statistics for g in range(footer.num_row_groups)]
-        if name not in kinds or any(p is None for p in parts):
+        if name not in kinds or footer.schema.column(i).name != name or any(p is None for p in parts):
             continue
         if all(p.has_null_count for p in parts):
             found["nullCount"][name] = sum(p.null_count for p in parts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,10 +20,11 @@ from penstock.connectors.stores import store_at
 from penstock.errors import CommitConflictError, DataError, LedgerError, NotSupportedError
 from penstock.evolution import Evolution
 from penstock.ledgers import PROPERTY, greatest, loads
-from penstock.schema import Column, Columns, DataType, names
+from penstock.schema import Columns, names
 from penstock.tables import BATCH, RUN, Change, DataFile, DeleteFile, Design, FileLayout, PartitionField, Pinned, Version
 
 from .actions import added, changed_metadata, commit_info, first_version, removed, thinned, transactions
+from .columns import columns_of, schema_of
 from .config import CAPABILITIES
 from .deletion_vectors import Descriptor, Vectors
 from .features import ENABLES_VECTORS, VECTORS, check_readable, check_writable, has_vectors, writes_vectors
@@ -34,10 +35,8 @@ from .statistics import bounds, described, filesystem
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable as Native
-    from deltalake import Schema
 
-_NAMES = {DataType(n).delta: n for n in ("boolean", "int", "bigint", "float", "double", "string", "binary", "date", "timestamp", "timestamp_ntz")}
-_COLUMNS, _EVOLVED, _SORTED = "penstock.columns", "penstock.evolved", "penstock.sort_by"
+_COLUMNS, _NESTED, _EVOLVED, _SORTED = "penstock.columns", "penstock.nested", "penstock.evolved", "penstock.sort_by"
 _CHECKPOINT_INTERVAL, _MOST_COMMITS = "delta.checkpointInterval", 100
 _CONFIGURATION = {_CHECKPOINT_INTERVAL: "20", "delta.logRetentionDuration": "interval 30 days"}
 _NO_LOG = "bring its files back, or make it anew with `penstock run --full-refresh`"
@@ -92,7 +91,8 @@ class DeltaTable:
             if version is None:
                 self._design = _designed(native)
             columns, recorded = columns_of(native.schema()), _recorded(native)
-            former, evolved = frozenset(recorded) - set(names(columns)), set(recorded) != set(names(columns)) or _EVOLVED in native.metadata().configuration
+            former = frozenset(recorded) - set(names(columns))
+            evolved = set(recorded) != set(names(columns)) or _EVOLVED in native.metadata().configuration or _recorded_nested(native) != _nested(columns)
             return Pinned(self.name, native.version(), TransactionLedger(native), columns, native, evolved, former=former)
 
     def _load_pinned(self, version: int | None) -> Native:
@@ -122,7 +122,7 @@ class DeltaTable:
         import pyarrow as pa
 
         native: Native = pinned.native
-        actions = pa.RecordBatchReader.from_stream(native.get_add_actions(flatten=True)).read_all()
+        actions = pa.RecordBatchReader.from_stream(native.get_add_actions(flatten=False)).read_all()
         with self._reaching():
             logged = self._log.replayed(native.version()).adds if has_vectors(native) else {}
         return [self._data_file(row, logged.get(row["path"], {"path": row["path"]})) for row in actions.to_pylist()]
@@ -133,7 +133,7 @@ class DeltaTable:
             raise NotSupportedError(f"reading {self.name}, a shallow clone with the file {path} of another table,", hint="copy that table instead")
         if rows is None:
             raise NotSupportedError(f"reading {self.name}, whose log does not say how many rows {path} has,", hint="have its writer keep statistics")
-        partition = {c: row[f"partition.{c}"] for c in self._partition_columns}
+        partition = {c: row["partition"][c] for c in self._partition_columns}
         lower, upper = bounds(row, partition)
         deletes = tuple(self._delete_file(Descriptor.of(v)) for v in [logged.get("deletionVector")] if v)
         rows -= sum(d.rows for d in deletes)
@@ -158,7 +158,7 @@ class DeltaTable:
                 hint = "use iceberg, or make the table anew with `penstock run --full-refresh`"
                 raise NotSupportedError(f"{what} {columns[0]} of the Delta table {self.name}", hint=hint)
         native: Native = pinned.native
-        recorded = _record([*_recorded(native), *names(change.append)]) | {_EVOLVED: "true"}
+        recorded = _record(change.append, native) | {_EVOLVED: "true"}
         self._publish_metadata(native, recorded, (*pinned.columns, *change.append))
 
     def redesign(self, pinned: Pinned, design: Design) -> None:
@@ -278,8 +278,19 @@ def _recorded(native: Native) -> list[str]:
     return list(json.loads(native.metadata().configuration.get(_COLUMNS, "[]")))
 
 
-def _record(columns: Iterable[str]) -> dict[str, str]:
-    return {_COLUMNS: json.dumps(list(dict.fromkeys(columns)))}
+def _recorded_nested(native: Native) -> dict[str, str]:
+    """The types of nested columns as Penstock made them: others may put fields into them, which older files lack."""
+    return dict(json.loads(native.metadata().configuration.get(_NESTED, "{}")))
+
+
+def _nested(columns: Columns) -> dict[str, str]:
+    return {c.name: str(c.type) for c in columns if c.type.is_nested}
+
+
+def _record(columns: Columns, native: Native | None = None) -> dict[str, str]:
+    before, nested = (_recorded(native), _recorded_nested(native)) if native else ([], {})
+    named = {_COLUMNS: json.dumps(list(dict.fromkeys([*before, *names(columns)])))}
+    return named | ({_NESTED: json.dumps(nested)} if (nested := nested | _nested(columns)) else {})
 
 
 def _partition_text(value: Any) -> str | None:
@@ -302,8 +313,9 @@ def create(name: str, location: str, columns: Columns, partition_by: Sequence[Pa
         raise NotSupportedError(f"a Delta table partitioned by {derived[0]}", hint="partition by a column, or use iceberg")
     if binary := [c.name for c in columns if c.type.name == "binary" and c.name in {p.column for p in partition_by}]:
         raise NotSupportedError(f"a Delta table partitioned by the binary column {binary[0]}", hint="partition by another column, or use iceberg")
-    features = [*([VECTORS] if design.position_deletes else []), *(["timestampNtz"] if any(c.type.name == "timestamp_ntz" for c in columns) else [])]
-    configuration = _CONFIGURATION | _record(names(columns)) | _sorted_by(design) | ({ENABLES_VECTORS: "true"} if design.position_deletes else {})
+    has_ntz = any(t.name == "timestamp_ntz" for c in columns for t in c.type.parts())
+    features = [*([VECTORS] if design.position_deletes else []), *(["timestampNtz"] if has_ntz else [])]
+    configuration = _CONFIGURATION | _record(columns) | _sorted_by(design) | ({ENABLES_VECTORS: "true"} if design.position_deletes else {})
     actions = first_version(schema_of(columns).to_json(), [p.column for p in partition_by], configuration, features, int(time.time() * 1000))
     if not Log(store_at(location, aws)).create(actions):
         raise DataError(f"there is a Delta table at {location}", hint="give the table another name, or drop the files that are left of a former one")
@@ -316,21 +328,3 @@ def _designed(native: Native) -> Design:
 
 def _sorted_by(design: Design) -> dict[str, str]:
     return {_SORTED: json.dumps(design.sort_by)} if design.sort_by else {}
-
-
-def schema_of(columns: Columns) -> Schema:
-    from deltalake import Field, Schema
-    from deltalake.schema import PrimitiveType
-
-    return Schema([Field(c.name, PrimitiveType(c.type.delta), nullable=not c.required) for c in columns])
-
-
-def columns_of(schema: Any) -> Columns:
-    """Raises NotSupportedError for a type that Penstock has no name for."""
-    found = []
-    for field in schema.fields:
-        text = getattr(field.type, "type", "")
-        if text not in _NAMES and not str(text).startswith("decimal"):
-            raise NotSupportedError(f"column {field.name!r} of type {field.type}")
-        found.append(Column(field.name, DataType.parse(_NAMES.get(text, text)), not field.nullable))
-    return tuple(found)

@@ -10,7 +10,7 @@ from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection
 from penstock.connectors.catalogs import Catalog
 from penstock.connectors.s3.access import client, pyiceberg_properties
-from penstock.schema import Column, Columns
+from penstock.schema import Columns
 
 # Athena goes by table_type, Trino and Spark by the provider; Spark takes the location from the SerDe's `path` alone.
 _DELTA = {"table_type": "DELTA", "spark.sql.sources.provider": "delta", "EXTERNAL": "TRUE"}
@@ -38,7 +38,7 @@ class GlueLocations:
         return _location(table) if _is_delta(table) else None
 
     def add(self, namespace: str, name: str, location: str, columns: Columns) -> None:
-        described = {"Columns": [{"Name": c.name, "Type": _hive(c)} for c in columns], "Location": location, "SerdeInfo": {"Parameters": {"path": location}}}
+        described = {"Columns": [{"Name": c.name, "Type": c.type.hive} for c in columns], "Location": location, "SerdeInfo": {"Parameters": {"path": location}}}
         table = {"Name": name, "TableType": "EXTERNAL_TABLE", "Parameters": _DELTA, "StorageDescriptor": described}
         for create, request in (
             (self.glue.create_database, {"DatabaseInput": {"Name": namespace}}),
@@ -52,11 +52,6 @@ class GlueLocations:
     def remove(self, namespace: str, name: str) -> None:
         if self.find(namespace, name):
             self.glue.delete_table(DatabaseName=namespace, Name=name)
-
-
-def _hive(column: Column) -> str:
-    """Hive, whose words Glue's columns are in, has one timestamp, and it knows no zone."""
-    return "timestamp" if column.type.name == "timestamp_ntz" else str(column.type)
 
 
 def _is_delta(table: Mapping[str, Any]) -> bool:

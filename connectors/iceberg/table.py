@@ -18,7 +18,7 @@ from penstock.ledgers import PROPERTY, dumps, greatest, loads
 from penstock.schema import Columns
 from penstock.tables import BATCH, RUN, Change, DataFile, Design, FileLayout, PartitionField, Pinned, Version
 
-from .columns import columns_of, order_of, partitions_of, schema_of, spec_of
+from .columns import columns_of, field_ids, order_of, partitions_of, schema_of, spec_of
 from .features import check_writable, is_renamed
 from .manifests import Files, SnapshotWriter, mergeable
 from .orphans import remove_orphans
@@ -124,7 +124,7 @@ class IcebergTable:
 
     def layout(self, pinned: Pinned) -> FileLayout:
         table: Table = pinned.native  # type: ignore[assignment]
-        return FileLayout({f.name: f.field_id for f in table.schemas()[pinned.schema].fields}, partition_columns_in_file=True)
+        return FileLayout(field_ids(table.schemas()[pinned.schema].fields), partition_columns_in_file=True)
 
     def new_file(self, partition: tuple[object, ...], tag: str) -> str:
         named = zip((field.name for field in self.partition_by), partition, strict=True)

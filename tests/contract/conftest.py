@@ -45,7 +45,7 @@ def write_file() -> Write:
         layout = table.layout(pinned)
         schema = arrow_schema(pinned.columns)
         if layout.field_ids is not None:
-            schema = pa.schema([f.with_metadata({"PARQUET:field_id": str(layout.field_ids[f.name])}) for f in schema])
+            schema = pa.schema([f.with_metadata({"PARQUET:field_id": str(layout.field_ids[f.name].number)}) for f in schema])
         data = pa.Table.from_pylist(rows, schema=schema)
         if not layout.partition_columns_in_file:
             data = data.drop([p.column for p in table.partition_by])

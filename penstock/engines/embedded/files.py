@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.schema import literal, names, quote
-from penstock.tables import DataFile, FileLayout, LakeTable, Pinned, WrittenDeletes, WrittenFile
+from penstock.tables import DataFile, FieldId, FileLayout, LakeTable, Pinned, WrittenDeletes, WrittenFile
 
 from .positions import Positions
 
@@ -77,7 +77,8 @@ def _read(pinned: Pinned, layout: FileLayout, files: Sequence[DataFile], columns
     if numbers or any(c.lower() == _PLACE for c in types):  # that name is DuckDB's own for the place of a row: read under another one
         read_as = {c: f"__own_{_PLACE}" if c.lower() == _PLACE else c for c in columns or list(types)[:1]}
         fields = ", ".join(
-            f"{numbers[c] if numbers else literal(c)}: {{name: {literal(name)}, type: {literal(types[c])}, default_value: NULL}}" for c, name in read_as.items()
+            f"{numbers[c].number if numbers else literal(c)}: {{name: {literal(name)}, type: {literal(types[c])}, default_value: NULL}}"
+            for c, name in read_as.items()
         )
         chosen = "".join(f"{quote(read_as[c])} AS {quote(c)}, " for c in columns)
         return f"SELECT {chosen}__file, {_PLACE} AS __row FROM {listed}, schema = MAP {{{fields}}})"
@@ -85,7 +86,11 @@ def _read(pinned: Pinned, layout: FileLayout, files: Sequence[DataFile], columns
     if pinned.evolved and columns:
         typed = ", ".join(f"CAST(NULL AS {types[c]}) AS {quote(c)}" for c in columns)
         found = f"(FROM {found} UNION ALL BY NAME SELECT {typed} WHERE FALSE)"
-    return f"SELECT {''.join(f'{quote(c)}, ' for c in columns)}__file, {_PLACE} AS __row FROM {found}"
+        # together with what fields the files have besides, or in another order
+        chosen = "".join(f"CAST({quote(c)} AS {types[c]}) AS {quote(c)}, " for c in columns)
+    else:
+        chosen = "".join(f"{quote(c)}, " for c in columns)
+    return f"SELECT {chosen}__file, {_PLACE} AS __row FROM {found}"
 
 
 def sorted_by(table: LakeTable, otherwise: Sequence[str] = ()) -> str:
@@ -164,4 +169,10 @@ class Writer:
         options = f"FORMAT parquet, COMPRESSION {layout.compression}, COMPRESSION_LEVEL {layout.compression_level}, ROW_GROUP_SIZE {row_group}, RETURN_STATS"
         if layout.field_ids is None:
             return options
-        return f"{options}, FIELD_IDS {{{', '.join(f'{quote(c)}: {i}' for c, i in layout.field_ids.items() if c in self.columns)}}}"
+        return f"{options}, FIELD_IDS {_numbers({c: i for c, i in layout.field_ids.items() if c in self.columns})}"
+
+
+def _numbers(ids: Mapping[str, FieldId], own: Sequence[str] = ()) -> str:
+    """The numbers of fields, and of those inside them, as DuckDB takes them."""
+    inner = (f"{quote(name)}: {_numbers(i.parts, [f'__duckdb_field_id: {i.number}']) if i.parts else i.number}" for name, i in ids.items())
+    return f"{{{', '.join([*own, *inner])}}}"
