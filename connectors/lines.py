@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from penstock.connectors.nested import Array
 from penstock.connectors.readers import ReadSpec, rejected_schema, row_schema
-from penstock.connectors.values import Array
 
 _CHUNK_BYTES = 2 * 1024 * 1024
 

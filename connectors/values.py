@@ -9,21 +9,21 @@ from __future__ import annotations
 import math
 from binascii import a2b_base64
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from penstock.schema import Column, Columns
+from penstock.connectors.nested import MISFIT, Array, of_objects
+from penstock.schema import Column, Columns, DataType
 
-Array: TypeAlias = Any  # pyarrow's stubs cannot say "an array whose type is known when it runs"
 Epoch = Literal["days", "ms", "us", "ns"]
 
 ABSENT = msgspec.UNSET
-_MISFIT = (ValueError, TypeError, OverflowError, KeyError)
+_JSON = msgspec.json.Decoder(float_hook=Decimal)
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _WHOLE, _INFINITE = r"^[+-]?[0-9]+$", r"(?i)^[+-]?inf(inity)?$"
 _DIGITS = r"^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{1,3})?$"
@@ -39,13 +39,16 @@ class Encoding:
 
     `text`: every value is text (csv). `epoch`: what a number in a date or timestamp column counts from 1970; None where numbers are not allowed there.
     `decimal_scale`: text in a decimal column is base64 of the unscaled number with that scale; None where it is digits.
-    `bits`: text in an integer column is base64 of its bytes, lowest first.
+    `bits`: text in an integer column is base64 of its bytes, lowest first. `json`: text in a nested column is JSON. `parts`: of a nested column's fields,
+    by name.
     """
 
     text: bool = False
     epoch: Epoch | None = None
     decimal_scale: int | None = None
     bits: bool = False
+    json: bool = False
+    parts: Mapping[str, Encoding] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,29 +101,46 @@ def missing(array: Array, column: Column, may_lack: Container[int] = ()) -> dict
 def typed(values: Sequence[Any], column: Column, encoding: Encoding) -> tuple[Array, dict[int, str]]:
     """The values as the column's type; NULL and a reason, by index, for those that do not fit."""
 
-    def convert(part: Sequence[Any]) -> Array:
-        found = set(map(type, part)) - {type(None)}
-        if not found:
-            return _nulls(len(part), column)
-        return _CONVERTERS[column.type.name](_Written(part, found, column.type.arrow(), encoding))
+    return halved(values, column, lambda part: _converted(part, column.type, encoding))
 
-    return halved(values, column, convert)
+
+def _converted(values: Sequence[Any], kind: DataType, encoding: Encoding) -> Array:
+    found = set(map(type, values)) - {type(None)}
+    if not found:
+        return _nulls(len(values), kind)
+    if not kind.is_nested:
+        return _CONVERTERS[kind.name](_Written(values, found, kind.arrow(), encoding))
+    if encoding.json and found == {str}:
+        values = [None if v is None else _decoded(v) for v in values]
+    return of_objects(
+        values,
+        kind,
+        lambda part, inside: _converted(inside, part.type, encoding.parts.get(part.name, Encoding())),
+        lambda key, names: _converted(names, key.type, Encoding(text=True)),
+    )
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return _JSON.decode(text)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ValueError(f"it is not JSON: {error}") from error
 
 
 def halved(values: Sequence[Any], column: Column, convert: Callable[[Sequence[Any]], Array]) -> tuple[Array, dict[int, str]]:
     """`convert(values)`, or where it raises, the same of both halves; a value that does not convert alone is NULL, with the reason."""
     try:
         return convert(values), {}
-    except _MISFIT as error:
+    except MISFIT as error:
         if len(values) == 1:
-            return _nulls(1, column), {0: _reason(column, values[0], error)}
+            return _nulls(1, column.type), {0: _reason(column, values[0], error)}
     middle = len(values) // 2
     (left, below), (right, above) = (halved(part, column, convert) for part in (values[:middle], values[middle:]))
     return pa.concat_arrays([left, right]), below | {middle + i: reason for i, reason in above.items()}
 
 
-def _nulls(count: int, column: Column) -> Array:
-    return pa.array([None] * count, column.type.arrow())
+def _nulls(count: int, kind: DataType) -> Array:
+    return pa.array([None] * count, kind.arrow())
 
 
 def _reason(column: Column, value: Any, error: Exception) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from penstock.batches import Batch
 from penstock.connectors.readers import rejected_schema
 from penstock.engines.base import Input
 from penstock.errors import DataError, some
 from penstock.pipeline import TransformStep
-from penstock.schema import arrow_schema
+from penstock.schema import Column, arrow_schema
 from penstock.sources import POSITION, Rows
 
 from .context import Context
@@ -41,11 +41,28 @@ def fitted(target: Target, step_id: str, rows: pa.Table) -> pa.Table:
     if missing := [n for n in schema.names if given.count(n.lower()) != 1]:
         raise DataError(f"step {step_id}: the result has no column {some(missing)}, or it has it twice; it has {some(rows.column_names)}")
     try:
-        found = rows.select([given.index(n.lower()) for n in schema.names]).rename_columns(schema.names).cast(schema)
+        found = rows.select([given.index(n.lower()) for n in schema.names]).rename_columns(schema.names)
+        for i, column in enumerate(target.columns):
+            if column.type.is_nested:
+                found = found.set_column(i, column.name, _nested(column, found[column.name]))
+        found = found.cast(schema)
         found.validate(full=True)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         raise DataError(f"step {step_id}: the result does not fit the table's columns: {error}") from error
     return found
+
+
+def _nested(column: Column, values: Any) -> Any:
+    """Fields by name, and none lacking. Raises ValueError."""
+    import pyarrow as pa
+
+    from penstock.connectors.nested import cast, paired
+
+    for name, declared, kind in paired(column.name, column.type, values.type):
+        if kind is None or declared.is_nested:
+            raise ValueError(f"{name} is declared as {declared}, and the result has {kind or 'no such field'}")
+    as_type: Any = column.type.arrow()
+    return pa.chunked_array([cast(chunk, column.type) for chunk in values.chunks], as_type)
 
 
 def with_positions(rows: pa.Table, source: str) -> pa.Table:

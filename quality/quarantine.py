@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from penstock.documents import json_rows
 from penstock.schema import Column, DataType, is_hidden
 from penstock.sources import OP, PAYLOAD, POSITION, REASON
 
@@ -25,8 +25,11 @@ def quarantine_rows(step: str, batch: int, rejected: pa.Table, *refused: pa.Tabl
     import pyarrow as pa
 
     rows = list(rejected.to_pylist())
-    for row in (row for failed in refused if failed is not None for row in failed.to_pylist()):
-        image = {k: v for k, v in row.items() if not is_hidden(k) or k == OP}
-        rows.append({POSITION: row[POSITION], REASON: row[REASON], PAYLOAD: json.dumps(image, default=str)})
+    for failed in (failed for failed in refused if failed is not None):
+        payloads = json_rows(failed, without=lambda name: is_hidden(name) and name != OP)
+        rows += [
+            {POSITION: at, REASON: why, PAYLOAD: payload}
+            for at, why, payload in zip(failed[POSITION].to_pylist(), failed[REASON].to_pylist(), payloads, strict=True)
+        ]
     schema = pa.schema([(c.name, c.type.arrow()) for c in QUARANTINE_COLUMNS])
     return pa.Table.from_pylist([{"__step": step, "__batch": batch, **row} for row in rows], schema=schema)

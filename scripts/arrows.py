@@ -48,8 +48,8 @@ def tier(module: str) -> int:
 
 def imports(tree: ast.AST, module: str, is_package: bool) -> Iterator[tuple[str, int, bool]]:
     """(imported module, line, at the module's own import) of every import; those for type checkers alone are left out."""
-    early = {id(n) for n in _early(tree)}
-    for node in (n for n in ast.walk(tree) if id(n) not in _typing_only(tree)):
+    early, for_types = {id(n) for n in _early(tree)}, _typing_only(tree)
+    for node in (n for n in ast.walk(tree) if id(n) not in for_types):
         if isinstance(node, ast.Import):
             yield from ((name.name, node.lineno, id(node) in early) for name in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from base64 import b64encode
 from decimal import Decimal
+from hashlib import md5
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -17,8 +19,12 @@ from penstock.errors import DataError, choice
 from penstock.schema import names
 from penstock.sources import OPERATIONS
 
-_PLACEHOLDER = "__debezium_unavailable_value"
-_UNAVAILABLE = frozenset({_PLACEHOLDER, b64encode(_PLACEHOLDER.encode()).decode()})
+_PLACEHOLDER = b"__debezium_unavailable_value"
+# what stands for a text, for bytes, and for an element of an array of texts, bytes and UUIDs
+_UNAVAILABLE = frozenset(
+    {_PLACEHOLDER.decode(), b64encode(_PLACEHOLDER).decode(), str(UUID(bytes=md5(_PLACEHOLDER, usedforsecurity=False).digest(), version=3))}
+)
+_AS_NUMBERS = list(_PLACEHOLDER)  # an array of numbers
 DELETE, TRUNCATE, _MESSAGE = "d", "t", "m"
 _NO_SCHEMA = b"null"
 
@@ -51,7 +57,7 @@ class Decoder:
         self._keys = [f"c{i}" for i, name in enumerate(self._columns) if name in spec.keys]
         keys = image_type(tuple(c for c in spec.columns if c.name in spec.keys), ABSENT)
         self._json = msgspec.json.Decoder(_line_type(self._image, keys), float_hook=Decimal)
-        self._may_be_partial = any(mark.encode() in data for mark in _UNAVAILABLE)
+        self._may_be_partial = any(c.type.is_nested for c in spec.columns) or any(mark.encode() in data for mark in _UNAVAILABLE)
 
     def event(self, number: int, line: bytes) -> Event | None:
         """The line's event; None for tombstones and messages, which say nothing of a row.
@@ -96,7 +102,9 @@ class Decoder:
 
 
 def _is_placeholder(value: Any) -> bool:
-    return any(v in _UNAVAILABLE for v in (value if isinstance(value, list) else [value]) if isinstance(v, str))
+    if isinstance(value, dict | list):
+        return value == _AS_NUMBERS or any(v in _UNAVAILABLE for v in value if isinstance(v, str))
+    return isinstance(value, str) and value in _UNAVAILABLE
 
 
 def _line_type(image: type, keys: type) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Container, Mapping
 from typing import Any
 
@@ -11,8 +10,10 @@ import pyarrow.parquet as pq
 import pyarrow.types as is_
 
 from penstock.connectors.lines import Rejected, accepted
+from penstock.connectors.nested import Array, cast, paired
 from penstock.connectors.readers import ReadSpec
-from penstock.connectors.values import Array, halved, missing
+from penstock.connectors.values import halved, missing
+from penstock.documents import json_rows
 from penstock.errors import BrokenFileError, choice
 from penstock.schema import Column
 from penstock.sources import Rows
@@ -59,7 +60,7 @@ def read(uri: str, data: bytes, spec: ReadSpec) -> Rows:
         arrays.append(array)
     rejected = Rejected()
     for i, reason in reasons.items():
-        rejected.add(i + 1, json.dumps(found.slice(i, 1).to_pylist()[0], default=str).encode(), reason)
+        rejected.add(i + 1, next(json_rows(found.slice(i, 1))).encode(), reason)
     return Rows(accepted(uri, spec, range(1, found.num_rows + 1), arrays, reasons), rejected.table(uri), found.num_rows)
 
 
@@ -85,15 +86,13 @@ def _check(uri: str, schema: pa.Schema, spec: ReadSpec) -> None:
         if (count := schema.names.count(column.name)) != 1:
             found = f"{column.name!r} is there {count} times" if count else choice(column.name, schema.names)
             raise BrokenFileError(f"{uri}: column {found}")
-        kind = schema.field(column.name).type
-        if not _READ_AS[column.type.name](kind):
-            raise BrokenFileError(f"{uri}: column {column.name!r} is {kind} in the file and {column.type} in the declaration, which cannot hold it")
+        for name, declared, kind in paired(column.name, column.type, schema.field(column.name).type):
+            if kind is None:
+                raise BrokenFileError(f"{uri}: field {name!r} is declared as {declared}, and is not in the file")
+            if declared.is_nested or not _READ_AS[declared.name](kind):
+                raise BrokenFileError(f"{uri}: column {name!r} is {kind} in the file and {declared} in the declaration, which cannot hold it")
 
 
 def _cast(found: pa.ChunkedArray[Any], column: Column) -> tuple[Array, dict[int, str]]:
     whole: Any = pa.concat_arrays(found.chunks) if found.num_chunks else pa.array([], found.type)
-
-    def convert(part: Any) -> Array:
-        return part.cast(column.type.arrow())
-
-    return halved(whole, column, convert)
+    return halved(whole, column, lambda part: cast(part, column.type))

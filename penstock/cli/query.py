@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from pathlib import Path
 from typing import Literal
@@ -25,18 +24,19 @@ def find_pipeline(given: Path | None) -> Path:
 
 def query_command(sql: str, given: Path | None, env: str | None, connection: str | None, *, as_of: str | None, form: Literal["table", "json", "csv"]) -> None:
     """Ask, and print the rows."""
+    from penstock.documents import cells, json_rows
     from penstock.jobs.context import Context
     from penstock.jobs.query import ask
 
     rows = ask(Context(*ready(find_pipeline(given), env), run="query"), sql, connection, as_of)
     if form == "json":
-        for row in rows.to_pylist():
-            print(json.dumps(row, default=str))  # noqa: T201
+        for row in json_rows(rows):
+            print(row)  # noqa: T201
     elif form == "csv":
         writer = csv.writer(sys.stdout)
         writer.writerow(rows.column_names)
-        writer.writerows(row.values() for row in rows.to_pylist())
+        writer.writerows(cells(rows))
     else:
         from penstock.report.tables import show_rows
 
-        show_rows(sys.stdout, rows.column_names, (tuple(row.values()) for row in rows.to_pylist()))
+        show_rows(sys.stdout, rows.column_names, cells(rows))
