@@ -13,7 +13,7 @@ from penstock.lineage import family
 from penstock.locations import MEMORY, QUARANTINE, PathLocation, TableLocation, parse_location
 from penstock.parse import Loaded
 from penstock.pipeline import CopyStep, Merge, MergeStep, Pipeline, Read, ReadStep, Table, step_kind
-from penstock.schema import DataType, name_fault, same_but_for_case
+from penstock.schema import Column, DataType, name_fault, same_but_for_case
 from penstock.sources import source_format
 from penstock.suites import known_expectations, load_suite
 from penstock.tables import TRANSFORMED, table_format
@@ -38,6 +38,7 @@ def _tables(pipeline: Pipeline) -> Iterator[Found]:
         path: Path = ("tables", name)
         connection, message = _connection(pipeline, name, _TABLES)
         message = message or _table_name(name)
+        yield from _flat(path, table)
         if message:
             yield path, message
         elif isinstance(connection, CatalogConnection):
@@ -74,6 +75,20 @@ def _lake_table(path: Path, name: str, table: Table, connection: CatalogConnecti
             )
         elif (kind := DataType.parse(table.columns[p.column].removesuffix("!")).name) not in (takes := TRANSFORMED.get(p.transform, {kind})):
             yield (*path, "partition_by"), f"{p} is not made of a {kind}; {p.transform} takes {', '.join(sorted(takes))}"
+
+
+def _flat(path: Path, table: Table) -> Iterator[Found]:
+    """Rows are found, placed and ordered by columns that have one value each."""
+    nested = {c.name: c.type for c in table.schema_columns if c.type.is_nested}
+    listed = {
+        ("keys",): table.keys,
+        ("partition_by",): tuple(p.column for p in table.partition_fields if p.transform == "identity"),
+        ("maintain", "sort_by"): table.maintain.sort_by,
+        ("maintain", "zorder_by"): table.maintain.zorder_by,
+    }
+    for field, columns in listed.items():
+        for name in (c for c in columns if c in nested):
+            yield (*path, *field), f"column {name!r} is a {nested[name].name} ({nested[name]}); {field[-1]} takes columns that are no struct, array or map"
 
 
 def _connection(pipeline: Pipeline, location: str, kinds: Sequence[type]) -> tuple[Any, str]:
@@ -121,8 +136,18 @@ def _read(loaded: Loaded, step: ReadStep) -> Iterator[Found]:
     consumers = [
         s for s in loaded.pipeline.steps if (isinstance(s, MergeStep) and s.merge.from_ == step.id) or (isinstance(s, CopyStep) and s.copy_.from_ == step.id)
     ]
+    if not source_format(step.read.format).has_nested:
+        for s in consumers:
+            yield from _nested_columns(loaded.pipeline, step.read, s.merge.into if isinstance(s, MergeStep) else s.copy_.into)
     if not consumers:
         yield (), f"no step takes what {step.id!r} reads; add a merge or a copy with `from: {step.id}`"
+
+
+def _nested_columns(pipeline: Pipeline, read: Read, into: str) -> Iterator[Found]:
+    own, table = read.columns, pipeline.tables.get(into)
+    for name, text in (own or (table.columns if table else {})).items():
+        if (kind := Column.parse(name, text).type).is_nested:
+            yield ("columns", name) if own else ("format",), f"column {name!r} is a {kind.name}, and {read.format} has no {kind.name}s; json and parquet do"
 
 
 def _read_step(pipeline: Pipeline, name: str) -> Read | None:
@@ -279,10 +304,13 @@ def _table_copy(pipeline: Pipeline, step: CopyStep, target: Table) -> Iterator[F
         yield ("write",), f"{copy.into} has no keys; merge needs them"
     if copy.write == "append":
         yield ("write",), "a copied table is a whole snapshot: overwrite or merge it"
+    if nested := [c for c in target.schema_columns if c.type.is_nested]:
+        what = f"column {nested[0].name!r} is a {nested[0].type.name}, and COPY takes none; leave it out of {copy.into}, or give its parts columns of their own"
+        yield ("into",), f"{what} in a lake table that a transform writes"
     if missing := [c for c in target.columns if c not in source.columns]:
         yield ("into",), f"{copy.into} has columns that {copy.from_} has not: {', '.join(missing)}"
     for name in target.columns:
-        kinds = [family(t[name].rstrip("!")) for t in (source.columns, target.columns) if name in t]
+        kinds = [family(t[name]) for t in (source.spark_types, target.spark_types) if name in t]
         if len(set(kinds)) > 1:
             yield ("into",), f"column {name!r} is a {source.columns[name]} in {copy.from_} but a {target.columns[name]} in {copy.into}"
 

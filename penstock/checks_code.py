@@ -60,7 +60,7 @@ def _sql_transform(loaded: Loaded, i: int, step: TransformStep, file: Path) -> I
     if isinstance(sql, Problem):
         yield sql
         return
-    lake = {n: {c: t.rstrip("!") for c, t in table.columns.items()} for n, table in loaded.pipeline.tables.items() if table.format}
+    lake = {n: table.spark_types for n, table in loaded.pipeline.tables.items() if table.format}
     if unknown := [t for t in tables_of(sql, "spark") if t not in lake]:
         yield from (Problem(f"table {t!r} is not a lake table of the pipeline{nearest(t, lake)}; there are {', '.join(lake)}", "", file.name) for t in unknown)
         return
@@ -69,7 +69,7 @@ def _sql_transform(loaded: Loaded, i: int, step: TransformStep, file: Path) -> I
         yield _at(file, output)
         return
     yield from _parameters(loaded, sql, "spark", file)
-    yield from (Problem(m, "", file.name) for m in _misfits(output, loaded.pipeline.tables[step.transform.into].columns, step.transform.into))
+    yield from (Problem(m, "", file.name) for m in _misfits(output, loaded.pipeline.tables[step.transform.into].spark_types, step.transform.into))
 
 
 def _misfits(output: dict[str, str], columns: dict[str, str], into: str) -> Iterator[str]:
@@ -80,7 +80,7 @@ def _misfits(output: dict[str, str], columns: dict[str, str], into: str) -> Iter
     if extra := [c for c in output if c.lower() not in wanted]:
         yield f"the query gives {', '.join(extra)}, which {into} does not have{nearest(extra[0], columns)}"
     for name in set(given) & set(wanted):
-        kinds = [family(given[name]), family(wanted[name].rstrip("!"))]
+        kinds = [family(given[name]), family(wanted[name])]
         if all(kinds) and kinds[0] != kinds[1]:
             yield f"column {name!r} is a {given[name].lower()} in the query but {into} declares {wanted[name]}"
 
@@ -91,9 +91,7 @@ def _unload(loaded: Loaded, i: int, step: UnloadStep, file: Path) -> Iterator[Pr
         yield sql
         return
     prefix = f"{step.unload.from_}."
-    tables = {
-        n.removeprefix(prefix): {c: t.rstrip("!") for c, t in table.columns.items()} for n, table in loaded.pipeline.tables.items() if n.startswith(prefix)
-    }
+    tables = {n.removeprefix(prefix): table.spark_types for n, table in loaded.pipeline.tables.items() if n.startswith(prefix)}
     tree = parse(sql, "redshift")
     if isinstance(tree, SqlProblem):
         yield _at(file, tree)

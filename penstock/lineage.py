@@ -14,6 +14,7 @@ Schema = Mapping[str, Mapping[str, str]]
 _FAMILIES = {
     "BOOLEAN": "boolean", "DATE": "date", "TIMESTAMP": "timestamp", "TIMESTAMPTZ": "timestamp", "TIMESTAMPLTZ": "timestamp", "TIMESTAMPNTZ": "timestamp",
     "VARCHAR": "text", "TEXT": "text", "CHAR": "text", "BINARY": "binary", "VARBINARY": "binary",
+    "STRUCT": "struct", "ARRAY": "array", "MAP": "map",
     "TINYINT": "number", "SMALLINT": "number", "INT": "number", "BIGINT": "number", "FLOAT": "number", "DOUBLE": "number", "DECIMAL": "number",
 }  # fmt: skip
 

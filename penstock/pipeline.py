@@ -6,6 +6,7 @@ A location is `connection[.namespace].table` or `connection/path/`. Keys stand o
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -15,7 +16,7 @@ from penstock.connections import Connection, Model
 from penstock.errors import ArgumentError
 from penstock.evolution import OnSchemaChange
 from penstock.maintenance import Duration, Maintain
-from penstock.schema import Column, Columns, is_reserved, name_fault, same_but_for_case
+from penstock.schema import Column, Columns, is_reserved, name_fault, paths, same_but_for_case
 from penstock.sources import source_format, source_formats
 from penstock.tables import PartitionField
 from penstock.windows import Window
@@ -29,15 +30,18 @@ _PARTITION = re.compile(r"(?:(years|months|days|hours)\(\s*(\w+)\s*\)|(bucket|tr
 
 
 def _known_columns(columns: dict[str, str]) -> dict[str, str]:
+    parsed = []
     for name, text in columns.items():
         try:
-            Column.parse(name, text)
+            parsed.append(Column.parse(name, text))
         except ArgumentError as error:
             raise ValueError(f"column {name!r}: {error.message}") from None
         if is_reserved(name):
             raise ValueError(f"column {name!r}: names that begin with two underscores are Penstock's own")
         if fault := name_fault(name):
             raise ValueError(f"column {name!r}: {fault}")
+    if twice := [name for name, n in Counter(paths(parsed)).items() if n > 1]:
+        raise ValueError(f"{twice[0]!r} is a column, or a field inside one, twice over; Iceberg takes the two for one")
     if pair := same_but_for_case(columns):
         raise ValueError(f"columns {pair[0]!r} and {pair[1]!r} differ only in case; engines take them for one")
     return columns
@@ -77,6 +81,11 @@ class Table(Model):
     @property
     def schema_columns(self) -> Columns:
         return tuple(Column.parse(name, text) for name, text in self.columns.items())
+
+    @property
+    def spark_types(self) -> dict[str, str]:
+        """The columns' types as Spark SQL has them."""
+        return {c.name: c.type.spark for c in self.schema_columns}
 
     @property
     def partition_fields(self) -> tuple[PartitionField, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from penstock.naming import literal as literal
@@ -20,6 +20,13 @@ Columns = tuple[Column, ...]
 
 def names(columns: Iterable[Column]) -> tuple[str, ...]:
     return tuple(c.name for c in columns)
+
+
+def paths(columns: Iterable[Column], inside: str = "") -> Iterator[str]:
+    """The columns, and the fields inside them, by the names that Iceberg gives each: with dots between."""
+    for column in columns:
+        yield f"{inside}{column.name}"
+        yield from paths(column.type.fields, f"{inside}{column.name}.")
 
 
 def arrow_schema(columns: Iterable[Column]) -> pa.Schema:

@@ -42,12 +42,14 @@ class SourceFormat:
 
     `options` are the fields of a `read` that go with this format, with the value each has when it is not given.
     `sequence_parts`: how many numbers order an event, by the source connector that wrote it; empty for formats that are no change feed.
+    `has_nested`: its values may be structs, arrays and maps.
     """
 
     name: str
     reader: str
     options: Mapping[str, str | None] = field(default_factory=dict)
     sequence_parts: Mapping[str, int] = field(default_factory=dict)
+    has_nested: bool = True
 
     @property
     def is_change_feed(self) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from penstock.schema import literal, names, quote
 from penstock.tables import DataFile, FieldId, FileLayout, LakeTable, Pinned, WrittenDeletes, WrittenFile
 
+from .maps import replacing
 from .positions import Positions
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def source(positions: Positions, table: LakeTable, pinned: Pinned, files: Sequen
         here = _read(pinned, layout, thinned, in_files, types)
         parts.append(f"FROM ({here}) r ANTI JOIN ({positions.of(thinned)}) d ON r.__file = d.path AND r.__row = d.pos")
     rows = " UNION ALL ".join(f"({part})" for part in parts)
+    if in_order := replacing({c.name: c.type.arrow() for c in pinned.columns if c.type.is_nested and c.name in wanted}):
+        rows = f"SELECT *{in_order} FROM ({rows})"
     if not fields:
         return f"SELECT {', '.join(map(quote, wanted))}, __file, __row FROM ({rows})"
     places = ", ".join(f"({literal(f.uri)}, {', '.join(value(f.partition[i]) for i in fields.values())})" for f in files)

@@ -16,6 +16,7 @@ from .deleting import Arrival, thinned
 from .duck import reach_s3
 from .files import Output, Writer, sorted_by, source
 from .locate import candidates
+from .maps import replacing
 from .ordering import ordering
 from .partition import place
 from .positions import Positions
@@ -37,7 +38,10 @@ class EmbeddedSession:
         self.found: dict[tuple[str, int | None], str] = {}  # where settling found a table's touched rows
 
     def load(self, name: str, rows: pa.Table) -> None:
-        self._connection.register(name, rows)
+        in_order = replacing({f.name: f.type for f in rows.schema})
+        self._connection.register(f"__loaded_{name}" if in_order else name, rows)
+        if in_order:
+            self.name(name, f"SELECT *{in_order} FROM {quote(f'__loaded_{name}')}", "TEMP VIEW")
 
     def query(self, sql: str) -> pa.Table:
         return self._connection.execute(sql).to_arrow_table()
