@@ -70,7 +70,7 @@ def thinned(deletes: WrittenDeletes, values: Mapping[str, str | None], now: int)
     yield removed(file, values, now, changes_rows=True)
     yield {"add": {
         "partitionValues": values, "size": file.bytes, "modificationTime": now, **kept, "dataChange": True,
-        "stats": json.dumps(stats, separators=(",", ":")), "deletionVector": vector.logged,
+        "stats": json.dumps(stats, separators=(",", ":"), ensure_ascii=False), "deletionVector": vector.logged,
     }}  # fmt: skip
 
 

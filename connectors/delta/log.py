@@ -110,7 +110,8 @@ def _name(version: int) -> str:
 
 
 def _lines(actions: Sequence[Action]) -> bytes:
-    return "".join(f"{json.dumps(a, separators=(',', ':'))}\n" for a in actions).encode()
+    """No escapes: delta-rs reads those of characters beyond the first plane as others."""
+    return "".join(f"{json.dumps(a, separators=(',', ':'), ensure_ascii=False)}\n" for a in actions).encode()
 
 
 def _parsed(data: bytes, name: str = "") -> list[dict[str, Any]]:

@@ -234,6 +234,8 @@ class DeltaTable:
                 yield file.removeprefix(f"{self._location}/")
 
     def commit(self, pinned: Pinned, change: Change) -> Outcome:
+        from deltalake.exceptions import DeltaError
+
         native: Native = pinned.native
         check_writable(self.name, native, removing=bool(change.remove or change.deletes))
         with self._reaching():
@@ -241,6 +243,8 @@ class DeltaTable:
                 actions = self._actions(pinned, change)
             except FileNotFoundError as error:
                 return Outcome("failed", cause=f"a file that was written for it is gone: {error}")
+            except DeltaError as error:
+                return Outcome("failed", cause=f"the state that it was planned on is gone: {error}")
         outcome = self._log.commit(native.version() + 1, actions)
         if outcome.version is not None:
             self._checkpoint(native, outcome.version)

@@ -127,7 +127,7 @@ def test_overwrite_replaces_rows_and_keeps_the_ledgers_of_others(catalog: Catalo
     with engine().session() as session:
         session.load("rows", rows(3))
         pinned = table.pin()
-        change = session.overwrite(table, pinned, "rows", "run", partitions_only=False)
+        change = session.overwrite(table, pinned, "rows", "run")
         assert table.commit(pinned, replace(change, ledger={"p/s": 1})).state == "done"
     assert (ids(table), dict(table.pin().ledger)) == ([3], {"p/other": 7, "p/s": 1})
 
@@ -147,7 +147,7 @@ def test_partitions_are_overwritten_one_by_one(catalog: Catalog, table_format: s
     with engine().session() as session:
         session.load("rows", rows(4, n=2, flown_on=dt.date(2024, 2, 1)))
         pinned = table.pin()
-        change = session.overwrite(table, pinned, "rows", "run", partitions_only=True)
+        change = session.overwrite(table, pinned, "rows", "run", lambda _: False)
         assert table.commit(pinned, replace(change, ledger={"p/s": 2})).state == "done"
     assert ids(table) == [1, 3, 4]
     assert {row["n"] for row in content(table)} == {1, None, 2}

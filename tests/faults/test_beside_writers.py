@@ -75,7 +75,7 @@ def test_a_merge_is_planned_anew_on_what_a_compaction_left(shop: Project) -> Non
 
 
 def test_a_compaction_yields_to_a_merge_of_its_files(shop: Project) -> None:
-    with shop.stopped("maintain", at="before_compaction_commit") as woken:
+    with shop.stopped("maintain", "--all", at="before_compaction_commit") as woken:
         assert shop.record()[0].code == 0
         done = woken()
     assert done.code == 0, done.err

@@ -20,7 +20,7 @@ def shop(tmp_path: Path) -> Project:
     return project
 
 
-@pytest.mark.parametrize("verb", [("query", "SELECT * FROM lake.shop.orders"), ("run", "."), ("maintain",)])
+@pytest.mark.parametrize("verb", [("query", "SELECT * FROM lake.shop.orders"), ("run", "."), ("maintain", "--all")])
 def test_a_table_whose_columns_have_other_names_in_its_files_is_refused_not_read_as_nulls(shop: Project, verb: tuple[str, ...]) -> None:
     """delta-rs 1.6.6 itself makes such a table and reads it back as NULLs: the files know the columns by their own names."""
     location = lake(shop, "shop", "orders").location

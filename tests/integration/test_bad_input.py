@@ -220,12 +220,14 @@ def test_a_parquet_file_with_a_column_twice_or_with_none_is_named(tmp_path: Path
 
 
 @FORMATS
-def test_files_without_rows_or_content_are_nothing(tmp_path: Path, table_format: str) -> None:
+def test_files_without_rows_are_nothing_and_without_a_header_broken(tmp_path: Path, table_format: str) -> None:
     project = shop(tmp_path, table_format)
-    for i, text in enumerate(("id,version,state\n", "", "\n\n")):
-        project.write(f"landing/orders/{i}.csv", text)
+    project.write("landing/orders/0.csv", "id,version,state\n")
     done, steps = project.record()
     assert (done.code, sum(steps["orders"]["counts"].values()), found(project)) == (0, 0, []), done.err
+    project.write("landing/orders/1.csv", "")
+    done, _ = project.record()
+    assert (done.code, "1.csv is empty: not even a header stands in it" in done.err, found(project)) == (1, True, []), done.err
 
 
 @FORMATS

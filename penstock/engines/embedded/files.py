@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ class Output:
     partition: tuple[object, ...]
     query: str
     rows: int
-    file_rows: int = FILE_ROWS
+    file_rows: int = field(default_factory=lambda: FILE_ROWS)
     near: bool = False
 
     @property
