@@ -67,6 +67,12 @@ def _lake_table(path: Path, name: str, table: Table, connection: CatalogConnecti
             (*path, "readers"),
             f"{reader} cannot read {table.format} tables as Penstock writes them; readers of {table.format}: {', '.join(sorted(able.readers))}",
         )
+    for column in table.schema_columns:
+        if not able.has_required_parts and column.type != column.type.nullable:
+            yield (
+                (*path, "columns", column.name),
+                f"{table.format} tables cannot promise that a part of a column is never NULL: leave out the ! inside {column.type}",
+            )
     for p in table.partition_fields:
         if p.transform not in able.partition_transforms:
             yield (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -65,7 +65,7 @@ def evolution(table: str, held: Columns, declared: Columns, policy: OnSchemaChan
     append = tuple(c for c in declared if c.name not in there)
     changed = [c for c in declared if c.name in there and c.type != there[c.name].type]
     widen = tuple(c for c in changed if is_wider(c.type, there[c.name].type))
-    wrong = [f"it has {there[c.name]} where {c} is declared" for c in changed if c not in widen or policy.wider_type == "fail"]
+    wrong = [said for c in changed if c not in widen or policy.wider_type == "fail" for said in _differences(there[c.name], c)]
     wrong += [f"it has besides {c}" for c in gone if c.name not in drop]
     if wrong or policy.new_column == "fail" or any(_why(c, former) for c in append):
         wrong = [f"it lacks {c}{_why(c, former)}" for c in append] + wrong
@@ -73,6 +73,17 @@ def evolution(table: str, held: Columns, declared: Columns, policy: OnSchemaChan
         both = f"table {table} has the columns ({some(map(str, held))}) but ({some(map(str, declared))}) are declared"
         raise DataError(f"{both}: {'; '.join(wrong)}", hint=_ANEW)
     return Evolution(append, tuple(replace(c, required=there[c.name].required) for c in widen), rename, drop)
+
+
+def _differences(held: Column, declared: Column) -> Iterator[str]:
+    """What is other than declared, inside nested types as far down as these have the same fields."""
+    parts = tuple(zip(held.type.fields, declared.type.fields, strict=False))
+    if held.type == declared.type or held.type.name != declared.type.name or names(held.type.fields) != names(declared.type.fields) or not parts:
+        yield f"it has {held} where {declared} is declared"
+        return
+    for inner, wanted in parts:
+        if inner != wanted:
+            yield from _differences(*(replace(part, name=f"{held.name}.{part.name}") for part in (inner, wanted)))
 
 
 def _why(column: Column, former: Collection[str]) -> str:

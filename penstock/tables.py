@@ -273,7 +273,8 @@ class Reader:
 class FormatCapabilities:
     """What a table format, as Penstock writes it, can do; code asks these, never the format's name.
 
-    `is_ordered_by_store`: of two commits at once the object store lets one pass, no catalog does.
+    `is_ordered_by_store`: of two commits at once the object store lets one pass, no catalog does. `has_required_parts`: its readers know parts of structs,
+    arrays and maps that are never NULL.
     """
 
     readers: Mapping[str, Reader]
@@ -281,6 +282,7 @@ class FormatCapabilities:
     module: str
     deletes: str
     is_ordered_by_store: bool = False
+    has_required_parts: bool = True
 
     def without_position_deletes(self, readers: Iterable[str]) -> tuple[str, ...]:
         """Those of some readers, of all that are known without any, that know nothing of deleted positions."""

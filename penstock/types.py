@@ -93,6 +93,11 @@ class DataType:
         for field in self.fields:
             yield from field.type.parts()
 
+    @property
+    def nullable(self) -> DataType:
+        """The type with all in it that may be NULL: a map's keys never are."""
+        return replace(self, fields=tuple(Column(f.name, f.type.nullable, required=self.name == "map" and i == 0) for i, f in enumerate(self.fields)))
+
     def __str__(self) -> str:
         """As a pipeline file has it."""
         return self._spelled(_OWN, DataType._flat, mark="!")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
 from changes_model import SPEC, Event, Key, batches, key, replay, table
 
 from penstock.changes.counts import Counts
@@ -27,11 +29,13 @@ SEQUENCE = (BIGINT, BIGINT)
 class Merged:
     """A keyed table with its memory; a new one, or that of `name`."""
 
+    texts: Mapping[str, str] = TEXTS
+
     def __init__(
         self, catalog: Catalog, table_format: str, *partitions: PartitionField, spec: MergeSpec = SPEC, name: str = "", position_deletes: bool = False
     ) -> None:
         self.spec, name = spec, name or f"m_{secrets.token_hex(4)}"
-        declared = tuple(Column.parse(c, TEXTS[c]) for c in (*spec.keys, *spec.data))
+        declared = tuple(Column.parse(c, self.texts[c]) for c in (*spec.keys, *spec.data))
         hidden = interval_columns(SEQUENCE) if spec.history else sequence_columns(SEQUENCE)
         self.table: LakeTable = catalog.create("ops", name, table_format, (*declared, *hidden), partitions, design=Design(position_deletes=position_deletes))
         self.memory: LakeTable = catalog.create("ops", f"{name}__memory", table_format, memory_columns(spec, (*declared, *sequence_columns(SEQUENCE))))
@@ -39,7 +43,7 @@ class Merged:
 
     def apply(self, events: list[Event], batch: int, *, crash: bool = False) -> Counts:
         with self.engine.session() as session:
-            session.load("events", table(events))
+            session.load("events", self.said(events))
             session.execute(f"CREATE TABLE batch AS {prepared(self.spec, 'events')}")
             pinned, remembered = self.table.pin(), self.memory.pin()
             found = session.settle(self.spec, self.table, pinned, self.memory, remembered)
@@ -49,6 +53,9 @@ class Merged:
                 change = session.rewrite(self.table, pinned, found.upserts, found.deletes, f"r{batch}")
                 assert self.table.commit(pinned, replace(change, ledger={"p/s": batch})).state == "done"
         return found.counts.check(f"batch {batch}")
+
+    def said(self, events: list[Event]) -> pa.Table:
+        return table(events)
 
     def found(self) -> list[dict[str, Any]]:
         with self.engine.session() as session:

@@ -16,4 +16,5 @@ CAPABILITIES = FormatCapabilities(
     module="penstock.connectors.delta.table",
     deletes="deletion vectors",
     is_ordered_by_store=True,
+    has_required_parts=False,  # pyarrow, by which delta-rs gives rows, refuses such a part of a struct that is NULL
 )

@@ -19,7 +19,7 @@ from penstock.config import AwsSettings
 from penstock.engines.base import Input
 from penstock.errors import MissingExtraError, TransformError
 from penstock.lineage import replaced_tables
-from penstock.schema import Column, Columns, is_hidden
+from penstock.schema import Column, Columns, DataType, is_hidden
 from penstock.tables import DataFile, LakeTable, Pinned
 
 if TYPE_CHECKING:
@@ -106,10 +106,10 @@ def _frame(spark: Any, item: Input, survivors: Survivors) -> Any:
 
 
 def _struct(columns: Iterable[Column]) -> Any:
-    """A schema as an object: Sail's parser of schemas does not take every name."""
+    """A schema as an object: Sail's parser of schemas does not take every name. All of it may be NULL, as in the files."""
     from pyspark.sql.types import StructType
 
-    return StructType.fromJson({"fields": [{"name": c.name, "type": c.type.delta, "nullable": True, "metadata": {}} for c in columns]})
+    return StructType.fromJson(DataType("struct", fields=tuple(columns)).nullable.delta)
 
 
 def _by_partition(spark: Any, table: LakeTable, shown: Columns, files: Sequence[DataFile]) -> list[Any]:
@@ -117,7 +117,7 @@ def _by_partition(spark: Any, table: LakeTable, shown: Columns, files: Sequence[
     from pyspark.sql.connect import functions as f
 
     fields = [p.column for p in table.partition_by]
-    types = {c.name: str(c.type) for c in shown}
+    types = {c.name: c.type.spark for c in shown}
     inside = _struct(c for c in shown if c.name not in fields)
     groups: dict[tuple[object, ...], list[DataFile]] = {}
     for file in files:
