@@ -115,8 +115,10 @@ def check_ledgers(context: Context, source_of: Any) -> None:
             ledger = lake_ledger(context, target)
             check_adopted(context, target, ledger)
             check_owners(context, target, ledger)
-        source = source_of(context, step)
-        held, cut = applied_by(context, step), context.batches(source).head()
+            held = context.applied(ledger, step.id)
+        else:
+            held = applied_by(context, step)
+        cut = context.batches(source_of(context, step)).head()
         if held > cut:
             raise LedgerError(
                 f"{target} holds batch {held} of step {step.id!r}, but the state store {context.state.root} knows only {cut}",

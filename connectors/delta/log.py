@@ -6,13 +6,13 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.commits import Outcome
 from penstock.connectors.reaching import lost_answers
 from penstock.objects import ObjectStore
+from penstock.threads import each
 
 Action = Mapping[str, Any]
 
@@ -21,7 +21,6 @@ _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\.\d{10}\.(?P<parts>\d{10}))?(
 _ADD = ("path", "partitionValues", "size", "modificationTime", "stats", "tags", "deletionVector")
 _REMOVE = ("path", "deletionTimestamp", "deletionVector")
 _COLUMNS = [*(f"add.{c}" for c in _ADD), *(f"remove.{c}" for c in _REMOVE), "sidecar.path"]
-_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -66,9 +65,8 @@ class Log:
     def replayed(self, version: int) -> Replayed:
         """What is live at a version that delta-rs has loaded; from what was replayed last, where that is older, else from a checkpoint."""
         start = self._known if 0 <= self._known.version <= version else self._checkpoint(version)
-        with ThreadPoolExecutor(_THREADS) as pool:
-            commits = pool.map(lambda v: _parsed(self._store.read(_name(v))), range(start.version + 1, version + 1))
-            self._known = start.after(version, commits)
+        commits = each(lambda v: _parsed(self._store.read(_name(v))), range(start.version + 1, version + 1))
+        self._known = start.after(version, commits)
         return self._known
 
     def _checkpoint(self, version: int) -> Replayed:
@@ -87,8 +85,7 @@ class Log:
 
     def _actions(self, names: Sequence[str]) -> Iterator[Action]:
         """The actions of a checkpoint's files, and of the files that these name."""
-        with ThreadPoolExecutor(_THREADS) as pool:
-            found = [a for part in pool.map(lambda n: _parsed(self._store.read(_FOLDER + n), n), names) for a in part]
+        found = [a for part in each(lambda n: _parsed(self._store.read(_FOLDER + n), n), names) for a in part]
         yield from found
         if sidecars := [f"_sidecars/{a['sidecar']['path'].rpartition('/')[2]}" for a in found if a.get("sidecar")]:
             yield from self._actions(sidecars)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from penstock.config import AwsSettings
 from penstock.schema import Columns
 from penstock.tables import WrittenFile
+from penstock.threads import each
 
 if TYPE_CHECKING:
     import pyarrow.fs as fs
@@ -61,8 +61,7 @@ def described(files: Sequence[WrittenFile], columns: Columns, aws: AwsSettings) 
         with system.open_input_file(path) as stream:
             return file, stream.size(), encoder.encode(statistics(pq.read_metadata(stream), columns)).decode()
 
-    with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(describe, files))
+    return each(describe, files)
 
 
 def statistics(footer: pq.FileMetaData, columns: Columns) -> dict[str, Any]:

@@ -64,12 +64,11 @@ def _location(table: Mapping[str, Any]) -> str:
 
 def open_glue(connection: CatalogConnection, aws: AwsSettings) -> Catalog:
     """The Glue catalog of the account, or of the stand-in."""
-    from pyiceberg.catalog.glue import GlueCatalog
-
     from penstock.connectors.delta.shelf import DeltaShelf
+    from penstock.connectors.iceberg.catalogs import GlueCatalogOfFiles
     from penstock.connectors.iceberg.shelf import IcebergShelf
 
     settings = replace(aws, region=connection.region) if connection.region else aws
-    iceberg = GlueCatalog("penstock", client("glue", settings), **pyiceberg_properties(settings), warehouse=connection.warehouse)
+    iceberg = GlueCatalogOfFiles("penstock", client("glue", settings), **pyiceberg_properties(settings), warehouse=connection.warehouse)
     locations = GlueLocations(client("glue", settings))
     return Catalog(connection.warehouse.rstrip("/"), {"iceberg": IcebergShelf(iceberg), "delta": DeltaShelf(locations, settings)})

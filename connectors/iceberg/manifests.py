@@ -6,13 +6,13 @@ import itertools
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penstock.errors import DataError
 from penstock.maintenance import packed
 from penstock.tables import DataFile
+from penstock.threads import each
 
 from .features import check_file, check_readable
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
 
-_THREADS = 8
 _MOST = 99
 _SMALL = 8 * 1024 * 1024
 
@@ -59,11 +58,11 @@ def live_entries(table: Table, snapshot: Snapshot) -> Iterator[tuple[str, Manife
     """Each live entry, of data and of delete files, with the path of its manifest. Raises NotSupportedError for what Penstock does not read."""
     manifests = [m for m in snapshot.manifests(table.io) if has_live_files(m)]
     check_readable(table, manifests)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for manifest, entries in zip(manifests, pool.map(lambda m: m.fetch_manifest_entry(table.io, discard_deleted=True), manifests), strict=True):
-            for entry in entries:
-                check_file(table, entry)
-                yield manifest.manifest_path, entry
+    found = each(lambda m: m.fetch_manifest_entry(table.io, discard_deleted=True), manifests)
+    for manifest, entries in zip(manifests, found, strict=True):
+        for entry in entries:
+            check_file(table, entry)
+            yield manifest.manifest_path, entry
 
 
 def mergeable(manifests: Sequence[ManifestFile], more_than: int) -> list[list[ManifestFile]]:
@@ -149,8 +148,7 @@ class SnapshotWriter:
         parents = self._parent.manifests(self._table.io) if self._parent else []
         gone, touched = {f.entry.data_file.file_path for f in live}, {f.manifest for f in live}
         kept = [m for m in parents if m.manifest_path not in touched and has_live_files(m)]
-        with ThreadPoolExecutor(_THREADS) as pool:
-            rewritten = list(pool.map(lambda m: self._rewritten([m], gone), (m for m in parents if m.manifest_path in touched)))
+        rewritten = each(lambda m: self._rewritten([m], gone), (m for m in parents if m.manifest_path in touched))
         if sum(m.deleted_files_count or 0 for m in rewritten) != len(live):
             raise DataError(f"not all of the {len(live)} files to remove are live in snapshot {self._parent and self._parent.snapshot_id}")
         if self._forgets:
@@ -159,8 +157,7 @@ class SnapshotWriter:
 
     def _rewritten(self, manifests: Sequence[ManifestFile], gone: Collection[str] = ()) -> ManifestFile:
         """One manifest in place of some of one partitioning; entries of files in `gone` say that they were deleted."""
-        with ThreadPoolExecutor(_THREADS) as pool:
-            read = list(pool.map(lambda m: m.fetch_manifest_entry(self._table.io, discard_deleted=True), manifests))
+        read = each(lambda m: m.fetch_manifest_entry(self._table.io, discard_deleted=True), manifests)
         entries = [("delete" if e.data_file.file_path in gone else "existing", e) for found in read for e in found]
         return self._manifest(manifests[0].partition_spec_id, entries)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from penstock.tables import DataFile, DeleteFile, WrittenDeletes, WrittenFile
+from penstock.threads import each
 
 from .manifests import Live, live_entries
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
-
-_THREADS = 8
 
 
 def plain(uri: str) -> str:
@@ -110,8 +108,7 @@ def described_deletes(table: Table, deletes: Sequence[WrittenDeletes]) -> list[I
             key_metadata=None,
         )
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(describe, deletes))
+    return each(describe, deletes)
 
 
 def described(table: Table, files: Sequence[WrittenFile]) -> list[IcebergFile]:
@@ -142,5 +139,4 @@ def described(table: Table, files: Sequence[WrittenFile]) -> list[IcebergFile]:
             **statistics.to_serialized_dict(),
         )
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(describe, files))
+    return each(describe, files)

@@ -6,7 +6,9 @@ import logging
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from penstock.commits import Outcome
@@ -73,14 +75,14 @@ class IcebergTable:
             self._loaded = table = self._load_again()
         if version is None:
             snapshot, schema = table.current_snapshot(), table.schema()
-            ledgers = [loads(table.properties.get(PROPERTY))]
+            ledgers: list[Mapping[str, int]] = [loads(table.properties.get(PROPERTY))]
         else:
             snapshot = table.snapshot_by_id(version)
             if snapshot is None:
                 hint = "it was expired before the batch that reads it was applied; `penstock batch skip` it"
                 raise LedgerError(f"snapshot {version} of {self.name} is gone", hint=hint)
             schema, ledgers = table.schemas()[snapshot.schema_id or 0], []
-        ledgers += [loads(s.summary.get(PROPERTY)) for s in self._ancestry(table, snapshot) if s.summary]
+        ledgers.append(_committed(_State(table.metadata_location, version, table)))
         held = snapshot.snapshot_id if snapshot else None
         evolved, renamed = len(table.schemas()) > 1, is_renamed(table)
         return Pinned(self.name, held, greatest(ledgers), columns_of(schema), table, evolved, renamed, schema.schema_id, _former(table))
@@ -100,19 +102,10 @@ class IcebergTable:
         except NoSuchTableError as error:
             raise DataError(f"table {self.name} is gone from its catalog", hint="it was dropped while it was in use; run again to see what to do") from error
 
-    @staticmethod
-    def _ancestry(table: Table, snapshot: Snapshot | None) -> list[Snapshot]:
-        by_id = {s.snapshot_id: s for s in table.metadata.snapshots}
-        found = []
-        while snapshot:
-            found.append(snapshot)
-            snapshot = by_id.get(snapshot.parent_snapshot_id or -1)
-        return found
-
     def history(self) -> Sequence[Version]:
         with self._reaching():
             table = self._load_again()
-        return [_version(s) for s in self._ancestry(table, table.current_snapshot())]
+        return [_version(s) for s in _ancestry(table, table.current_snapshot())]
 
     def files(self, pinned: Pinned) -> Sequence[DataFile]:
         table: Table = pinned.native  # type: ignore[assignment]
@@ -263,6 +256,32 @@ class IcebergTable:
         except lost_answers() as error:
             return Outcome("unknown", cause=f"{cause}; then {type(error).__name__}: {error}")
         return Outcome("done", snapshot_id) if now.snapshot_by_id(snapshot_id) else Outcome("failed", cause=cause)
+
+
+@dataclass(frozen=True)
+class _State:
+    """A table's metadata file, and a snapshot of it (None: the present one)."""
+
+    location: str
+    version: int | None
+    table: Table = field(compare=False)
+
+
+def _ancestry(table: Table, snapshot: Snapshot | None) -> list[Snapshot]:
+    by_id = {s.snapshot_id: s for s in table.metadata.snapshots}
+    found = []
+    while snapshot:
+        found.append(snapshot)
+        snapshot = by_id.get(snapshot.parent_snapshot_id or -1)
+    return found
+
+
+@lru_cache(maxsize=8)
+def _committed(state: _State) -> Mapping[str, int]:
+    """The ledger that a state's snapshots say; one batch asks for it several times, of metadata that may list a thousand."""
+    table, version = state.table, state.version
+    snapshot = table.current_snapshot() if version is None else table.snapshot_by_id(version)
+    return greatest([loads(s.summary.additional_properties.get(PROPERTY)) for s in _ancestry(table, snapshot) if s.summary is not None])
 
 
 def _former(table: Table) -> frozenset[str]:

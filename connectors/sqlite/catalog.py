@@ -65,10 +65,10 @@ def _refuse_moved(file: Path, warehouse: Path) -> None:
 
 def open_sqlite(connection: CatalogConnection, aws: AwsSettings, folder: Path) -> Catalog:
     """The catalog in the warehouse's folder, made where it is missing."""
-    from pyiceberg.catalog.sql import SqlCatalog
     from sqlalchemy import NullPool, create_engine
 
     from penstock.connectors.delta.shelf import DeltaShelf
+    from penstock.connectors.iceberg.catalogs import SqlCatalogOfFiles
     from penstock.connectors.iceberg.shelf import IcebergShelf
 
     warehouse = (folder / Path(connection.warehouse).expanduser()).absolute()
@@ -76,7 +76,7 @@ def open_sqlite(connection: CatalogConnection, aws: AwsSettings, folder: Path) -
         warehouse.mkdir(parents=True, exist_ok=True)
         file = warehouse / "catalog.db"
         with locked(warehouse):  # it looks whether its tables are there, and then makes them
-            iceberg = SqlCatalog("penstock", uri=f"sqlite:///{file}", warehouse=f"file://{warehouse}")
+            iceberg = SqlCatalogOfFiles("penstock", uri=f"sqlite:///{file}", warehouse=f"file://{warehouse}")
         # no connection outlives its statement: pooled ones are left open when the process forgets the catalog, and hold their locks
         iceberg.engine.dispose()
         iceberg.engine = create_engine(iceberg.engine.url, poolclass=NullPool, connect_args={"timeout": _LOCK_SECONDS})

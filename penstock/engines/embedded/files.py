@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.schema import literal, names, quote
 from penstock.tables import DataFile, FieldId, FileLayout, LakeTable, Pinned, WrittenDeletes, WrittenFile
+from penstock.threads import each
 
 from .maps import replacing
 from .positions import Positions
@@ -119,13 +119,14 @@ class Writer:
 
     def write(self, outputs: Sequence[Output]) -> list[WrittenFile]:
         """Write each output's rows in their order; the larger ones first. Nothing refers to the files until they are committed."""
+        if not outputs:
+            return []
         threads = self._connection.execute("SELECT current_setting('threads')").fetchone()
         # a thread each, for an output that is divided must be so in the order of its rows; one that stays whole, or only nearly so, has them all
-        each = _WORKERS if len(outputs) == 1 and (outputs[0].near or not outputs[0].is_divided) else 1
-        self._connection.execute(f"SET threads = {each}; SET preserve_insertion_order = true")
+        workers = _WORKERS if len(outputs) == 1 and (outputs[0].near or not outputs[0].is_divided) else 1
+        self._connection.execute(f"SET threads = {workers}; SET preserve_insertion_order = true")
         try:
-            with ThreadPoolExecutor(_WORKERS) as pool:
-                parts = list(pool.map(self._write_one, sorted(outputs, key=lambda o: -o.rows)))
+            parts = each(self._write_one, sorted(outputs, key=lambda o: -o.rows), _WORKERS)
         finally:
             self._connection.execute(f"SET threads = {threads[0] if threads else _WORKERS}; SET preserve_insertion_order = false")
         return [file for part in parts for file in part]
@@ -155,8 +156,7 @@ class Writer:
         files = [file for file, _ in deletes]
         if self._layout.pack is not None and files:
             return self._layout.pack([(f, self._connection.execute(q).to_arrow_table()["pos"]) for f, q in zip(files, queries, strict=True)])
-        with ThreadPoolExecutor(_WORKERS) as pool:
-            return list(pool.map(self._write_deletes_of, files, queries))
+        return each(lambda found: self._write_deletes_of(*found), zip(files, queries, strict=True), _WORKERS)
 
     def _write_deletes_of(self, file: DataFile, positions: str) -> WrittenDeletes:
         uri = self._table.new_file(file.partition, f"{self._tag}-deletes")

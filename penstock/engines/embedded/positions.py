@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from penstock.schema import literal
 from penstock.tables import DataFile, DeleteFile
+from penstock.threads import each
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
-
-_THREADS = 8
 
 
 class Positions:
@@ -51,8 +49,7 @@ class Positions:
         self._connection.execute("CREATE TABLE IF NOT EXISTS __unpacked (number INTEGER, pos BIGINT)")
         if not missing:
             return
-        with ThreadPoolExecutor(_THREADS) as pool:
-            found = list(pool.map(_positions, missing))
+        found = each(_positions, missing)
         self._unpacked |= {d: i for i, d in enumerate(missing, len(self._unpacked))}
         numbers = pa.concat_arrays([pa.repeat(pa.scalar(self._unpacked[d], pa.int32()), len(p)) for d, p in zip(missing, found, strict=True)])
         self._connection.register("__packed", pa.table({"number": numbers, "pos": pa.concat_arrays(found)}))

@@ -35,6 +35,7 @@ class EmbeddedSession:
         self._connection, self._aws = connection, aws
         self._positions = Positions(connection)
         self._on_s3 = False
+        self._files: dict[tuple[str, int | None, int], Sequence[DataFile]] = {}
         self.found: dict[tuple[str, int | None], str] = {}  # where settling found a table's touched rows
 
     def load(self, name: str, rows: pa.Table) -> None:
@@ -157,7 +158,10 @@ class EmbeddedSession:
 
     def files(self, table: LakeTable, pinned: Pinned) -> Sequence[DataFile]:
         self._reach(table.location)
-        return table.files(pinned)
+        state = (table.location, pinned.version, pinned.schema)
+        if state not in self._files:
+            self._files[state] = table.files(pinned)
+        return self._files[state]
 
     def _reach(self, location: str) -> None:
         if location.startswith("s3://") and not self._on_s3:
