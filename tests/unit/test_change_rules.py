@@ -18,7 +18,9 @@ from penstock.changes.rules import remembered_changes
 from penstock.changes.scd1 import whole_row_rules
 from penstock.changes.scd1_general import general_rules
 from penstock.changes.scd2 import history_rules
+from penstock.changes.scd2_in_order import in_order_rules, of_astray, within
 
+COUNTED = ("read", "applied", "superseded", "quarantined", "unchanged", "duplicate")
 STREAMS = {"whole": {}, "truncates": {"truncates": 0.03}, "partial": {"partial": 0.3}, "all": {"partial": 0.2, "truncates": 0.02}}
 
 
@@ -101,6 +103,44 @@ class WholeRows(Tables):
         return whole_row_rules(self.spec).counts
 
 
+class InOrder(Tables):
+    """The short rules of a history for the keys that they settle, the general ones for those astray."""
+
+    settled_short = 0
+
+    def _settle(self, *, everything: bool) -> None:
+        self.astray = self.everything = everything
+        if everything:
+            super()._settle(everything=True)
+            return
+        text, on = in_order_rules(self.spec), listed("t.{0} = b.{0}", self.spec.keys, " AND ")
+        self._keep("stored", f"SELECT * FROM target t SEMI JOIN batch b ON {on}")
+        truncates = "UNION ALL SELECT * FROM memory_kept WHERE __op = 't'"
+        self._keep("remembered", f"SELECT * FROM memory_kept t SEMI JOIN batch b ON {on} {truncates}")
+        for name in ("astray", "upserts"):
+            self._keep(name, getattr(text, name))
+        self.c.execute(f"INSERT INTO astray {text.same}")
+        self._keep("upserts", text.others)
+        self.c.execute("ALTER TABLE upserts DROP __same")
+        for name in ("deletes", "remember", "forget"):
+            self._keep(name, getattr(text, name))
+        self.settled_short += self.c.execute(text.counts).fetchall()[0][0]
+        for name in ("batch", "stored", "remembered"):
+            self._keep(f"astray_{name}", f"SELECT * FROM {name} t SEMI JOIN astray b ON {on} {truncates if name == 'remembered' else ''}")
+        general = of_astray(self.text)
+        remember, forget = map(within, remembered_changes(self.spec))
+        for name in ("settled", "memory"):
+            self._keep(name, getattr(general, name))
+        for name, sql in {"upserts": general.upserts, "deletes": general.deletes, "remember": remember, "forget": forget}.items():
+            self.c.execute(f"INSERT INTO {name} BY NAME {sql}")
+
+    def _counts(self) -> str:
+        if self.everything:
+            return self.text.counts
+        both = f"({in_order_rules(self.spec).counts}) UNION ALL BY NAME ({of_astray(self.text).counts})"
+        return f"SELECT {', '.join(f'CAST(SUM({c}) AS BIGINT) AS {c}' for c in COUNTED)} FROM ({both})"
+
+
 def scd1(tables: Tables) -> dict[Key, dict[str, Any]]:
     return {key(r): {c: r[c] for c in tables.spec.stored if c not in tables.spec.keys} for r in tables.found()}
 
@@ -149,6 +189,22 @@ def test_the_short_rules_do_the_same_for_whole_rows(seed: int) -> None:
     agree(tables, replay(SPEC, events), seed)
 
 
+@pytest.mark.parametrize("kind", STREAMS)
+@pytest.mark.parametrize("seed", range(4))
+def test_the_short_rules_of_a_history_do_the_same(seed: int, kind: str) -> None:
+    spec = replace(HISTORY, tracked=HISTORY.data) if seed % 2 else HISTORY
+    events, tables, general = stream(seed, **STREAMS[kind]), InOrder(spec), Tables(spec)
+    run(tables, seed, events)
+    agree(tables, replay(spec, events), seed)
+    run(general, seed, events)
+    assert kept(tables) == kept(general), f"seed {seed}"
+
+
+def kept(tables: Tables) -> list[str]:
+    """All that the memory holds."""
+    return sorted(map(repr, tables.c.execute("FROM memory_kept").to_arrow_table().to_pylist()))
+
+
 def test_batches_without_ties_are_settled_by_keys_and_sequences_alone() -> None:
     tables = WholeRows(SPEC)
     for batch in ([event("c", 1, 1), event("u", 2, 2)], [event("d", 5)], [event("u", 4, 3)], [event("c", 6, 9), event("d", 7), event("c", 8, 10)]):
@@ -179,7 +235,7 @@ def test_the_counts_of_one_batch_are_the_models(spec: MergeSpec, kind: str, seed
         assert WholeRows(SPEC).apply(events) == found, f"seed {seed}"
 
 
-@pytest.mark.parametrize("tables", [Tables(SPEC), Tables(HISTORY), WholeRows(SPEC)], ids=["general", "history", "whole"])
+@pytest.mark.parametrize("tables", [Tables(SPEC), Tables(HISTORY), WholeRows(SPEC), InOrder(HISTORY)], ids=["general", "history", "whole", "history in order"])
 def test_a_batch_done_again_finds_everything_there(tables: Tables) -> None:
     events = stream(3)
     first, again = tables.apply(events), tables.apply(events)
@@ -191,6 +247,14 @@ def test_a_batch_done_again_finds_everything_there(tables: Tables) -> None:
 def event(op: str, at: int, order: int | None = None, note: str | None = None, *lost: str) -> Event:
     columns = {"tenant": 1, "Customer Id": "a", "__op": op, "__sequence_1": at, "__sequence_2": 0, "order": order, "note": note}
     return dict.fromkeys(TYPES) | columns | {"__unavailable": unavailable(lost)}
+
+
+def test_a_history_in_order_is_settled_by_the_short_rules() -> None:
+    tables, general = InOrder(HISTORY), Tables(HISTORY)
+    in_order = [event("c", 1, 1), event("u", 2, 2)], [event("d", 5)], [event("c", 6, 9), event("d", 7), event("c", 8, 10)], [event("u", 9, 11)]
+    for batch in (*in_order, [event("u", 10, 11)], [event("u", 4, 3)]):
+        assert tables.apply(batch) == general.apply(batch)
+    assert (versions(tables), kept(tables), tables.settled_short) == (versions(general), kept(general), 7)
 
 
 CRASHES = (
@@ -219,7 +283,14 @@ def test_null_updates_keep_what_the_row_had() -> None:
 
 
 def texts() -> list[str]:
-    found = [whole_row_rules(SPEC), general_rules(SPEC), general_rules(SOFT), history_rules(HISTORY)]
+    found = [
+        whole_row_rules(SPEC),
+        general_rules(SPEC),
+        general_rules(SOFT),
+        history_rules(HISTORY),
+        of_astray(history_rules(HISTORY)),
+        in_order_rules(HISTORY),
+    ]
     return [t for r in found for t in vars(r).values()] + [
         *remembered_changes(SPEC),
         prepared(SOFT, "events"),

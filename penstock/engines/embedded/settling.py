@@ -11,6 +11,7 @@ from penstock.changes.rules import Rules, remembered_changes
 from penstock.changes.scd1 import whole_row_rules
 from penstock.changes.scd1_general import general_rules
 from penstock.changes.scd2 import history_rules
+from penstock.changes.scd2_in_order import ASTRAY, in_order_rules, of_astray, within
 from penstock.engines.base import Settled
 from penstock.schema import quote
 from penstock.tables import LakeTable, Pinned
@@ -24,7 +25,10 @@ def settle(session: EmbeddedSession, spec: MergeSpec, table: LakeTable, pinned: 
     keys = f"SELECT {listed('{0}', spec.keys)} FROM batch WHERE __op <> 't'"
     (batch,) = session.query("SELECT COALESCE(BOOL_OR(__op = 't'), FALSE) AS truncates, COUNT(__unavailable) > 0 AS partial FROM batch").to_pylist()
     _recall(session, spec, keys, memory, remembered, everything=batch["truncates"])
-    if spec.history or batch["truncates"] or batch["partial"] or _is_involved(session, spec):
+    if spec.history and not batch["truncates"]:
+        session.locate("stored", keys, table, pinned, spec.keys, spec.stored)
+        counted, found = _run_history(session, spec), "stored"
+    elif spec.history or batch["truncates"] or batch["partial"] or _is_involved(session, spec):
         text = history_rules(spec) if spec.history else general_rules(spec)
         session.locate("stored", None if batch["truncates"] else keys, table, pinned, spec.keys, spec.stored)
         _run(session, spec, text)
@@ -36,8 +40,8 @@ def settle(session: EmbeddedSession, spec: MergeSpec, table: LakeTable, pinned: 
     typed = ", ".join(f"CAST({quote(c)} AS {types[c]}) AS {quote(c)}" for c in spec.event)
     session.name("to_remember", f"SELECT {typed} FROM remember")
     session.found = {(table.name, pinned.version): found, (memory.name, remembered.version): "remembered"}
-    (counts,) = session.query(counted).to_pylist()
-    return Settled(Counts(**counts), remember="to_remember")
+    counts = sum((Counts(**row) for row in session.query(counted).to_pylist()), Counts())
+    return Settled(counts, remember="to_remember")
 
 
 def _recall(session: EmbeddedSession, spec: MergeSpec, keys: str, memory: LakeTable, remembered: Pinned, *, everything: bool) -> None:
@@ -63,6 +67,31 @@ def _run(session: EmbeddedSession, spec: MergeSpec, text: Rules) -> None:
         ("settled", text.settled), ("memory", text.memory), ("upserts", text.upserts), ("deletes", text.deletes), ("remember", remember), ("forget", forget),
     ):  # fmt: skip
         session.name(name, sql)
+
+
+def _run_history(session: EmbeddedSession, spec: MergeSpec) -> str:
+    """Short rules for most keys, the general ones for those that are astray; returns the query for what became of the events, a row for each part."""
+    text, general = in_order_rules(spec), of_astray(history_rules(spec))
+    for name in (ASTRAY, "upserts"):
+        session.name(name, getattr(text, name))
+    session.execute(f"INSERT INTO {ASTRAY} {text.same}")
+    (found,) = session.query(f"SELECT EXISTS({text.same}) AS same, EXISTS(SELECT 1 FROM {ASTRAY}) AS astray").to_pylist()
+    if found["same"]:
+        session.name("upserts", text.others)
+    for name in ("deletes", "remember", "forget"):
+        session.name(name, getattr(text, name))
+    if not found["astray"]:
+        return text.counts
+    on = listed("r.{0} = a.{0}", spec.keys, " AND ")
+    for name in ("batch", "stored", "remembered"):
+        truncates = " UNION ALL SELECT * FROM remembered WHERE __op = 't'" if name == "remembered" else ""
+        session.name(f"{ASTRAY}_{name}", f"SELECT r.* FROM {name} r SEMI JOIN {ASTRAY} a ON {on}{truncates}")
+    for name in ("settled", "memory"):
+        session.name(name, getattr(general, name))
+    remember, forget = map(within, remembered_changes(spec))
+    for name, sql in (("upserts", general.upserts), ("deletes", general.deletes), ("remember", remember), ("forget", forget)):
+        session.execute(f"INSERT INTO {name} BY NAME {sql}")
+    return f"({text.counts}) UNION ALL BY NAME ({general.counts})"
 
 
 def _run_whole_rows(session: EmbeddedSession, spec: MergeSpec, keys: str, table: LakeTable, pinned: Pinned) -> None:
