@@ -12,7 +12,6 @@ from penstock.ledgers import FORMAT, PROPERTY, dumps
 from penstock.tables import Change, DataFile, Operation, WrittenDeletes
 
 from .deletion_vectors import Descriptor
-from .features import ENABLES_VECTORS, VECTORS, has_vectors
 from .ledger import FORMAT_APP
 from .log import Action
 
@@ -88,15 +87,13 @@ def first_version(schema: str, partition_by: Sequence[str], configuration: Mappi
     ]  # fmt: skip
 
 
-def changed_metadata(native: Native, schema: str, configuration: Mapping[str, str], now: int) -> list[Action]:
-    """Other columns or properties of a table; a feature that it has not yet is listed where its protocol lists features, or is the oldest."""
+def changed_metadata(native: Native, schema: str, configuration: Mapping[str, str], features: Sequence[str], now: int) -> list[Action]:
+    """Other columns or properties of a table. Features that it lacks are listed where its protocol lists them, or is the oldest, which then lists its own."""
     protocol, metadata = native.protocol(), native.metadata()
     actions: list[Action] = [{"commitInfo": {"timestamp": now, "operation": "SET TBLPROPERTIES", "operationParameters": {}, "engineInfo": ENGINE}}]
-    wanted = [VECTORS] if configuration.get(ENABLES_VECTORS) == "true" else []
-    if wanted and (has_vectors(native) or protocol.min_writer_version not in (1, 2, 7)):
-        wanted = []
-    if wanted:
-        readers, writers = (list(part or ()) for part in (protocol.reader_features, protocol.writer_features))
+    readers, writers = (list(part or ()) for part in (protocol.reader_features, protocol.writer_features))
+    wanted = [f for f in features if f not in readers]
+    if wanted and protocol.min_writer_version in (1, 2, 7):
         listed = {"readerFeatures": [*readers, *wanted], "writerFeatures": [*(writers or _IMPLIED), *wanted]}
         actions.append({"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, **listed}})
     return [*actions, {"metaData": {

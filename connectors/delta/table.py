@@ -170,8 +170,9 @@ class DeltaTable:
         """Properties, and columns where there are any, in a version of their own; raises CommitConflictError when the table moved."""
         check_writable(self.name, native, removing=False)
         schema, now = schema_of(columns).to_json() if columns else native.schema().to_json(), int(time.time() * 1000)
+        features = _features(columns, vectors=configuration.get(ENABLES_VECTORS) == "true")
         with self._reaching():
-            outcome = self._log.commit(native.version() + 1, changed_metadata(native, schema, configuration, now))
+            outcome = self._log.commit(native.version() + 1, changed_metadata(native, schema, configuration, features, now))
         if outcome.state != "done":
             raise CommitConflictError(f"the columns or properties of {self.name} were not changed: {outcome.cause}")
 
@@ -317,13 +318,18 @@ def create(name: str, location: str, columns: Columns, partition_by: Sequence[Pa
         raise NotSupportedError(f"a Delta table partitioned by {derived[0]}", hint="partition by a column, or use iceberg")
     if binary := [c.name for c in columns if c.type.name == "binary" and c.name in {p.column for p in partition_by}]:
         raise NotSupportedError(f"a Delta table partitioned by the binary column {binary[0]}", hint="partition by another column, or use iceberg")
-    has_ntz = any(t.name == "timestamp_ntz" for c in columns for t in c.type.parts())
-    features = [*([VECTORS] if design.position_deletes else []), *(["timestampNtz"] if has_ntz else [])]
+    features = _features(columns, vectors=design.position_deletes)
     configuration = _CONFIGURATION | _record(columns) | _sorted_by(design) | ({ENABLES_VECTORS: "true"} if design.position_deletes else {})
     actions = first_version(schema_of(columns).to_json(), [p.column for p in partition_by], configuration, features, int(time.time() * 1000))
     if not Log(store_at(location, aws)).create(actions):
         raise DataError(f"there is a Delta table at {location}", hint="give the table another name, or drop the files that are left of a former one")
     return DeltaTable(name, location, aws)
+
+
+def _features(columns: Columns, *, vectors: bool) -> list[str]:
+    """What readers of a table must know."""
+    has_ntz = any(t.name == "timestamp_ntz" for c in columns for t in c.type.parts())
+    return [*([VECTORS] if vectors else []), *(["timestampNtz"] if has_ntz else [])]
 
 
 def _designed(native: Native) -> Design:
