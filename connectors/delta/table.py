@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -163,6 +164,9 @@ class DeltaTable:
 
     def redesign(self, pinned: Pinned, design: Design) -> None:
         native: Native = pinned.native
+        can = has_vectors(native) or native.protocol().min_writer_version in (1, 2, 7)
+        if replace(design, position_deletes=design.position_deletes and can) == self._design:
+            return
         self._publish_metadata(native, _sorted_by(design) | {ENABLES_VECTORS: str(design.position_deletes).lower()})
         self._design = _designed(self._load(None))
 
@@ -337,4 +341,4 @@ def _designed(native: Native) -> Design:
 
 
 def _sorted_by(design: Design) -> dict[str, str]:
-    return {_SORTED: json.dumps(design.sort_by)} if design.sort_by else {}
+    return {_SORTED: json.dumps(design.sort_by)}
