@@ -12,7 +12,7 @@ from penstock.tables import DeleteFile
 from .manifests import Live
 
 # the columns of a delete file, by the spec's own numbers
-FILE_PATH, POS = 2147483546, 2147483545
+FILE_PATH = 2147483546
 
 
 class DeleteManifestWriter(ManifestWriterV2):

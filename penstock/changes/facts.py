@@ -78,6 +78,11 @@ def listed(form: str, columns: Iterable[str], between: str = ", ") -> str:
     return between.join(form.format(quote(c), i=i) for i, c in enumerate(columns))
 
 
+def each(spec: MergeSpec, form: str) -> str:
+    """`form` once per column that is no key, with nothing between."""
+    return listed(form, spec.data, "")
+
+
 def steps(final: str, **named: str) -> str:
     """A query of named steps, each over those before it."""
     return "WITH " + ",\n".join(f"{name} AS ({sql})" for name, sql in named.items()) + f"\n{final}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .facts import MergeSpec, changes, complete, counts, facts, listed, newest_first, steps, truncates
+from .facts import MergeSpec, changes, complete, counts, each, facts, listed, newest_first, steps, truncates
 from .rules import Rules, remembering
 
 
@@ -11,7 +11,7 @@ def general_rules(spec: MergeSpec) -> Rules:
     found = _result(spec)
     upserts, deletes = changes(found, spec.stored, spec.keys, (*spec.data, *spec.sequence))
     # left to the row alone where that says it all, and no stale row of the same sequence is in its place should this process end now
-    told = f"f.__whole AND f.__rivals = 0{_each(spec, ' AND f.__from_{i} = 1')}"
+    told = f"f.__whole AND f.__rivals = 0{each(spec, ' AND f.__from_{i} = 1')}"
     kept = f"FROM settled f WHERE (f.__needed AND NOT ({told})) OR (f.__rank = 2 AND f.__barriers = 1 AND NOT f.__whole)"
     soft = f"WHEN __needed AND {listed('{0}', [spec.soft_delete])} THEN 'applied' " if spec.soft_delete else ""
     outcome = f"""WHEN __rank = 2 AND __barriers = 1 AND NOT __whole THEN 'applied' WHEN __needed AND __whole THEN 'applied'
@@ -38,17 +38,13 @@ def _settled(spec: MergeSpec) -> str:
           SUM(CASE WHEN __rank > 1 THEN 1 ELSE 0 END) {window} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS __barriers FROM facts""",
         lively="SELECT *, __rank = 1 AND __barriers = 0 AS __live FROM aged",
         # grouped and joined, not MIN(…) OVER (PARTITION BY key): many such windows are slow on some engines
-        sources=f"SELECT {keys}, MAX(CASE WHEN __live THEN 1 ELSE 0 END) AS __alive{_each(spec, nearest)} FROM lively GROUP BY {keys}",
-        sourced=f"SELECT l.*, o.__alive{_each(spec, ', o.__from_{i}')} FROM lively l JOIN sources o ON {listed('l.{0} = o.{0}', spec.keys, ' AND ')}",
+        sources=f"SELECT {keys}, MAX(CASE WHEN __live THEN 1 ELSE 0 END) AS __alive{each(spec, nearest)} FROM lively GROUP BY {keys}",
+        sourced=f"SELECT l.*, o.__alive{each(spec, ', o.__from_{i}')} FROM lively l JOIN sources o ON {listed('l.{0} = o.{0}', spec.keys, ' AND ')}",
     )
 
 
 def _result(spec: MergeSpec) -> str:
-    values = _each(spec, ", FIRST({0}) FILTER (WHERE __age = __from_{i}) AS {0}")
+    values = each(spec, ", FIRST({0}) FILTER (WHERE __age = __from_{i}) AS {0}")
     sequence = listed("MAX({0}) FILTER (WHERE __age = 1) AS {0}", spec.sequence)
     keys = listed("{0}", spec.keys)
     return steps("", result=f"SELECT {keys}{values}, {sequence} FROM settled WHERE __needed AND __whole GROUP BY {keys}")
-
-
-def _each(spec: MergeSpec, form: str) -> str:
-    return listed(form, spec.data, "")

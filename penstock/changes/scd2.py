@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .facts import MergeSpec, changes, complete, counts, facts, listed, newest_first, oldest_first, steps, truncates
+from .facts import MergeSpec, changes, complete, counts, each, facts, listed, newest_first, oldest_first, steps, truncates
 from .rules import Rules, remembering
 
 _SO_FAR = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
@@ -35,13 +35,13 @@ def _settled(spec: MergeSpec) -> str:
     is_null = "LAST_VALUE(CASE WHEN __has_{i} THEN CASE WHEN {0} IS NULL THEN 0 ELSE 1 END END IGNORE NULLS) " + as_of + " AS __got_{i}"
     fill = "LAST_VALUE({0} IGNORE NULLS) " + as_of + " AS __fill_{i}"
     return steps(
-        f"""SELECT *{_each(spec, ", CASE WHEN __got_{i} = 1 THEN __fill_{i} END AS __v_{i}")}, __rank = 1{complete(spec, "__got")} AS __whole
+        f"""SELECT *{each(spec, ", CASE WHEN __got_{i} = 1 THEN __fill_{i} END AS __v_{i}")}, __rank = 1{complete(spec, "__got")} AS __whole
           FROM filled""",
         **facts(spec, spec.start, (*spec.keys, *spec.sequence)),
         ordered=f"""SELECT *, SUM(CASE WHEN __rank > 1 THEN 1 ELSE 0 END) OVER (PARTITION BY {keys} ORDER BY {oldest} {_SO_FAR}) AS __epoch,
           ROW_NUMBER() OVER (PARTITION BY {keys}, {sequence} ORDER BY {newest}) AS __back,
           COUNT(*) OVER (PARTITION BY {keys}, {sequence}) AS __at FROM facts""",
-        filled=f"SELECT *{_each(spec, ', ' + is_null)}{_each(spec, ', ' + fill)} FROM ordered",
+        filled=f"SELECT *{each(spec, ', ' + is_null)}{each(spec, ', ' + fill)} FROM ordered",
     )
 
 
@@ -63,10 +63,6 @@ def _versions(spec: MergeSpec) -> dict[str, str]:
         "runs": f"""SELECT *, SUM(__opens) OVER (PARTITION BY {keys} ORDER BY {sequence} {_SO_FAR}) AS __run,
           LEAD(__rank) {by_key} AS __next, LEAD(__opens) {by_key} AS __reopens{ends} FROM opened""",
         "spans": f"SELECT *, {starts} FROM runs",
-        "result": f"""SELECT {keys}{_each(spec, ", __v_{i} AS {0}")}, {listed("{0}", (*spec.start, *spec.end))} FROM spans
+        "result": f"""SELECT {keys}{each(spec, ", __v_{i} AS {0}")}, {listed("{0}", (*spec.start, *spec.end))} FROM spans
           WHERE __rank = 1 AND (__next IS NULL OR __next > 1 OR __reopens = 1)""",
     }
-
-
-def _each(spec: MergeSpec, form: str) -> str:
-    return listed(form, spec.data, "")

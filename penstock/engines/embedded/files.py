@@ -163,7 +163,8 @@ class Writer:
         query = f"SELECT {literal(file.spelled)} AS file_path, pos FROM ({positions}) ORDER BY pos"
         if not uri.startswith("s3://"):
             Path(uri).parent.mkdir(parents=True, exist_ok=True)
-        options = f"FORMAT parquet, COMPRESSION {self._layout.compression}, RETURN_STATS, FIELD_IDS {{file_path: 2147483546, pos: 2147483545}}"
+        numbers = "file_path: 2147483546, pos: 2147483545"  # Iceberg's spec has them
+        options = f"FORMAT parquet, COMPRESSION {self._layout.compression}, RETURN_STATS, FIELD_IDS {{{numbers}}}"
         ((_, rows, size, *_),) = self._cursor().execute(f"COPY ({query}) TO {literal(uri)} ({options})").fetchall()
         return WrittenDeletes(file, uri, int(rows), int(size))
 
