@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from foreign import TOOLS, Iceberg
-from pipelines import Project
+from pipelines import Project, lake
 from pyiceberg.types import IntegerType
 
 COLUMNS = {
@@ -55,7 +55,7 @@ steps:
   - id: files
     read: {from: raw/orders/, format: json, columns: {v: bigint!, MORE}, batch: {max_files: 1}}
   - id: orders
-    merge: {from: files, into: lake.shop.orders, sequence_by: v, ignore_null_updates: [tags, attrs]}
+    merge: {from: files, into: lake.shop.orders, sequence_by: v, ignore_null_updates: [tags, attrs], max_ahead: 1000}
 """
 COPIED = """
 steps:
@@ -137,7 +137,7 @@ def _spelt(value: Any) -> Any:
     return list(map(_spelt, value)) if isinstance(value, list) else value if isinstance(value, int | None) else str(value)
 
 
-def test_merged_transformed_compacted_and_read_by_others(tmp_path: Path, table_format: str) -> None:
+def test_merged_transformed_and_read_by_others(tmp_path: Path, table_format: str) -> None:
     shop = project(tmp_path, table_format, MERGED)
     shop.write("landing/orders/1", change("c", 1, ANNE) + change("c", 2, NOTHING))
     steps = run(shop)
@@ -157,8 +157,6 @@ def test_merged_transformed_compacted_and_read_by_others(tmp_path: Path, table_f
     versions = shop.rows("lake.shop.versions", "id, lines, __start_at_1 AS since, __end_at_1 AS until")
     assert versions == [{"id": 1, "lines": [], "since": 1, "until": None}, {"id": 2, "lines": None, "since": 2, "until": 4}]
 
-    assert shop.penstock("maintain", ORDERS).code == 0
-    assert shop.rows(ORDERS) == read_by_others(shop, table_format) == [now]
     assert json.dumps(SHOWN["days"]).replace('"', '""') in shop.penstock("query", f"SELECT days FROM {ORDERS}", "--csv").out
 
 
@@ -171,14 +169,17 @@ def test_a_json_feed_and_values_that_do_not_fit(tmp_path: Path, table_format: st
     }  # fmt: skip
     rows = [good | {"v": 1}, *(good | {"id": 10 + i, "v": 1, c: value} for i, (c, value) in enumerate(wrong.items()))]
     shop.write("landing/orders/1", "".join(json.dumps(row) + "\n" for row in rows))
-    shop.write("landing/orders/2", json.dumps({"id": 1, "v": 2, "who": {"home": {"zip": "9"}}, "attrs": {}}) + "\n")
-    assert run(shop)["orders"]["counts"]["quarantined"] == 5
+    ahead = good | {"id": 15, "v": 10**6}
+    shop.write("landing/orders/2", "".join(json.dumps(row) + "\n" for row in (ahead, {"id": 1, "v": 2, "who": {"home": {"zip": "9"}}, "attrs": {}})))
+    assert run(shop)["orders"]["counts"]["quarantined"] == 6
     home = {"name": None, "since when": None, "home": {"zip": "9", "at": None}}
     wanted = {"id": 1, "who": home, "tags": SHOWN["tags"], "lines": None, "attrs": {}, "days": None}
     assert shop.rows(ORDERS) == [wanted]
     assert read_by_others(shop, table_format) == theirs(table_format, wanted)
     kept = shop.rows("lake.shop.orders__quarantine", "__reason AS why, __payload AS line")
-    assert sorted(json.loads(row["line"])["id"] for row in kept) == [10, 11, 12, 13, 14]
+    payloads = {row["id"]: row for row in (json.loads(row["line"]) for row in kept)}
+    assert sorted(payloads) == [10, 11, 12, 13, 14, 15]
+    assert payloads[15] | {"__op": "u"} == SHOWN | {"id": 15, "lines": [{"sku": "x", "qty": 2, "price": "0.0400"}], "attrs": {"b": "1.50"}, "__op": "u"}
     for column, why in {
         "days": "in 'key':", "lines": "in 'element': in 'sku': expected text, not int", "attrs": "in 'value': Rescaling", "tags": "expected a list, not dict",
         "who": "in 'home': in 'at': ",
@@ -198,8 +199,9 @@ def parquet(rows: list[dict[str, Any]], lines: pa.DataType) -> bytes:
     return out.getvalue()
 
 
-def test_copied_from_parquet_by_the_names_of_fields(tmp_path: Path, table_format: str) -> None:
+def test_copied_from_parquet_by_the_names_of_fields_and_compacted(tmp_path: Path, table_format: str) -> None:
     shop = project(tmp_path, table_format, COPIED)
+    shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace("keys: [id]", "keys: [id], maintain: {compact: sort, min_files: 2}"))
     line = pa.struct([("qty", pa.int8()), ("sku", pa.string()), ("more", pa.int8()), ("price", pa.decimal128(9, 1))])
     whole = {
         "id": 1,
@@ -215,6 +217,14 @@ def test_copied_from_parquet_by_the_names_of_fields(tmp_path: Path, table_format
     who = {"name": None, "since when": None, "home": {"zip": "1", "at": None}}
     wanted = NOTHING | {"id": 1, "who": who, "tags": None, "lines": [{"sku": "x", "qty": 1, "price": "0.5000"}], "attrs": {"a": None, "b": "1.00"}}
     assert shop.rows(ORDERS)[:1] == read_by_others(shop, table_format)[:1] == [wanted]
+    shop.write("landing/orders/2", parquet([whole | {"id": 0}], line))
+    run(shop)
+    rows, table = shop.rows(ORDERS), lake(shop, "shop", "orders")
+    assert len(table.files(table.pin())) == 2
+    assert shop.penstock("maintain", ORDERS).code == 0
+    assert len(table.files(table.pin())) == 1
+    assert shop.rows(ORDERS) == sorted(rows, key=lambda row: row["id"])
+    assert read_by_others(shop, table_format)[:2] == [wanted | {"id": 0}, wanted]
     payloads = [json.loads(row["line"]) for row in shop.rows("lake.shop.orders__quarantine", "__payload AS line")]
     assert sorted(p["id"] for p in payloads) == [2, 3][: 1 + promised]
     assert [p["attrs"] for p in payloads if p["id"] == 2] == [[["a", None], ["a", None]]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from base64 import b64encode
@@ -9,6 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 import pytest
@@ -171,6 +173,69 @@ def test_the_schema_says_how_a_value_is_written(kind: str, value: str, schema: M
 )
 def test_what_the_schema_contradicts_is_refused(kind: str, value: str, schema: Mapping[str, Any]) -> None:
     assert "cannot hold" in str(one(kind, value, schema))
+
+
+NESTED_SCHEMA = {
+    "type": "struct",
+    "fields": [
+        {"field": "price", "type": "bytes", "name": DECIMAL, "parameters": {"scale": "1"}},
+        {"field": "days", "type": "array", "items": {"type": "int32", "name": "io.debezium.time.Date"}},
+        {"field": "at", "type": "map", "keys": {"type": "int32"}, "values": {"type": "int64", "name": "io.debezium.time.Timestamp"}},
+    ],
+}
+NESTED = "struct<at: map<int, timestamp_ntz>, days: array<date>, price: decimal(9,2)>"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "schema", "wanted"),
+    [
+        (NESTED, '{"price":"ew==","days":[0,null],"at":[[2,1000],[1,null]]}', NESTED_SCHEMA,
+         {"price": Decimal("12.30"), "days": [EPOCH.date(), None], "at": [(2, EPOCH + timedelta(seconds=1)), (1, None)]}),
+        (f"array<{NESTED}>", '[null,{"price":null,"more":1}]', {"type": "array", "items": NESTED_SCHEMA},
+         [None, {"price": None, "days": None, "at": None}]),
+        ("map<string, array<int>>", '{"a":[1],"b":null}', {"type": "map", "keys": {"type": "string"}, "values": {"type": "array", "items": {"type": "int32"}}},
+         [("a", [1]), ("b", None)]),
+        ("struct<a: array<double>>", '"{\\"a\\": [0.1, 2]}"', {"type": "string", "name": "io.debezium.data.Json"}, {"a": [0.1, 2.0]}),
+        ("struct<a: array<double>>", '"{\\"a\\": [0.1, 2]}"', None, {"a": [0.1, 2.0]}),
+        ("array<decimal(9,2)>", f'["{unscaled(-123)}", null]', None, [Decimal("-1.23"), None]),
+        ("map<date, binary>", '{"2013-01-01":"QQ=="}', None, [(date(2013, 1, 1), b"A")]),
+        ("array<array<boolean>>", "[[true],[],null]", None, [[True], [], None]),
+    ],
+)  # fmt: skip
+def test_nested_values_with_and_without_a_schema(kind: str, value: str, schema: Mapping[str, Any] | None, wanted: object) -> None:
+    assert one(kind, value, schema) == wanted
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "schema", "reason"),
+    [
+        ("struct<a: int>", '"{\\"a\\": 1}"', {"type": "string"}, "expected an object, not str"),
+        ("struct<a: int>", '"{\\"a\\": 1"', None, "it is not JSON"),
+        ("struct<a: struct<b: int>>", '{"a":{"b":"x"}}', None, "in 'a': in 'b': expected a whole number, not str"),
+        ("struct<a: int!>", "{}", None, "'a' is int! and may not be NULL"),
+        ("array<int>", '{"a":1}', None, "expected a list, not dict"),
+        ("map<string, int>", "[1]", None, "expected an object, or a list of pairs, not list"),
+        ("map<int, int>", '{"1":1,"01":2}', None, "the key 1 stands twice"),
+        ("map<int, int>", "[[null,1]]", None, "'key' is int! and may not be NULL"),
+        ("map<date, int>", '{"2013-02-30":1}', None, "in 'key'"),
+    ],
+)
+def test_nested_values_that_do_not_fit_are_named(kind: str, value: str, schema: Mapping[str, Any] | None, reason: str) -> None:
+    found = one(kind, value, schema)
+    assert isinstance(found, str)
+    assert reason in found
+    assert f"column 'v' is {kind}" in found
+
+
+LEFT_OUT = b"__debezium_unavailable_value"
+AS_UUID = str(UUID(bytes=hashlib.md5(LEFT_OUT, usedforsecurity=False).digest(), version=3))  # as Java's UUID.nameUUIDFromBytes makes it
+
+
+@pytest.mark.parametrize("placeholder", [[LEFT_OUT.decode()], [b64(LEFT_OUT)], [AS_UUID], list(LEFT_OUT)], ids=["texts", "bytes", "uuids", "numbers"])
+def test_arrays_that_an_event_leaves_out(placeholder: list[Any]) -> None:
+    rows = events((Column.parse("v", "array<string>"),), [json.dumps({"v": placeholder})])
+    assert rows.table["__unavailable"].to_pylist() == ["\x1fv\x1f"]
+    assert rows.table["v"].to_pylist() == [None]
 
 
 def test_a_schema_that_cannot_be_read_is_a_reason() -> None:
