@@ -72,10 +72,10 @@ def test_partial_rows_and_truncates_end_as_the_model(folder: Catalog, table_form
     run(Nested(folder, table_format, PartitionField("identity", "tenant"), spec=spec), events, 2)
 
 
-def test_equal_maps_in_another_order_are_one_value(folder: Catalog, table_format: str) -> None:
+def test_equal_maps_in_another_order_are_one_value(catalog: Catalog, table_format: str) -> None:
     event = dict.fromkeys(TYPES) | {"tenant": 1, "Customer Id": "x", "order": 1, "Total Amount": 1, "note": "n", "__op": "c", "__sequence_1": 1}
     event |= {"__sequence_2": 1}
-    merged = Nested(folder, table_format)
+    merged = Nested(catalog, table_format)
     assert merged.apply([event], 1).applied == 1
     counts = merged.apply([event] * 20, 2)
     assert (counts.unchanged, counts.duplicate) == (1, 19)
