@@ -6,7 +6,7 @@ import logging
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -151,6 +151,9 @@ class IcebergTable:
         from pyiceberg.transforms import IdentityTransform
 
         table: Table = pinned.native  # type: ignore[assignment]
+        design = replace(design, position_deletes=design.position_deletes and table.format_version == 2)
+        if design == self.design:
+            return
         check_writable(table)
         try:
             with self._reaching(), table.transaction() as change:
