@@ -9,37 +9,46 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from penstock.config import AwsSettings
+from penstock.errors import ArgumentError
 from penstock.schema import literal
 
 if TYPE_CHECKING:
     import duckdb
 
-MEMORY = "PENSTOCK_MEMORY"
-
-
-def memory_limit() -> str:
-    """$PENSTOCK_MEMORY, else half of this machine's memory; DuckDB spills to disk beyond it."""
-    if asked := os.environ.get(MEMORY):
-        return asked
-    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 2 // 1024 // 1024} MiB"
+MEMORY, SPILL = "PENSTOCK_MEMORY", "PENSTOCK_SPILL"
+_SHARE = 5 / 8  # of DuckDB's own limit, four fifths of what the machine or its container has: half of that
 
 
 @contextmanager
 def connected(sharing: int = 1) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection of its own, in UTC, spilling into a folder that goes with it; it takes its part of the memory where several are `sharing` it."""
+    """A connection of its own, in UTC. It takes $PENSTOCK_MEMORY, else half of the machine's or the container's memory, its part of it where several are
+    `sharing`; what does not fit it spills into a folder that goes with it, in $PENSTOCK_SPILL, else where temporary files lie. Raises ArgumentError for a
+    $PENSTOCK_MEMORY that is no amount.
+    """
     import duckdb
 
-    with TemporaryDirectory(prefix="penstock-") as folder:
+    with TemporaryDirectory(prefix="penstock-", dir=os.environ.get(SPILL) or None) as folder:
         connection = duckdb.connect()
         try:
-            connection.execute(f"SET memory_limit = {literal(memory_limit())}; SET temp_directory = {literal(folder)}")
-            if sharing > 1:
-                ((number, unit),) = connection.execute("SELECT string_split(current_setting('memory_limit'), ' ')").fetchone() or ()
-                connection.execute(f"SET memory_limit = '{float(number) / sharing} {unit}'")
+            asked = os.environ.get(MEMORY)
+            if asked:
+                _limit(connection, asked)
+            ((number, unit),) = connection.execute("SELECT string_split(current_setting('memory_limit'), ' ')").fetchone() or ()
+            _limit(connection, f"{float(number) * (1 if asked else _SHARE) / sharing} {unit}")
+            connection.execute(f"SET temp_directory = {literal(folder)}")
             connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET preserve_insertion_order = false")
             yield connection
         finally:
             connection.close()
+
+
+def _limit(connection: duckdb.DuckDBPyConnection, memory: str) -> None:
+    import duckdb
+
+    try:
+        connection.execute(f"SET memory_limit = {literal(memory)}")
+    except duckdb.ParserException as error:
+        raise ArgumentError(f"{MEMORY} is {memory!r}: {error}", hint="say a number and MB, GB, MiB or GiB: 4 GB") from error
 
 
 def reach_s3(connection: duckdb.DuckDBPyConnection, aws: AwsSettings) -> None:

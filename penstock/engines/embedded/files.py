@@ -138,8 +138,20 @@ class Writer:
         return cursor
 
     def _write_one(self, output: Output) -> list[WrittenFile]:
-        uri = self._table.new_file(output.partition, self._tag)
+        """A row group lies in memory before it is written: where its rows are so long that it does not fit, it is made smaller."""
+        import duckdb
+
         row_group = min(ROW_GROUP_ROWS, max(_VECTOR_ROWS, output.file_rows))
+        while True:
+            try:
+                return self._written(output, row_group)
+            except duckdb.OutOfMemoryException:
+                if row_group == _VECTOR_ROWS:
+                    raise
+                row_group = max(_VECTOR_ROWS, row_group // 8)
+
+    def _written(self, output: Output, row_group: int) -> list[WrittenFile]:
+        uri = self._table.new_file(output.partition, self._tag)
         options = self._options(row_group)
         if output.is_divided:
             uri = uri.removesuffix(".parquet")
