@@ -79,6 +79,9 @@ def test_a_new_column_is_null_where_it_was_not(shop: Project) -> None:
 def test_a_wider_type_holds_old_and_new(tmp_path: Path) -> None:
     shop = Project(tmp_path)
     text = EVENTS.replace("FORMAT", "iceberg").replace("id: bigint!", "id: int!").replace("decimal(12,2)", "decimal(4,2)")
+    sums = '  lake.shop.sums: {format: iceberg, columns: {ids: bigint, total: "decimal(38,2)"}}'
+    text = text.replace("steps:", f"{sums}\nsteps:") + "  - {id: sums, transform: {sql: sums.sql, into: lake.shop.sums}}\n"
+    shop.write("sums.sql", "SELECT sum(id) AS ids, sum(amount) AS total FROM lake.shop.orders")
     shop.write("pipeline.yaml", text)
     shop.write("landing/orders/1.json", events(event("c", 1, 1, "new", "1.50"), event("c", 2, 2, "new", "2.50")))
     assert shop.record()[0].code == 0
@@ -88,6 +91,7 @@ def test_a_wider_type_holds_old_and_new(tmp_path: Path) -> None:
     assert done.code == 0, done.err
     amounts = [(r["id"], Decimal(r["amount"])) for r in shop.rows("lake.shop.orders")]
     assert amounts == [(1, Decimal("1.50")), (2, Decimal("2.50")), (2**40, Decimal("9999999999.99"))]
+    assert shop.rows("lake.shop.sums") == [{"ids": 2**40 + 3, "total": "10000000003.99"}], "Sail"
 
 
 def test_a_wider_type_of_a_delta_table_is_refused_by_name(tmp_path: Path) -> None:
