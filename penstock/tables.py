@@ -186,15 +186,14 @@ class FieldId:
 class FileLayout:
     """How an engine must write a data file so that the format can take it.
 
-    `pack` writes the deleted positions of data files, all of them and in order, in a form of the format's own; None: as Parquet with the columns
-    `file_path` and `pos`.
+    `pack` writes the deleted positions of data files, all of each and in order, in the form that the format has for them.
     """
 
     field_ids: Mapping[str, FieldId] | None
     partition_columns_in_file: bool
+    pack: Callable[[Sequence[tuple[DataFile, pa.ChunkedArray[Any]]]], Sequence[WrittenDeletes]]
     compression: str = "zstd"
     compression_level: int = 1
-    pack: Callable[[Sequence[tuple[DataFile, pa.ChunkedArray[Any]]]], Sequence[WrittenDeletes]] | None = None
 
 
 class LakeTable(Protocol):

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from pyiceberg.manifest import DataFileContent, ManifestContent, ManifestEntry, ManifestWriterV2
 
-from penstock.tables import DeleteFile
+from penstock.tables import DataFile, DeleteFile, WrittenDeletes
+from penstock.threads import each
 
 from .manifests import Live
+from .statistics import full
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyiceberg.io import FileIO
 
 # the columns of a delete file, by the spec's own numbers
-FILE_PATH = 2147483546
+FILE_PATH, POS = 2147483546, 2147483545
 
 
 class DeleteManifestWriter(ManifestWriterV2):
@@ -24,6 +31,28 @@ class DeleteManifestWriter(ManifestWriterV2):
     @property
     def _meta(self) -> dict[str, str]:
         return {**super()._meta, "content": "deletes"}
+
+
+def packed(io: FileIO, new_file: Callable[[DataFile], str], deletes: Sequence[tuple[DataFile, pa.ChunkedArray[Any]]]) -> Sequence[WrittenDeletes]:
+    """A file of its own for each data file's positions; its bounds in the manifest say whose it is."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([  # type: ignore[arg-type]
+        pa.field("file_path", pa.string(), nullable=False, metadata={"PARQUET:field_id": str(FILE_PATH)}),
+        pa.field("pos", pa.int64(), nullable=False, metadata={"PARQUET:field_id": str(POS)}),
+    ])  # fmt: skip
+
+    def write(found: tuple[DataFile, pa.ChunkedArray[Any]]) -> WrittenDeletes:
+        file, positions = found
+        uri, written = new_file(file), pa.BufferOutputStream()
+        pq.write_table(pa.table([pa.repeat(file.spelled, len(positions)), positions], schema=schema), written, compression="zstd")
+        content = written.getvalue()
+        with io.new_output(full(uri)).create() as stream:
+            stream.write(content.to_pybytes())
+        return WrittenDeletes(file, uri, len(positions), content.size)
+
+    return each(write, deletes)
 
 
 class Deletes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -29,7 +29,7 @@ def full(uri: str) -> str:
 
 def data_files(table: Table, snapshot: Snapshot, schema: Schema) -> list[DataFile]:
     """The live files of a snapshot, their bounds by the names in `schema`. Raises NotSupportedError for what Penstock does not read."""
-    fields = {f.field_id: (f.name, f.field_type) for f in schema.fields if f.field_type.is_primitive}
+    fields = {f.name: (f.field_id, f.field_type) for f in schema.fields if f.field_type.is_primitive}
     partition = [f.transform.result_type(table.schema().find_type(f.source_id)) for f in table.spec().fields]
     from .deletes import Deletes, is_delete
 
@@ -39,18 +39,35 @@ def data_files(table: Table, snapshot: Snapshot, schema: Schema) -> list[DataFil
     return [_data_file(manifest, entry, fields, partition, deletes.of(entry)) for manifest, entry in entries if not is_delete(entry)]
 
 
-def _data_file(manifest: str, entry: Any, fields: Mapping[int, tuple[str, Any]], partition: Sequence[Any], deletes: tuple[DeleteFile, ...]) -> DataFile:
-    def bounds(raw: Mapping[int, bytes] | None) -> dict[str, object]:
-        return {fields[i][0]: _python(fields[i][1], _bound(fields[i][1], value)) for i, value in (raw or {}).items() if i in fields}
+class _Bounds(Mapping[str, object]):
+    """One bound of each column, read when it is asked for: of a thousand files with a hundred columns mostly one column's is."""
 
+    def __init__(self, raw: Mapping[int, bytes] | None, fields: Mapping[str, tuple[int, Any]]) -> None:
+        self._raw, self._fields = raw or {}, fields
+
+    def __getitem__(self, name: str) -> object:
+        number, kind = self._fields[name]
+        return _python(kind, _bound(kind, self._raw[number]))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._fields and self._fields[str(name)][0] in self._raw
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._fields if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _data_file(manifest: str, entry: Any, fields: Mapping[str, tuple[int, Any]], partition: Sequence[Any], deletes: tuple[DeleteFile, ...]) -> DataFile:
     file = entry.data_file
     return DataFile(
         plain(file.file_path),
         file.record_count - sum(d.rows for d in deletes if d.is_own),
         file.file_size_in_bytes,
         tuple(_python(kind, value) for kind, value in zip(partition, file.partition, strict=True)),
-        bounds(file.lower_bounds),
-        bounds(file.upper_bounds),
+        _Bounds(file.lower_bounds, fields),
+        _Bounds(file.upper_bounds, fields),
         Live(manifest, entry),
         deletes,
         file.file_path,

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from penstock.commits import Outcome
@@ -117,7 +117,10 @@ class IcebergTable:
 
     def layout(self, pinned: Pinned) -> FileLayout:
         table: Table = pinned.native  # type: ignore[assignment]
-        return FileLayout(field_ids(table.schemas()[pinned.schema].fields), partition_columns_in_file=True)
+        from .deletes import packed
+
+        pack = partial(packed, table.io, lambda file: self.new_file(file.partition, "deletes"))
+        return FileLayout(field_ids(table.schemas()[pinned.schema].fields), partition_columns_in_file=True, pack=pack)
 
     def new_file(self, partition: tuple[object, ...], tag: str) -> str:
         named = zip((field.name for field in self.partition_by), partition, strict=True)

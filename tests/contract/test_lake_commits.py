@@ -56,6 +56,23 @@ def folder(tmp_path: Path) -> Catalog:
     return open_catalog(CatalogConnection(kind="catalog", catalog="sqlite", warehouse="warehouse"), AwsSettings(), tmp_path)
 
 
+def test_what_a_catalog_keeps_of_an_iceberg_table_is_what_lies_there(catalog: Catalog, write_file: Write) -> None:
+    from pyiceberg.serializers import FromInputFile
+
+    table = table_of(catalog, "iceberg")
+    for batch in range(1, 5):
+        assert append(table, write_file, batch).state == "done"
+        native: Any = table.pin().native
+        assert native.metadata == FromInputFile.table_metadata(native.io.new_input(native.metadata_location))
+    with native.update_schema() as update:
+        update.rename_column("name", "title")
+    native.maintenance.expire_snapshots().by_ids([native.metadata.snapshots[1].snapshot_id]).commit()
+    assert append(table, write_file, 5).state == "done"
+    native = table.pin().native
+    assert native.metadata == FromInputFile.table_metadata(native.io.new_input(native.metadata_location))
+    assert (len(native.metadata.snapshots), len(native.metadata.snapshot_log), rows(table)) == (4, 4, 5)
+
+
 def test_of_many_writers_from_one_state_one_wins(catalog: Catalog, table_format: str, write_file: Write) -> None:
     table = table_of(catalog, table_format)
     assert append(table, write_file, 1).state == "done"

@@ -44,6 +44,25 @@ def test_a_truncate_reaches_what_comes_late_and_leaves_what_is_newer(catalog: Ca
     assert len(merged.rows()) == 2
 
 
+def test_files_older_than_a_batch_are_known_by_their_statistics_and_no_others(catalog: Catalog, table_format: str) -> None:
+    """Sequences are not read of files that are older than all of a batch; one that could hold an event's equal is no such file."""
+
+    def event(op: str, at: int, tenant: int, order: int | None = None) -> dict[str, Any]:
+        return dict.fromkeys(TYPES) | {"tenant": tenant, "Customer Id": "x", "order": order, "__op": op, "__sequence_1": at, "__sequence_2": 0}
+
+    merged, every = Merged(catalog, table_format), list[dict[str, Any]]()
+    batches = (
+        [event("c", 1, 1, 1), event("c", 5, 2, 9), event("d", 4, 3)],
+        [event("c", 5, 2, 7)],  # says less than its equal that is stored
+        [event("c", 6, 2, 8), event("c", 7, 1, 3), event("c", 8, 3, 1)],
+        [event("u", 9, 3, 2), event("d", 9, 1)],
+    )
+    for number, batch in enumerate(batches, 1):
+        every += batch
+        merged.apply(batch, number)
+        merged.agrees(every, number)
+
+
 def test_large_files_are_divided_by_key_and_small_changes_touch_one(catalog: Catalog, table_format: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (files, routing):
         monkeypatch.setattr(module, "FILE_ROWS", 4096)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -161,24 +163,18 @@ class Writer:
         found = self._cursor().execute(f"COPY ({output.query}) TO {literal(uri)} ({options})").fetchall()
         return [WrittenFile(str(row[0]), output.partition, int(row[2]), int(row[1])) for row in found if row[1]]
 
-    def write_deletes(self, deletes: Sequence[tuple[DataFile, str]]) -> Sequence[WrittenDeletes]:
-        """Write the deleted positions (a query for `pos`) of data files, with the positions that files of their own deleted before."""
-        before = [self.positions.own(file) for file, _ in deletes]
-        queries = [f"SELECT pos FROM ({new}{f' UNION ALL {old}' if old else ''}) ORDER BY pos" for (_, new), old in zip(deletes, before, strict=True)]
-        files = [file for file, _ in deletes]
-        if self._layout.pack is not None and files:
-            return self._layout.pack([(f, self._connection.execute(q).to_arrow_table()["pos"]) for f, q in zip(files, queries, strict=True)])
-        return each(lambda found: self._write_deletes_of(*found), zip(files, queries, strict=True), _WORKERS)
-
-    def _write_deletes_of(self, file: DataFile, positions: str) -> WrittenDeletes:
-        uri = self._table.new_file(file.partition, f"{self._tag}-deletes")
-        query = f"SELECT {literal(file.spelled)} AS file_path, pos FROM ({positions}) ORDER BY pos"
-        if not uri.startswith("s3://"):
-            Path(uri).parent.mkdir(parents=True, exist_ok=True)
-        numbers = "file_path: 2147483546, pos: 2147483545"  # Iceberg's spec has them
-        options = f"FORMAT parquet, COMPRESSION {self._layout.compression}, RETURN_STATS, FIELD_IDS {{{numbers}}}"
-        ((_, rows, size, *_),) = self._cursor().execute(f"COPY ({query}) TO {literal(uri)} ({options})").fetchall()
-        return WrittenDeletes(file, uri, int(rows), int(size))
+    def write_deletes(self, files: Sequence[DataFile]) -> Sequence[WrittenDeletes]:
+        """Write the positions of the rows of data files that `gone` names, with the positions that files of their own deleted before."""
+        if not files:
+            return []
+        numbered = ", ".join(f"({literal(f.uri)}, {i})" for i, f in enumerate(files))
+        before = self.positions.own(files)
+        every = f"SELECT __file AS path, __row AS pos FROM gone{f' UNION ALL {before}' if before else ''}"
+        query = f"SELECT n.number, g.pos FROM ({every}) g JOIN (VALUES {numbered}) n(path, number) ON g.path = n.path ORDER BY ALL"
+        found = self._connection.execute(query).to_arrow_table()
+        rows = Counter(found["number"].to_pylist())
+        ends = accumulate(rows[i] for i in range(len(files)))
+        return self._layout.pack([(f, found["pos"].slice(end - rows[i], rows[i])) for i, (f, end) in enumerate(zip(files, ends, strict=True)) if i in rows])
 
     def _options(self, row_group: int) -> str:
         layout = self._layout

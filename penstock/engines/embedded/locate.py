@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import duckdb
 
 
-_COMPARED = 64
+_COMPARED = 128
 
 
 def candidates(connection: duckdb.DuckDBPyConnection, keys: str, first_key: str, type_name: str, files: Sequence[DataFile]) -> list[DataFile]:
@@ -47,6 +47,15 @@ def _compared(connection: duckdb.DuckDBPyConnection, keys: str, first_key: str, 
     row = connection.execute(f"SELECT {asked} FROM ({keys})", [b for i in known for b in ranges[i]]).fetchone() if known else ()
     out = {i for i, holds in zip(known, row or (), strict=True) if not holds}
     return [f for i, f in enumerate(files) if i not in out]
+
+
+def is_older(file: DataFile, sequence: Sequence[str], least: object) -> bool:
+    """True where the statistics say, in whole numbers, that all of a file's rows come before a sequence whose first part is `least`."""
+    known = [file.upper.get(sequence[0]), least, *(file.lower.get(part) for part in sequence)]
+    if not all(isinstance(value, int) for value in known):
+        return False
+    greatest, first, *_ = known
+    return bool(greatest < first)  # type: ignore[operator]
 
 
 def bound(value: object) -> str | None:

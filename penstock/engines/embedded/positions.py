@@ -37,10 +37,10 @@ class Positions:
             parts.append(f"SELECT n.path, p.pos FROM __unpacked p JOIN (VALUES {numbered}) n(number, path) ON p.number = n.number")
         return " UNION ALL ".join(parts)
 
-    def own(self, file: DataFile) -> str | None:
-        """A query for the positions that files of its own delete in a data file; None where there are none."""
-        own = tuple(d for d in file.deletes if d.is_own)
-        return f"SELECT pos FROM ({self.of([replace(file, deletes=own)])})" if own else None
+    def own(self, files: Sequence[DataFile]) -> str | None:
+        """A query for `path` and `pos` of what files of their own delete in data files; None where there are none."""
+        own = (replace(f, deletes=tuple(d for d in f.deletes if d.is_own)) for f in files)
+        return self.of([f for f in own if f.deletes]) or None
 
     def _unpack(self, deletes: Sequence[DeleteFile]) -> None:
         import pyarrow as pa

@@ -80,8 +80,8 @@ def assign(connection: duckdb.DuckDBPyConnection, partitions: Sequence[tuple[obj
 
     numbers = {place(partition): i for i, partition in enumerate(partitions)}
     open_slots = [s for s in slots if place(s.partition) in numbers]
-    if len(open_slots) == 1 and len(partitions) == 1:
-        connection.execute(f"CREATE OR REPLACE VIEW assigned AS SELECT * EXCLUDE (__part), {open_slots[0].number} AS __slot FROM incoming")
+    if all(numbers[place(s.partition)] == s.number for s in open_slots):  # nothing to choose: the n-th slot is the n-th partition's only one
+        connection.execute("CREATE OR REPLACE VIEW assigned AS SELECT * EXCLUDE (__part), __part AS __slot FROM incoming")
         return
     connection.register("__slots", pa.table({
         "part": pa.array([numbers[place(s.partition)] for s in open_slots], pa.int32()),
@@ -90,9 +90,6 @@ def assign(connection: duckdb.DuckDBPyConnection, partitions: Sequence[tuple[obj
     }))  # fmt: skip
     connection.execute("CREATE OR REPLACE TABLE slots AS FROM __slots")
     connection.unregister("__slots")
-    if len({s.partition for s in open_slots}) == len(open_slots):  # nothing to choose
-        connection.execute("CREATE OR REPLACE VIEW assigned AS SELECT i.* EXCLUDE (__part), s.slot AS __slot FROM incoming i JOIN slots s ON i.__part = s.part")
-        return
     connection.execute(f"""CREATE OR REPLACE TABLE chosen_slots AS
       WITH bounded AS (SELECT part, slot, CAST(least AS {type_name}) AS least FROM slots WHERE least IS NOT NULL),
         lowest AS (SELECT part, MIN(slot) AS slot FROM slots GROUP BY part)

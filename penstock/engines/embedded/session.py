@@ -15,7 +15,7 @@ from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenFile
 from .deleting import Arrival, thinned
 from .duck import reach_s3
 from .files import Output, Writer, sorted_by, source
-from .locate import candidates
+from .locate import candidates, is_older
 from .maps import replacing
 from .ordering import ordering
 from .partition import place
@@ -140,8 +140,7 @@ class EmbeddedSession:
         assign(self._connection, partitions, slots, keys[0], self._type(pinned, keys[0]))
         outputs, removed = merged_outputs(self._connection, writer, table, pinned, slots, keys, gone)
         rewritten = {f.uri for f in removed}
-        positions = [(f, f"SELECT __row AS pos FROM gone WHERE __file = {literal(f.uri)}") for f in files if f.uri in staying - rewritten]
-        deletes = writer.write_deletes(positions)
+        deletes = writer.write_deletes([f for f in files if f.uri in staying - rewritten])
         return Change("overwrite" if removed or deletes else "append", writer.write(outputs), removed, deletes)
 
     def locate(self, name: str, wanted: str | None, table: LakeTable, pinned: Pinned, keys: Sequence[str], columns: Iterable[str]) -> None:
@@ -153,6 +152,23 @@ class EmbeddedSession:
         held = candidates(self._connection, wanted, keys[0], self._type(pinned, keys[0]), files)
         on = listed("t.{0} = w.{0}", keys, " AND ")
         self.name(name, f"SELECT t.* FROM ({self.rows_of(table, pinned, held, columns)}) t SEMI JOIN ({wanted}) w ON {on}")
+
+    def locate_sequences(self, name: str, wanted: str, table: LakeTable, pinned: Pinned, keys: Sequence[str], sequence: Sequence[str], least: object) -> None:
+        """Name keys and sequence of the stored rows of the wanted keys, as `locate` does. Of a file of which all rows are older than `least`, the first
+        part of the least wanted sequence, no sequence is read: its rows have the least that the file can have.
+        """
+        held = candidates(self._connection, wanted, keys[0], self._type(pinned, keys[0]), self.files(table, pinned))
+        older = [f for f in held if is_older(f, sequence, least)]
+        rest = [f for f in held if f not in older] if older else held
+        on = listed("t.{0} = w.{0}", keys, " AND ")
+        parts = [f"SELECT t.* FROM ({self.rows_of(table, pinned, rest, (*keys, *sequence))}) t SEMI JOIN ({wanted}) w ON {on}"] if rest or not older else []
+        if older:
+            lowest = ", ".join(f"({literal(f.uri)}, {', '.join(str(f.lower[c]) for c in sequence)})" for f in older)
+            typed = ", ".join(f"CAST(l.{quote(c)} AS {self._type(pinned, c)}) AS {quote(c)}" for c in sequence)
+            found = f"SELECT t.* FROM ({self.rows_of(table, pinned, older, keys)}) t SEMI JOIN ({wanted}) w ON {on}"
+            parts.append(f"""SELECT {listed("t.{0}", keys)}, {typed}, t.__file, t.__row FROM ({found}) t
+              JOIN (VALUES {lowest}) l(__path, {listed("{0}", sequence)}) ON t.__file = l.__path""")
+        self.name(name, " UNION ALL ".join(parts))
 
     def rows_of(self, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns: Iterable[str]) -> str:
         """A query for columns of some files of a table, and `__file`."""

@@ -97,7 +97,8 @@ def _run_history(session: EmbeddedSession, spec: MergeSpec) -> str:
 def _run_whole_rows(session: EmbeddedSession, spec: MergeSpec, keys: str, table: LakeTable, pinned: Pinned) -> None:
     """Only keys and sequences are read, the content of a stored row only where an event has the very same sequence."""
     text = whole_row_rules(spec)
-    session.locate("located", keys, table, pinned, spec.keys, (*spec.keys, *spec.sequence))
+    (batch,) = session.query(f"SELECT MIN({quote(spec.sequence[0])}) AS least FROM batch").to_pylist()
+    session.locate_sequences("located", keys, table, pinned, spec.keys, spec.sequence, batch["least"])
     session.name("tied", text.tied)
     session.name("settled", text.ranked)
     (seen,) = session.query(f"SELECT EXISTS(SELECT 1 FROM tied) AS tied, ({text.is_enough}) AS enough").to_pylist()
@@ -106,6 +107,6 @@ def _run_whole_rows(session: EmbeddedSession, spec: MergeSpec, keys: str, table:
         session.name("settled", text.settled)
         session.name("upserts", text.upserts)
     else:
-        session.name("upserts", text.chosen)
+        session.name("upserts", text.chosen, "VIEW")  # its rows are copied once more, to where their partitions are known
     for name in ("deletes", "remember", "forget"):
         session.name(name, getattr(text, name))
