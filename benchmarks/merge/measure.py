@@ -31,8 +31,9 @@ def measured(act: Callable[[], dict[str, float] | None]) -> Figures:
 
 
 def _peak_mb(process: psutil.Process) -> int:
-    """The greatest memory that a process has held. `ru_maxrss` would be that of its parent, where that held more before it began."""
+    """The greatest memory that a process has held; 0 for one that ended. `ru_maxrss` would be that of its parent, where that held more before it began."""
     status = Path(f"/proc/{process.pid}/status")
     if not status.exists():
         return process.memory_info().rss // 1024**2
-    return int(status.read_text().partition("VmHWM:")[2].split()[0]) // 1024
+    said = status.read_text().partition("VmHWM:")[2].split()
+    return int(said[0]) // 1024 if said else 0

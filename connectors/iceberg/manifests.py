@@ -75,6 +75,22 @@ def mergeable(manifests: Sequence[ManifestFile], more_than: int) -> list[list[Ma
     return [part for parts in many for part in parts if len(part) > 1]
 
 
+def _bare(entry: ManifestEntry) -> ManifestEntry:
+    """Without statistics, which nobody asks of a file that went, and which take most of the time of writing an entry."""
+    from pyiceberg.manifest import DataFile as IcebergFile
+    from pyiceberg.manifest import ManifestEntry
+
+    file = entry.data_file
+    kept = {name: getattr(file, name) for name in ("content", "file_path", "file_format", "partition", "record_count", "file_size_in_bytes", "spec_id")}
+    return ManifestEntry.from_args(
+        status=entry.status,
+        snapshot_id=entry.snapshot_id,
+        sequence_number=entry.sequence_number,
+        file_sequence_number=entry.file_sequence_number,
+        data_file=IcebergFile.from_args(**kept),
+    )
+
+
 class SnapshotWriter:
     """Writes the metadata of one new snapshot on top of `parent`; more small manifests of a kind than `most_manifests` become one.
 
@@ -158,7 +174,7 @@ class SnapshotWriter:
     def _rewritten(self, manifests: Sequence[ManifestFile], gone: Collection[str] = ()) -> ManifestFile:
         """One manifest in place of some of one partitioning; entries of files in `gone` say that they were deleted."""
         read = each(lambda m: m.fetch_manifest_entry(self._table.io, discard_deleted=True), manifests)
-        entries = [("delete" if e.data_file.file_path in gone else "existing", e) for found in read for e in found]
+        entries = [("delete", _bare(e)) if e.data_file.file_path in gone else ("existing", e) for found in read for e in found]
         return self._manifest(manifests[0].partition_spec_id, entries)
 
     def _merged(self, manifests: Sequence[ManifestFile]) -> list[ManifestFile]:
