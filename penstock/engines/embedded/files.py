@@ -50,7 +50,18 @@ def value(found: object) -> str:
     return "NULL" if found is None else literal(str(found))
 
 
-def source(positions: Positions, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns: Iterable[str]) -> str:
+@dataclass(frozen=True)
+class Wanted:
+    """Only rows of which the `keys` are among those that a query gives."""
+
+    query: str
+    keys: tuple[str, ...]
+
+    def of(self, rows: str) -> str:
+        return f"SELECT t.* FROM ({rows}) t SEMI JOIN ({self.query}) w ON {' AND '.join(f't.{quote(k)} = w.{quote(k)}' for k in self.keys)}"
+
+
+def source(positions: Positions, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns: Iterable[str], only: Wanted | None = None) -> str:
     """A query for columns of the given files; `__file` is the file that a row is in, `__row` its place there, from 0. Deleted rows are left out."""
     wanted = list(columns)
     types = {c.name: c.type.duckdb for c in pinned.columns}
@@ -60,11 +71,14 @@ def source(positions: Positions, table: LakeTable, pinned: Pinned, files: Sequen
     layout = table.layout(pinned)
     fields = {} if layout.partition_columns_in_file else {p.column: i for i, p in enumerate(table.partition_by)}
     in_files = [c for c in wanted if c not in fields]
+    if only and not set(only.keys) <= set(in_files):
+        return only.of(source(positions, table, pinned, files, wanted))
     whole, thinned = ([f for f in files if bool(f.deletes) is has] for has in (False, True))
-    parts = [_read(pinned, layout, whole, in_files, types)] if whole else []
+    # the few rows that are wanted are chosen before the deleted ones are left out: that join costs by the row
+    read, thin = (_read(pinned, layout, part, in_files, types) if part else "" for part in (whole, thinned))
+    parts = [only.of(read) if only else read] if whole else []
     if thinned:
-        here = _read(pinned, layout, thinned, in_files, types)
-        parts.append(f"FROM ({here}) r ANTI JOIN ({positions.of(thinned)}) d ON r.__file = d.path AND r.__row = d.pos")
+        parts.append(f"FROM ({only.of(thin) if only else thin}) r ANTI JOIN ({positions.of(thinned)}) d ON r.__file = d.path AND r.__row = d.pos")
     rows = " UNION ALL ".join(f"({part})" for part in parts)
     if in_order := replacing({c.name: c.type.arrow() for c in pinned.columns if c.type.is_nested and c.name in wanted}):
         rows = f"SELECT *{in_order} FROM ({rows})"

@@ -14,7 +14,7 @@ from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenFile
 
 from .deleting import Arrival, thinned
 from .duck import reach_s3
-from .files import Output, Writer, sorted_by, source
+from .files import Output, Wanted, Writer, sorted_by, source
 from .locate import candidates, is_older
 from .maps import replacing
 from .ordering import ordering
@@ -150,8 +150,7 @@ class EmbeddedSession:
             self.name(name, self.rows_of(table, pinned, files, columns))
             return
         held = candidates(self._connection, wanted, keys[0], self._type(pinned, keys[0]), files)
-        on = listed("t.{0} = w.{0}", keys, " AND ")
-        self.name(name, f"SELECT t.* FROM ({self.rows_of(table, pinned, held, columns)}) t SEMI JOIN ({wanted}) w ON {on}")
+        self.name(name, self.rows_of(table, pinned, held, columns, Wanted(wanted, tuple(keys))))
 
     def locate_sequences(self, name: str, wanted: str, table: LakeTable, pinned: Pinned, keys: Sequence[str], sequence: Sequence[str], least: object) -> None:
         """Name keys and sequence of the stored rows of the wanted keys, as `locate` does. Of a file of which all rows are older than `least`, the first
@@ -160,19 +159,18 @@ class EmbeddedSession:
         held = candidates(self._connection, wanted, keys[0], self._type(pinned, keys[0]), self.files(table, pinned))
         older = [f for f in held if is_older(f, sequence, least)]
         rest = [f for f in held if f not in older] if older else held
-        on = listed("t.{0} = w.{0}", keys, " AND ")
-        parts = [f"SELECT t.* FROM ({self.rows_of(table, pinned, rest, (*keys, *sequence))}) t SEMI JOIN ({wanted}) w ON {on}"] if rest or not older else []
+        only = Wanted(wanted, tuple(keys))
+        parts = [self.rows_of(table, pinned, rest, (*keys, *sequence), only)] if rest or not older else []
         if older:
             lowest = ", ".join(f"({literal(f.uri)}, {', '.join(str(f.lower[c]) for c in sequence)})" for f in older)
             typed = ", ".join(f"CAST(l.{quote(c)} AS {self._type(pinned, c)}) AS {quote(c)}" for c in sequence)
-            found = f"SELECT t.* FROM ({self.rows_of(table, pinned, older, keys)}) t SEMI JOIN ({wanted}) w ON {on}"
-            parts.append(f"""SELECT {listed("t.{0}", keys)}, {typed}, t.__file, t.__row FROM ({found}) t
+            parts.append(f"""SELECT {listed("t.{0}", keys)}, {typed}, t.__file, t.__row FROM ({self.rows_of(table, pinned, older, keys, only)}) t
               JOIN (VALUES {lowest}) l(__path, {listed("{0}", sequence)}) ON t.__file = l.__path""")
         self.name(name, " UNION ALL ".join(parts))
 
-    def rows_of(self, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns: Iterable[str]) -> str:
+    def rows_of(self, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns: Iterable[str], only: Wanted | None = None) -> str:
         """A query for columns of some files of a table, and `__file`."""
-        return source(self._positions, table, pinned, files, columns)
+        return source(self._positions, table, pinned, files, columns, only)
 
     def files(self, table: LakeTable, pinned: Pinned) -> Sequence[DataFile]:
         self._reach(table.location)
