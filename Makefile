@@ -40,8 +40,8 @@ format: $(DEV)/.installed ## put the code into form
 	@$(DEV)/bin/ruff check --fix .
 	@$(DEV)/bin/ruff format .
 
-bench: $(DEV)/.installed ## merges measured beside their limit, in one run
-	@$(DEV)/bin/python benchmarks/merge/run.py
+bench: $(DEV)/.installed ## merges and maintenance beside their limits and peers, in one run: make bench CASES="flat months" ROWS=1000000
+	@$(DEV)/bin/python benchmarks/merge/run.py $(if $(CASES),--cases $(CASES)) $(if $(ROWS),--rows $(ROWS)) $(if $(CHANGES),--changes $(CHANGES)) $(if $(REPEAT),--repeat $(REPEAT))
 
 dist: $(DEV)/.installed ## the wheel, and the same bytes as .zip for spark.submit.pyFiles
 	@$(DEV)/bin/python -m build --wheel --no-isolation --outdir dist .
