@@ -74,13 +74,13 @@ class Catalog:
             with reaching(f"the catalog of {self.warehouse}"):
                 location = f"{self.warehouse}/{namespace}/{name}"
                 found = self.shelves[format_name].create(namespace, name, location, columns, partition_by, design or Design())
-        pinned = found.pin()
+        pinned = found.state
         if change := evolution(found.name, pinned.columns, columns, on_change, pinned.former):
             found.evolve(pinned, change)
         if tuple(found.partition_by) != tuple(partition_by):
             raise DataError(f"table {found.name} is partitioned by {_listed(found.partition_by)} but {_listed(partition_by)} is declared", hint=_ANEW)
         if design is not None and found.design != design:
-            found.redesign(found.pin(), design)
+            found.redesign(found.state, design)
         return found
 
     def drop(self, namespace: str, name: str) -> None:

@@ -44,7 +44,7 @@ def cut(context: Context, step: DeleteStep | UpdateStep) -> Sequence[Batch]:
         return []
     table = existing(context, said.table)
     with context.engine.session() as session:
-        found = _matching(context, said, session, table, table.pin())
+        found = _matching(context, said, session, table, table.state)
     return cut_pins(context.batches(step.id), step.id, pins) if found else []
 
 
@@ -52,7 +52,7 @@ def apply(context: Context, step: DeleteStep | UpdateStep, batch: Batch) -> Step
     """Apply one batch once, to the rows that are there now; raises CommitConflictError when the table moved meanwhile."""
     said, kind = _said(step), "delete" if isinstance(step, DeleteStep) else "update"
     table = existing(context, said.table)
-    pinned = table.pin()
+    pinned = table.state
     if context.applied(pinned.ledger, step.id) >= batch.number:
         return StepRecord(step.id, kind, "nothing to do", note=f"batch {batch.number} is there already")
     with context.engine.session() as session:

@@ -85,7 +85,7 @@ def forget(context: Context, step: MergeStep) -> int:
     if not merge.retention or spec.history:
         return 0
     target, memory = lake_target(context, merge.into), memory_table(context, step)
-    pinned, remembered = target.table.pin(), memory.pin()
+    pinned, remembered = target.table.state, memory.state
     with context.engine.session() as session:
         recall_marks(session, memory, remembered)
         session.scan("table_rows", target.table, pinned)

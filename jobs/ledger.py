@@ -39,7 +39,7 @@ def target_of(step: Any) -> str | None:
 def lake_ledger(context: Context, location: str) -> Mapping[str, int]:
     """A lake table's ledger; empty while the table does not exist."""
     table = context.lake_table(location)
-    return table.pin().ledger if table else {}
+    return table.state.ledger if table else {}
 
 
 def applied_by(context: Context, step: Any) -> int:
@@ -97,7 +97,7 @@ def check_owners(context: Context, location: str, ledger: Mapping[str, int]) -> 
 def check_adopted(context: Context, location: str, ledger: Mapping[str, int]) -> None:
     """Raises LedgerError for a table with rows that no pipeline ever wrote."""
     table = None if ledger else context.lake_table(location)
-    if table and table.files(table.pin()):
+    if table and table.files(table.state):
         raise LedgerError(f"{location} has rows that Penstock never wrote", hint=f"`penstock adopt {location}` says what taking it over means, and does so")
 
 

@@ -72,7 +72,7 @@ def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
 
     location = step.merge.into
     target, memory = lake_target(context, location), memory_table(context, step)
-    pinned, remembered = target.table.pin(), memory.pin()
+    pinned, remembered = target.table.state, memory.state
     if context.applied(pinned.ledger, step.id) >= batch.number:
         return StepRecord(step.id, "merge", "nothing to do", note=f"batch {batch.number} is there already")
     spec = merge_spec(context, step)

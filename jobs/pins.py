@@ -30,7 +30,7 @@ def pins_of_tables(context: Context, locations: Iterable[str]) -> dict[str, int]
     Raises DataError for a table that is not there and that no step makes.
     """
     made = {w for s in context.plan.steps for w in s.writes}
-    versions = {at: existing(context, at).pin().version for at in locations if at not in made or context.lake_table(at)}
+    versions = {at: existing(context, at).state.version for at in locations if at not in made or context.lake_table(at)}
     return {location: version for location, version in versions.items() if version is not None}
 
 

@@ -23,7 +23,7 @@ def quarantine(context: Context, session: Session, location: str, step_id: str, 
     if not bad.num_rows and context.lake_table(location + QUARANTINE) is None:
         return 0
     table = quarantine_table(context, location)
-    pinned = table.pin()
+    pinned = table.state
     held = context.applied(pinned.ledger, step_id) >= batch
     if not bad.num_rows and not held:
         return 0

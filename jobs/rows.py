@@ -44,7 +44,7 @@ def publish_rows(context: Context, writing: Writing, batch: Batch, read: Callabl
     from penstock.quality.quarantine import quarantine_rows
 
     target = lake_target(context, writing.into)
-    pinned = target.table.pin()
+    pinned = target.table.state
     if context.applied(pinned.ledger, writing.step) >= batch.number:
         return StepRecord(writing.step, writing.kind, "nothing to do", note=f"batch {batch.number} is there already")
     rows = read(target)

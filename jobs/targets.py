@@ -125,7 +125,7 @@ def memory_table(context: Context, step: MergeStep) -> LakeTable:
     spec = merge_spec(context, step)
     _rename_in_events(context, step)
     table = beside(context, step.merge.into, MEMORY, memory_columns(spec, known))
-    held = names(table.pin().columns)
+    held = names(table.state.columns)
     keys = held[1 : held.index(spec.sequence[0])]
     if keys != spec.keys:
         hint = "declare the keys that it has, or make it anew with `penstock run --full-refresh`"
@@ -137,7 +137,7 @@ def _rename_in_events(context: Context, step: MergeStep) -> None:
     """Events say which values they leave out by the names of columns: those change first, so that a crash before the columns' own renaming does no harm."""
     where, policy = context.table_location(step.merge.into), context.declared(step.merge.into).on_schema_change
     memory = context.catalog(where.connection).table(where.namespace, where.table + MEMORY) if policy.renamed_from else None
-    for old, new in renames(names(memory.pin().columns), policy) if memory else ():
+    for old, new in renames(names(memory.state.columns), policy) if memory else ():
         assert memory
         pinned = memory.pin()
         said, says = (f"chr(31) || {literal(name)} || chr(31)" for name in (old, new))

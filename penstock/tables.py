@@ -210,8 +210,13 @@ class LakeTable(Protocol):
         """As the table itself says it; `Change.deletes` may be given where it has position deletes."""
         ...
 
+    @property
+    def state(self) -> Pinned:
+        """The state as it was last loaded: when the table was found, changed its columns or design, or was pinned."""
+        ...
+
     def pin(self, version: int | None = None) -> Pinned:
-        """The newest state, or the state at `version`; raises LedgerError when that version is gone."""
+        """Loaded anew: the newest state, or the state at `version`; raises LedgerError when that version is gone."""
         ...
 
     def history(self) -> Sequence[Version]:

@@ -50,16 +50,15 @@ def storage_options(location: str, aws: AwsSettings) -> dict[str, str] | None:
 
 
 class DeltaTable:
-    """One table at a location; every `pin` loads its log anew."""
+    """One table at a location."""
 
     def __init__(self, name: str, location: str, aws: AwsSettings) -> None:
         self._name, self._location, self._aws = name, location.rstrip("/"), aws
         self._store = store_at(self._location, aws)
         self._log, self._vectors = Log(self._store), Vectors(self._location, self._store, aws)
         with self._reaching():
-            native = self._load_pinned(None)
-        self._partition_columns: list[str] = native.metadata().partition_columns
-        self._design = _designed(native)
+            self._native = self._load_pinned(None)
+        self._partition_columns: list[str] = self._native.metadata().partition_columns
 
     def _reaching(self) -> AbstractContextManager[None]:
         return reaching(f"table {self._name} at {self._location}")
@@ -83,18 +82,25 @@ class DeltaTable:
 
     @property
     def design(self) -> Design:
-        return self._design
+        return _designed(self._native)
+
+    @property
+    def state(self) -> Pinned:
+        return self._pinned(self._native)
 
     def pin(self, version: int | None = None) -> Pinned:
         with self._reaching():
             native = self._load_pinned(version)
-            check_readable(self.name, native)
-            if version is None:
-                self._design = _designed(native)
-            columns, recorded = columns_of(native.schema()), _recorded(native)
-            former = frozenset(recorded) - set(names(columns))
-            evolved = set(recorded) != set(names(columns)) or _EVOLVED in native.metadata().configuration or _recorded_nested(native) != _nested(columns)
-            return Pinned(self.name, native.version(), TransactionLedger(native), columns, native, evolved, former=former)
+        if version is None:
+            self._native = native
+        return self._pinned(native)
+
+    def _pinned(self, native: Native) -> Pinned:
+        check_readable(self.name, native)
+        columns, recorded = columns_of(native.schema()), _recorded(native)
+        former = frozenset(recorded) - set(names(columns))
+        evolved = set(recorded) != set(names(columns)) or _EVOLVED in native.metadata().configuration or _recorded_nested(native) != _nested(columns)
+        return Pinned(self.name, native.version(), TransactionLedger(native), columns, native, evolved, former=former)
 
     def _load_pinned(self, version: int | None) -> Native:
         from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -165,10 +171,9 @@ class DeltaTable:
     def redesign(self, pinned: Pinned, design: Design) -> None:
         native: Native = pinned.native
         can = has_vectors(native) or native.protocol().min_writer_version in (1, 2, 7)
-        if replace(design, position_deletes=design.position_deletes and can) == self._design:
+        if replace(design, position_deletes=design.position_deletes and can) == self.design:
             return
         self._publish_metadata(native, _sorted_by(design) | {ENABLES_VECTORS: str(design.position_deletes).lower()})
-        self._design = _designed(self._load(None))
 
     def _publish_metadata(self, native: Native, configuration: Mapping[str, str], columns: Columns = ()) -> None:
         """Properties, and columns where there are any, in a version of their own; raises CommitConflictError when the table moved."""
@@ -179,6 +184,8 @@ class DeltaTable:
             outcome = self._log.commit(native.version() + 1, changed_metadata(native, schema, configuration, features, now))
         if outcome.state != "done":
             raise CommitConflictError(f"the columns or properties of {self.name} were not changed: {outcome.cause}")
+        with self._reaching():
+            self._native = self._load_pinned(None)
 
     def expire(self, before: datetime, needed: Collection[int]) -> int:
         """Old log entries go as the log's own retention says, and none while a former version is needed; their files go when they are vacuumed."""

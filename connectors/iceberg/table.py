@@ -43,7 +43,7 @@ _PROPERTIES = {
 
 
 class IcebergTable:
-    """One table of a catalog; every `pin` loads its metadata anew."""
+    """One table of a catalog."""
 
     def __init__(self, catalog: Catalog, identifier: tuple[str, str]) -> None:
         self._catalog, self._identifier = catalog, identifier
@@ -70,9 +70,16 @@ class IcebergTable:
     def _reaching(self) -> AbstractContextManager[None]:
         return reaching(f"table {self.name} at {self.location}")
 
+    @property
+    def state(self) -> Pinned:
+        return self._pinned(None)
+
     def pin(self, version: int | None = None) -> Pinned:
-        with self._reaching():
-            self._loaded = table = self._load_again()
+        self._load_again()
+        return self._pinned(version)
+
+    def _pinned(self, version: int | None) -> Pinned:
+        table = self._loaded
         if version is None:
             snapshot, schema = table.current_snapshot(), table.schema()
             ledgers: list[Mapping[str, int]] = [loads(table.properties.get(PROPERTY))]
@@ -98,13 +105,14 @@ class IcebergTable:
         from pyiceberg.exceptions import NoSuchTableError
 
         try:
-            return self._load()
+            with self._reaching():
+                self._loaded = self._load()
+                return self._loaded
         except NoSuchTableError as error:
             raise DataError(f"table {self.name} is gone from its catalog", hint="it was dropped while it was in use; run again to see what to do") from error
 
     def history(self) -> Sequence[Version]:
-        with self._reaching():
-            table = self._load_again()
+        table = self._load_again()
         return [_version(s) for s in _ancestry(table, table.current_snapshot())]
 
     def files(self, pinned: Pinned) -> Sequence[DataFile]:
@@ -147,6 +155,7 @@ class IcebergTable:
                     update.update_column(before.get(column.name, column.name), wanted[column.name])
         except CommitFailedException as error:
             raise CommitConflictError(f"the columns of {self.name} were not changed: {error}") from error
+        self._load_again()
 
     def redesign(self, pinned: Pinned, design: Design) -> None:
         from pyiceberg.exceptions import CommitFailedException
@@ -167,13 +176,12 @@ class IcebergTable:
                             order.asc(column, IdentityTransform(), NullOrder.NULLS_FIRST)
         except CommitFailedException as error:
             raise CommitConflictError(f"the design of {self.name} was not changed: {error}") from error
-        self._loaded = self._load_again()
+        self._load_again()
 
     def expire(self, before: datetime, needed: Collection[int]) -> int:
         from pyiceberg.exceptions import CommitFailedException
 
-        with self._reaching():
-            table = self._load_again()
+        table = self._load_again()
         kept = {ref.snapshot_id for ref in table.metadata.refs.values()} | set(needed)
         old = [s.snapshot_id for s in table.metadata.snapshots if s.timestamp_ms < before.timestamp() * 1000 and s.snapshot_id not in kept]
         if not old:
@@ -186,8 +194,7 @@ class IcebergTable:
         return len(old)
 
     def purge(self) -> Sequence[tuple[str, int]]:
-        with self._reaching():
-            table = self._load_again()
+        table = self._load_again()
         if others := sorted(set(table.metadata.refs) - {"main"}):
             raise NotSupportedError(f"removing the former states of {self.name}, which {', '.join(others)} name,", hint="drop those branches and tags first")
         pinned = self.pin()

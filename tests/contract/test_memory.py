@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from penstock.changes.events import prepared
 from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection
 from penstock.connectors.catalogs import open_catalog
-from penstock.engines.embedded.duck import connected
+from penstock.engines.embedded.duck import opened
+from penstock.engines.embedded.engine import EmbeddedEngine
 from penstock.errors import ArgumentError
 
 ROWS, WIDTH = 70_000, 1_500
@@ -23,7 +25,7 @@ ROWS, WIDTH = 70_000, 1_500
 
 def limit(sharing: int = 1) -> float:
     """In MiB."""
-    with connected(sharing) as connection:
+    with closing(opened(sharing)) as connection:
         ((found,),) = connection.execute("SELECT current_setting('memory_limit')").fetchall()
     number, unit = found.split()
     return float(number) * {"KiB": 1 / 1024, "MiB": 1, "GiB": 1024, "TiB": 1024**2}[unit]
@@ -68,9 +70,12 @@ def test_a_merge_larger_than_the_limit_spills_and_ends_right(table_format: str, 
             spilled.append(sum(f.stat().st_size for f in tmp_path.glob("penstock-*/*")))
             assert merged.table.commit(pinned, replace(change, ledger={"p/s": batch})).state == "done"
     assert min(spilled) > 0
+    assert not list(tmp_path.glob("penstock-*/*"))
+    table = merged.table
+    del session, merged
     assert not list(tmp_path.glob("penstock-*"))
     monkeypatch.delenv("PENSTOCK_MEMORY")
-    with merged.engine.session() as session:
-        session.scan("now", merged.table, merged.table.pin())
+    with EmbeddedEngine(AwsSettings()).session() as session:
+        session.scan("now", table, table.pin())
         found = session.query('SELECT "order", COUNT(*) AS rows, COUNT(DISTINCT note) AS notes FROM now GROUP BY 1 ORDER BY 1').to_pylist()
     assert [tuple(r.values()) for r in found] == [(1, ROWS // 2, ROWS // 2), (2, ROWS, ROWS)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+from contextlib import closing
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +14,7 @@ from pyiceberg.transforms import BucketTransform, DayTransform, HourTransform, M
 from pyiceberg.types import BinaryType, DateType, DecimalType, IntegerType, LongType, StringType, TimestampType, TimestamptzType
 
 from penstock.engines.embedded.buckets import make_buckets_known
-from penstock.engines.embedded.duck import connected
+from penstock.engines.embedded.duck import opened
 from penstock.engines.embedded.partition import partition_value
 from penstock.schema import DataType
 from penstock.tables import TRANSFORMED, PartitionField
@@ -36,7 +37,7 @@ def test_they_are(kind: str, iceberg: Any, transform: str) -> None:
         pytest.skip("a date has no hours: Iceberg has no such partitions")
     values: list[Any] = [m.date() if kind == "date" else m for m in moments(seed=1)]
     column = pa.array([*values, None], DataType.parse(kind).arrow())
-    with connected() as connection:
+    with closing(opened()) as connection:
         connection.register("rows", pa.table({"at": column}))
         found = [v for (v,) in connection.execute(f"SELECT {partition_value(PartitionField(transform, 'at'), DataType.parse(kind))} FROM rows").fetchall()]
     counted = column.cast(pa.int32() if kind == "date" else pa.int64()).to_pylist()
@@ -64,7 +65,7 @@ def test_buckets_and_truncations_are_too(kind: str, transform: str) -> None:
         pytest.skip(f"plan refuses {transform} of a {kind}")
     column = pa.array([*values, None], declared.arrow())
     for width in (1, 7, 16, 1000):
-        with connected() as connection:
+        with closing(opened()) as connection:
             make_buckets_known(connection)
             connection.register("rows", pa.table({"at": column}))
             found = [v for (v,) in connection.execute(f"SELECT {partition_value(PartitionField(transform, 'at', width), declared)} FROM rows").fetchall()]

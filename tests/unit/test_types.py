@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from contextlib import closing
 
 import pytest
 
 from penstock.connectors.delta import columns as delta
 from penstock.connectors.iceberg import columns as iceberg
-from penstock.engines.embedded.duck import connected
+from penstock.engines.embedded.duck import opened
 from penstock.errors import ArgumentError
 from penstock.lineage import family
 from penstock.schema import Column, DataType
@@ -43,7 +44,7 @@ def test_what_is_written_is_what_is_read(seed: int) -> None:
     assert iceberg.columns_of(iceberg.schema_of(columns)) == delta.columns_of(delta.schema_of(columns)) == columns, f"seed {seed}"
     fields = [p.field_id for p in iceberg.schema_of(columns)._lazy_id_to_field.values()]
     assert len(fields) == len(set(fields)) == sum(1 for _ in kind.parts())
-    with connected() as connection:
+    with closing(opened()) as connection:
         described = connection.execute(f"SELECT CAST(NULL AS {kind.duckdb}) AS c").to_arrow_table().schema.field("c").type
     assert described == kind.arrow(), f"seed {seed}"
 

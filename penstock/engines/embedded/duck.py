@@ -1,16 +1,18 @@
-"""A DuckDB connection for one batch's work."""
+"""DuckDB databases and connections, for the work of batches."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from tempfile import TemporaryDirectory
+from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from penstock.config import AwsSettings
 from penstock.errors import ArgumentError
-from penstock.schema import literal
+from penstock.schema import literal, quote
 
 if TYPE_CHECKING:
     import duckdb
@@ -19,27 +21,49 @@ MEMORY, SPILL = "PENSTOCK_MEMORY", "PENSTOCK_SPILL"
 _SHARE = 5 / 8  # of DuckDB's own limit, four fifths of what the machine or its container has: half of that
 
 
-@contextmanager
-def connected(sharing: int = 1) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection of its own, in UTC. It takes $PENSTOCK_MEMORY, else half of the machine's or the container's memory, its part of it where several are
+def opened(sharing: int = 1) -> duckdb.DuckDBPyConnection:
+    """A database of its own, in UTC. It takes $PENSTOCK_MEMORY, else half of the machine's or the container's memory, its part of it where several are
     `sharing`; what does not fit it spills into a folder that goes with it, in $PENSTOCK_SPILL, else where temporary files lie. Raises ArgumentError for a
     $PENSTOCK_MEMORY that is no amount.
     """
     import duckdb
 
-    with TemporaryDirectory(prefix="penstock-", dir=os.environ.get(SPILL) or None) as folder:
-        connection = duckdb.connect()
-        try:
-            asked = os.environ.get(MEMORY)
-            if asked:
-                _limit(connection, asked)
-            ((number, unit),) = connection.execute("SELECT string_split(current_setting('memory_limit'), ' ')").fetchone() or ()
-            _limit(connection, f"{float(number) * (1 if asked else _SHARE) / sharing} {unit}")
-            connection.execute(f"SET temp_directory = {literal(folder)}")
-            connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET preserve_insertion_order = false")
-            yield connection
-        finally:
-            connection.close()
+    database = duckdb.connect()
+    asked = os.environ.get(MEMORY)
+    if asked:
+        _limit(database, asked)
+    ((number, unit),) = database.execute("SELECT string_split(current_setting('memory_limit'), ' ')").fetchone() or ()
+    _limit(database, f"{float(number) * (1 if asked else _SHARE) / sharing} {unit}")
+    folder = Path(os.environ.get(SPILL) or gettempdir()) / f"penstock-{uuid4().hex}"
+    database.execute(f"SET temp_directory = {literal(str(folder))}")  # made when it is needed, and removed when the database is closed
+    database.execute("SET GLOBAL TimeZone = 'UTC'; SET enable_progress_bar = false; SET preserve_insertion_order = false")
+    return database
+
+
+@contextmanager
+def attached(database: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A place in a database for one batch's relations, which go with it: opening a whole database takes ten times as long."""
+    place = quote(f"batch {uuid4().hex}")
+    connection = database.cursor()
+    try:
+        connection.execute(f"ATTACH ':memory:' AS {place}; USE {place}")
+        yield connection
+    finally:
+        connection.close()
+        database.execute(f"DETACH DATABASE IF EXISTS {place}")
+
+
+def place_of(connection: duckdb.DuckDBPyConnection) -> str:
+    """The quoted name of the place where a connection's relations are."""
+    (place,) = connection.execute("SELECT current_database()").fetchone() or ()
+    return quote(place)
+
+
+def beside(connection: duckdb.DuckDBPyConnection, place: str) -> duckdb.DuckDBPyConnection:
+    """Another connection, for a thread of its own, that sees the same relations but temporary ones."""
+    other = connection.cursor()
+    other.execute(f"USE {place}")
+    return other
 
 
 def _limit(connection: duckdb.DuckDBPyConnection, memory: str) -> None:

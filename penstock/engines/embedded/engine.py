@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -15,10 +16,11 @@ from penstock.engines.base import Capabilities, Input
 from penstock.schema import names
 from penstock.tables import DataFile, LakeTable, Pinned
 
-from .duck import connected
+from .duck import attached, opened
 from .session import EmbeddedSession
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
 
@@ -34,8 +36,17 @@ class EmbeddedEngine:
 
     @contextmanager
     def session(self, sharing: int = 1) -> Iterator[EmbeddedSession]:
-        with connected(sharing) as connection:
-            yield EmbeddedSession(connection, self.aws)
+        database = self._database if sharing == 1 else opened(sharing)  # what a database is told of threads and order holds for all of it
+        try:
+            with attached(database) as connection:
+                yield EmbeddedSession(connection, self.aws)
+        finally:
+            if sharing > 1:
+                database.close()
+
+    @cached_property
+    def _database(self) -> duckdb.DuckDBPyConnection:
+        return opened()
 
     def transform(self, inputs: tuple[Input, ...], parameters: Mapping[str, object], *, sql: str | None = None, python: Path | None = None) -> pa.Table:
         from .sail import run

@@ -14,6 +14,7 @@ from penstock.schema import literal, names, quote
 from penstock.tables import DataFile, FieldId, FileLayout, LakeTable, Pinned, WrittenDeletes, WrittenFile
 from penstock.threads import each
 
+from .duck import beside, place_of
 from .maps import replacing
 from .positions import Positions
 
@@ -125,7 +126,7 @@ class Writer:
     def __init__(self, connection: duckdb.DuckDBPyConnection, positions: Positions, table: LakeTable, pinned: Pinned, tag: str) -> None:
         self._connection, self.positions, self._table, self._tag = connection, positions, table, tag
         self._layout, self._columns = table.layout(pinned), pinned.columns
-        self._own = threading.local()
+        self._own, self._place = threading.local(), place_of(connection)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -149,7 +150,7 @@ class Writer:
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         if not hasattr(self._own, "cursor"):
-            self._own.cursor = self._connection.cursor()
+            self._own.cursor = beside(self._connection, self._place)
         cursor: duckdb.DuckDBPyConnection = self._own.cursor
         return cursor
 
