@@ -80,7 +80,7 @@ def fill(folder: Path, layout: Layout, table_format: str, orders: Path) -> None:
 
 def _small(session: Any, place: Place, pinned: Any) -> Change:
     ids, layout, made = place.table.layout(pinned).field_ids, place.table.layout(pinned), []
-    fields = f", FIELD_IDS {{{', '.join(f'{c}: {i}' for c, i in ids.items())}}}" if ids else ""
+    fields = f", FIELD_IDS {{{', '.join(f'{c}: {i.number}' for c, i in ids.items())}}}" if ids else ""
     session.execute(f"CREATE TABLE strewn AS SELECT *, (hash({KEY}, 5) % {SMALL_FILES})::INTEGER AS __slot FROM orders ORDER BY __slot, {KEY}")
     for i in range(SMALL_FILES):
         uri = place.table.new_file((), "small")

@@ -46,7 +46,8 @@ def packed(io: FileIO, new_file: Callable[[DataFile], str], deletes: Sequence[tu
     def write(found: tuple[DataFile, pa.ChunkedArray[Any]]) -> WrittenDeletes:
         file, positions = found
         uri, written = new_file(file), pa.BufferOutputStream()
-        pq.write_table(pa.table([pa.repeat(file.spelled, len(positions)), positions], schema=schema), written, compression="zstd")
+        rows = pa.table([pa.repeat(file.spelled, len(positions)), positions], schema=schema)
+        pq.write_table(rows, written, compression="zstd", use_dictionary=["file_path"], store_schema=False)  # type: ignore[arg-type]
         content = written.getvalue()
         with io.new_output(full(uri)).create() as stream:
             stream.write(content.to_pybytes())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from penstock.schema import quote
@@ -12,41 +12,42 @@ if TYPE_CHECKING:
     import duckdb
 
 
-_COMPARED = 128
+_COMPARED, _SAMPLE = 128, 2048
+Ranges = Mapping[int, tuple[str, str]]
 
 
 def candidates(connection: duckdb.DuckDBPyConnection, keys: str, first_key: str, type_name: str, files: Sequence[DataFile]) -> list[DataFile]:
     """The files whose range of `first_key` holds one of the keys that the query `keys` gives; a file without statistics may hold any."""
+    bounds = {i: (bound(f.lower.get(first_key)), bound(f.upper.get(first_key))) for i, f in enumerate(files)}
+    ranges = {i: (least, greatest) for i, (least, greatest) in bounds.items() if least is not None and greatest is not None}
+    held, left = set(bounds) - set(ranges), ranges
+    if len(left) <= _COMPARED:  # some keys tell most of the files that hold any; only the rest must be asked for all
+        held |= _compared(connection, f"SELECT * FROM ({keys}) LIMIT {_SAMPLE}", first_key, type_name, left)
+        left = {i: r for i, r in ranges.items() if i not in held}
+    held |= (_compared if len(left) <= _COMPARED else _joined)(connection, keys, first_key, type_name, left)
+    return [files[i] for i in sorted(held)]
+
+
+def _compared(connection: duckdb.DuckDBPyConnection, keys: str, first_key: str, type_name: str, ranges: Ranges) -> set[int]:
+    """Each key against each range, in one pass: quicker than a join while they are few."""
+    if not ranges:
+        return set()
+    asked = ", ".join(f"BOOL_OR({quote(first_key)} BETWEEN CAST(? AS {type_name}) AND CAST(? AS {type_name}))" for _ in ranges)
+    row = connection.execute(f"SELECT {asked} FROM ({keys})", [b for r in ranges.values() for b in r]).fetchone() or ()
+    return {i for i, holds in zip(ranges, row, strict=True) if holds}
+
+
+def _joined(connection: duckdb.DuckDBPyConnection, keys: str, first_key: str, type_name: str, ranges: Ranges) -> set[int]:
     import pyarrow as pa
 
-    if not files:
-        return []
-    if len(files) <= _COMPARED:
-        return _compared(connection, keys, first_key, type_name, files)
-    ranges = pa.table({
-        "file": pa.array(range(len(files)), pa.int32()),
-        "least": pa.array([bound(f.lower.get(first_key)) for f in files], pa.string()),
-        "greatest": pa.array([bound(f.upper.get(first_key)) for f in files], pa.string()),
-    })  # fmt: skip
-    connection.register("__ranges", ranges)
+    numbers, (least, greatest) = list(ranges), zip(*ranges.values(), strict=True)
+    connection.register("__ranges", pa.table({"file": pa.array(numbers, pa.int32()), "least": pa.array(least), "greatest": pa.array(greatest)}))
     found = connection.execute(f"""
       WITH wanted AS (SELECT DISTINCT {quote(first_key)} AS key FROM ({keys})),
         ranges AS (SELECT file, CAST(least AS {type_name}) AS least, CAST(greatest AS {type_name}) AS greatest FROM __ranges)
-      SELECT file FROM ranges WHERE least IS NULL OR greatest IS NULL
-      UNION ALL SELECT file FROM (SELECT * FROM ranges WHERE least IS NOT NULL) r
-        ASOF JOIN wanted w ON r.least <= w.key WHERE w.key <= r.greatest""").fetchall()
+      SELECT file FROM ranges r ASOF JOIN wanted w ON r.least <= w.key WHERE w.key <= r.greatest""").fetchall()
     connection.unregister("__ranges")
-    return [files[i] for (i,) in sorted(found)]
-
-
-def _compared(connection: duckdb.DuckDBPyConnection, keys: str, first_key: str, type_name: str, files: Sequence[DataFile]) -> list[DataFile]:
-    """Each key against each file, in one pass: quicker than a join while the files are few."""
-    ranges = [[bound(f.lower.get(first_key)), bound(f.upper.get(first_key))] for f in files]
-    known = [i for i, (least, greatest) in enumerate(ranges) if least is not None and greatest is not None]
-    asked = ", ".join(f"BOOL_OR({quote(first_key)} BETWEEN CAST(? AS {type_name}) AND CAST(? AS {type_name}))" for _ in known)
-    row = connection.execute(f"SELECT {asked} FROM ({keys})", [b for i in known for b in ranges[i]]).fetchone() if known else ()
-    out = {i for i, holds in zip(known, row or (), strict=True) if not holds}
-    return [f for i, f in enumerate(files) if i not in out]
+    return {i for (i,) in found}
 
 
 def is_older(file: DataFile, sequence: Sequence[str], least: object) -> bool:

@@ -47,7 +47,8 @@ def incoming(connection: duckdb.DuckDBPyConnection, table: LakeTable, pinned: Pi
         f"CREATE OR REPLACE TABLE parts AS SELECT CAST(row_number() OVER () - 1 AS INTEGER) AS __part, * FROM (SELECT DISTINCT {named} FROM {rows})"
     )
     on = " AND ".join(f"{v} IS NOT DISTINCT FROM __p{i}" for i, v in enumerate(values))
-    connection.execute(f"CREATE OR REPLACE TABLE placed AS SELECT r.*, __part FROM {rows} r JOIN parts ON {on}")
+    # in order, so that each partition's writer finds its own without reading the others
+    connection.execute(f"CREATE OR REPLACE TABLE placed AS SELECT r.*, __part FROM {rows} r JOIN parts ON {on} ORDER BY __part")
     connection.execute("CREATE OR REPLACE VIEW incoming AS FROM placed")
     # by way of Arrow: DuckDB itself makes Python's instants only where pytz is
     found = connection.execute("SELECT * EXCLUDE (__part) FROM parts ORDER BY __part").to_arrow_table()
