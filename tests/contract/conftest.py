@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import spark_server
 
 from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection
@@ -32,6 +34,23 @@ def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> Catalog:
     make: Callable[[str], str] = request.getfixturevalue("local_bucket")
     connection = CatalogConnection(kind="catalog", catalog="glue", warehouse=f"s3://{make('lake')}/warehouse")
     return open_catalog(connection, AwsSettings.from_environment(), tmp_path)
+
+
+@pytest.fixture(scope="session")
+def spark_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if reason := spark_server.missing():
+        pytest.skip(reason)
+    mine = tmp_path_factory.getbasetemp()
+    with spark_server.server(mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) as address:
+        yield address
+
+
+@pytest.fixture
+def spark(spark_address: str) -> Iterator[Any]:
+    """A session on the run's real Spark; skipped where there is no Java for it."""
+    session = spark_server.connected(spark_address)
+    yield session
+    session.stop()
 
 
 Write = Callable[..., WrittenFile]

@@ -2,175 +2,21 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
-from typing import Any
 
-import duckdb
-import pyarrow as pa
 import pytest
-from changes_model import HISTORY, SOFT, SPEC, TYPES, Event, Key, Truth, batches, key, replay, stream, table
+from changes_model import HISTORY, SOFT, SPEC, TYPES, Event, replay, stream
+from changes_tables import InOrder, Tables, WholeRows, agree, run, scd1, versions
 
-from penstock.changes.counts import Counts
 from penstock.changes.events import prepared
-from penstock.changes.facts import MergeSpec, listed, unavailable
+from penstock.changes.facts import MergeSpec, unavailable
 from penstock.changes.rules import remembered_changes
 from penstock.changes.scd1 import whole_row_rules
 from penstock.changes.scd1_general import general_rules
 from penstock.changes.scd2 import history_rules
-from penstock.changes.scd2_in_order import in_order_rules, of_astray, within
+from penstock.changes.scd2_in_order import in_order_rules, of_astray
 
-COUNTED = ("read", "applied", "superseded", "quarantined", "unchanged", "duplicate")
 STREAMS = {"whole": {}, "truncates": {"truncates": 0.03}, "partial": {"partial": 0.3}, "all": {"partial": 0.2, "truncates": 0.02}}
-
-
-class Tables:
-    """A table and its memory in DuckDB, changed as the rules say."""
-
-    def __init__(self, spec: MergeSpec) -> None:
-        self.spec, self.c = spec, duckdb.connect()
-        self.text = history_rules(spec) if spec.history else general_rules(spec)
-        types = {**TYPES, **dict.fromkeys((*spec.start, *spec.end), pa.int64())}
-        for name, columns in {"target": spec.stored, "memory_kept": spec.event}.items():
-            self.c.register("none", pa.table({c: pa.array([], types[c]) for c in columns}))
-            self.c.execute(f"CREATE TABLE {name} AS FROM none")
-
-    def apply(self, events: list[Event], *, crash: bool = False) -> Counts:
-        """One batch; with `crash` the memory is written and the table is not."""
-        self.c.register("events", table(events))
-        self._keep("batch", prepared(self.spec, "events"))
-        self._settle(everything=any(e["__op"] == "t" for e in events))
-        self._write("memory_kept", self.spec.keys, "remember", "forget")
-        if not crash:
-            self._write("target", (*self.spec.keys, *(self.spec.start if self.spec.history else ())), "upserts", "deletes")
-        counted = self.c.execute(self._counts()).to_arrow_table().to_pylist()[0]
-        return Counts(**counted)
-
-    def _settle(self, *, everything: bool) -> None:
-        on = listed("t.{0} = b.{0}", self.spec.keys, " AND ")
-        where = "" if everything else f"WHERE EXISTS(SELECT 1 FROM batch b WHERE {on})"
-        self._keep("stored", f"SELECT * FROM target t {where}")
-        self._keep("remembered", f"SELECT * FROM memory_kept t {where}{'' if everything else ' OR __op = ' + repr('t')}")
-        remember, forget = remembered_changes(self.spec)
-        for name in ("settled", "memory", "upserts", "deletes"):
-            self._keep(name, getattr(self.text, name))
-        self._keep("remember", remember)
-        self._keep("forget", forget)
-
-    def _counts(self) -> str:
-        return self.text.counts
-
-    def _keep(self, name: str, sql: str) -> None:
-        self.c.execute(f"CREATE OR REPLACE TABLE {name} AS {sql}")
-
-    def _write(self, name: str, at: tuple[str, ...], upserts: str, deletes: str) -> None:
-        for gone in (upserts, deletes):
-            self.c.execute(f"DELETE FROM {name} t USING {gone} b WHERE {listed('t.{0} = b.{0}', at, ' AND ')}")
-        self.c.execute(f"INSERT INTO {name} BY NAME SELECT * FROM {upserts}")
-
-    def found(self) -> list[dict[str, Any]]:
-        return self.c.execute("FROM target").to_arrow_table().to_pylist()
-
-    def waiting(self) -> set[Key]:
-        rows = {key(r) for r in self.found()}
-        return {key(m) for m in self.c.execute("FROM memory_kept WHERE __op = 'u'").to_arrow_table().to_pylist()} - rows
-
-
-class WholeRows(Tables):
-    """The short rules, where they are enough; and the shortest, by keys and sequences alone, where these are."""
-
-    shortest = 0
-
-    def _settle(self, *, everything: bool) -> None:
-        assert not everything
-        text, on = whole_row_rules(self.spec), listed("t.{0} = b.{0}", self.spec.keys, " AND ")
-        self._keep("located", f"SELECT * FROM target t SEMI JOIN batch b ON {on}")
-        self._keep("remembered", f"SELECT * FROM memory_kept t SEMI JOIN batch b ON {on}")
-        self._keep("tied", text.tied)
-        self._keep("settled", text.ranked)
-        tied, enough = self.c.execute(f"SELECT EXISTS(SELECT 1 FROM tied), ({text.is_enough})").fetchall()[0]
-        if tied or not enough:
-            self._keep("held", f"SELECT t.* FROM target t SEMI JOIN tied b ON {on}")
-            self._keep("settled", text.settled)
-            self._keep("upserts", text.upserts)
-        else:
-            self.shortest += 1
-            self._keep("upserts", text.chosen)
-        for name in ("deletes", "remember", "forget"):
-            self._keep(name, getattr(text, name))
-
-    def _counts(self) -> str:
-        return whole_row_rules(self.spec).counts
-
-
-class InOrder(Tables):
-    """The short rules of a history for the keys that they settle, the general ones for those astray."""
-
-    settled_short = 0
-
-    def _settle(self, *, everything: bool) -> None:
-        self.astray = self.everything = everything
-        if everything:
-            super()._settle(everything=True)
-            return
-        text, on = in_order_rules(self.spec), listed("t.{0} = b.{0}", self.spec.keys, " AND ")
-        self._keep("stored", f"SELECT * FROM target t SEMI JOIN batch b ON {on}")
-        truncates = "UNION ALL SELECT * FROM memory_kept WHERE __op = 't'"
-        self._keep("remembered", f"SELECT * FROM memory_kept t SEMI JOIN batch b ON {on} {truncates}")
-        for name in ("astray", "upserts"):
-            self._keep(name, getattr(text, name))
-        self.c.execute(f"INSERT INTO astray {text.same}")
-        self._keep("upserts", text.others)
-        self.c.execute("ALTER TABLE upserts DROP __same")
-        for name in ("deletes", "remember", "forget"):
-            self._keep(name, getattr(text, name))
-        self.settled_short += self.c.execute(text.counts).fetchall()[0][0]
-        for name in ("batch", "stored", "remembered"):
-            self._keep(f"astray_{name}", f"SELECT * FROM {name} t SEMI JOIN astray b ON {on} {truncates if name == 'remembered' else ''}")
-        general = of_astray(self.text)
-        remember, forget = map(within, remembered_changes(self.spec))
-        for name in ("settled", "memory"):
-            self._keep(name, getattr(general, name))
-        for name, sql in {"upserts": general.upserts, "deletes": general.deletes, "remember": remember, "forget": forget}.items():
-            self.c.execute(f"INSERT INTO {name} BY NAME {sql}")
-
-    def _counts(self) -> str:
-        if self.everything:
-            return self.text.counts
-        both = f"({in_order_rules(self.spec).counts}) UNION ALL BY NAME ({of_astray(self.text).counts})"
-        return f"SELECT {', '.join(f'CAST(SUM({c}) AS BIGINT) AS {c}' for c in COUNTED)} FROM ({both})"
-
-
-def scd1(tables: Tables) -> dict[Key, dict[str, Any]]:
-    return {key(r): {c: r[c] for c in tables.spec.stored if c not in tables.spec.keys} for r in tables.found()}
-
-
-def versions(tables: Tables) -> dict[tuple[Key, Any], tuple[Any, dict[str, Any]]]:
-    spec, found = tables.spec, {}
-    for r in tables.found():
-        start, end = (tuple(r[c] for c in side) for side in (spec.start, spec.end))
-        found[key(r), start] = (None if end[0] is None else end, {c: r[c] for c in spec.data})
-    return found
-
-
-def run(tables: Tables, seed: int, events: list[Event]) -> None:
-    """Apply the events shuffled and cut, some batches after a crash between the two commits, some a second time."""
-    r, done = random.Random(seed), list[list[Event]]()
-    for batch in batches(seed, events):
-        while r.random() < 0.25:
-            tables.apply(batch, crash=True)
-        tables.apply(batch).check(f"seed {seed}")
-        done.append(batch)
-        if r.random() < 0.1:
-            tables.apply(r.choice(done)).check(f"seed {seed}, an old batch again")
-
-
-def agree(tables: Tables, truth: Truth, seed: int) -> None:
-    if tables.spec.history:
-        assert versions(tables) == truth.versions, f"seed {seed}"
-    else:
-        assert scd1(tables) == truth.rows, f"seed {seed}"
-        assert tables.waiting() == truth.waiting, f"seed {seed}"
 
 
 @pytest.mark.parametrize("kind", STREAMS)
@@ -202,7 +48,7 @@ def test_the_short_rules_of_a_history_do_the_same(seed: int, kind: str) -> None:
 
 def kept(tables: Tables) -> list[str]:
     """All that the memory holds."""
-    return sorted(map(repr, tables.c.execute("FROM memory_kept").to_arrow_table().to_pylist()))
+    return sorted(map(repr, tables.kept()))
 
 
 def test_batches_without_ties_are_settled_by_keys_and_sequences_alone() -> None:
@@ -240,8 +86,8 @@ def test_a_batch_done_again_finds_everything_there(tables: Tables) -> None:
     events = stream(3)
     first, again = tables.apply(events), tables.apply(events)
     assert (again.applied, again.read) == (0, first.read)
-    assert tables.c.execute("SELECT COUNT(*) FROM upserts").fetchall() == [(0,)]
-    assert tables.c.execute("SELECT COUNT(*) FROM remember").fetchall() == [(0,)]
+    assert tables.engine.rows("SELECT * FROM upserts") == []
+    assert tables.engine.rows("SELECT * FROM remember") == []
 
 
 def event(op: str, at: int, order: int | None = None, note: str | None = None, *lost: str) -> Event:

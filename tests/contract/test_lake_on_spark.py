@@ -1,15 +1,7 @@
-"""Delta tables between Penstock and Spark, each writing deletion vectors that the other reads and adds to.
-
-Runs where PENSTOCK_TEST_SPARK is set: it needs Java 17, and Spark fetches Delta's jars by their Maven coordinates.
-"""
+"""Tables between Penstock and Spark, each writing what the other reads and adds to."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,36 +16,13 @@ from penstock.engines.embedded import deleting
 from penstock.errors import NotSupportedError
 from penstock.tables import Design
 
-pytestmark = pytest.mark.skipif(not os.environ.get("PENSTOCK_TEST_SPARK"), reason="PENSTOCK_TEST_SPARK is not set")
 
-SPARK = """
-import json, os, sys
-os.environ["PYSPARK_PYTHON"] = sys.executable
-from pyspark.sql import SparkSession
-options = {
-    "spark.jars.packages": "io.delta:delta-spark_4.1_2.13:4.2.0", "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog", "spark.ui.enabled": "false",
-    "spark.sql.shuffle.partitions": "1", "spark.databricks.delta.snapshotPartitions": "1", "spark.sql.session.timeZone": "UTC",
-}
-builder = SparkSession.builder.master("local[1]")
-for name, value in options.items():
-    builder = builder.config(name, value)
-spark = builder.getOrCreate()
-found = [[row.asDict() for row in spark.sql(text).collect()] for text in json.load(sys.stdin)]
-print("found " + json.dumps(found))
-"""
+def asked(spark: Any, *statements: str) -> list[list[dict[str, Any]]]:
+    """The rows of each statement."""
+    return [spark.sql(text).toArrow().to_pylist() for text in statements]
 
 
-def spark(statements: Sequence[str]) -> list[list[dict[str, Any]]]:
-    """Run statements in one Spark session, in a process of its own; the rows of each."""
-    done = subprocess.run([sys.executable, "-c", SPARK], input=json.dumps(statements), capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 0, [line for line in done.stderr.splitlines() if "Exception" in line][:20]
-    (line,) = (line for line in done.stdout.splitlines() if line.startswith("found "))
-    found: list[list[dict[str, Any]]] = json.loads(line.removeprefix("found "))
-    return found
-
-
-def test_each_reads_the_vectors_of_the_other_and_adds_to_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_reads_the_vectors_of_the_other_and_adds_to_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spark: Any) -> None:
     monkeypatch.setattr(deleting, "LARGE_ROWS", 1)
     monkeypatch.setattr(deleting, "MOST_DELETED", 0.9)
     catalog = open_catalog(CatalogConnection(kind="catalog", catalog="sqlite", warehouse="warehouse"), AwsSettings(), tmp_path)
@@ -65,7 +34,8 @@ def test_each_reads_the_vectors_of_the_other_and_adds_to_them(tmp_path: Path, mo
     theirs = tmp_path / "theirs"
     properties = "'delta.enableDeletionVectors' = 'true', 'delta.checkpointPolicy' = 'v2', 'delta.checkpointInterval' = '3'"
     mine = sorted(set(range(1, 100)) - {3, *range(20, 40)})
-    read_before, *_, changed, _ = spark([
+    read_before, *_, changed, _ = asked(
+        spark,
         f"SELECT id FROM delta.`{ours.location}` ORDER BY id",
         f"DELETE FROM delta.`{ours.location}` WHERE id IN (5, 50)",
         f"CREATE TABLE delta.`{theirs}` (id bigint, part string, v string) USING delta PARTITIONED BY (part) TBLPROPERTIES ({properties})",
@@ -74,7 +44,7 @@ def test_each_reads_the_vectors_of_the_other_and_adds_to_them(tmp_path: Path, mo
         f"DELETE FROM delta.`{theirs}` WHERE id BETWEEN 500 AND 1200",
         f"SELECT v FROM delta.`{ours.location}` WHERE id = 1",
         f"UPDATE delta.`{theirs}` SET v = 'changed' WHERE id = 1999",
-    ])  # fmt: skip
+    )
     assert [r["id"] for r in read_before] == mine
     assert changed == [{"v": "changed"}]
     assert ids(ours) == as_delta_rs_reads(ours) == [i for i in mine if i not in (5, 50)]
@@ -85,17 +55,19 @@ def test_each_reads_the_vectors_of_the_other_and_adds_to_them(tmp_path: Path, mo
     assert table.design.position_deletes
     written(table, [{"id": 1999, "part": "p 1", "v": "again"}], deleted=[4, 1300])
     written(ours, deleted=[60])
-    ((last,), theirs_now, ours_now) = spark([
-        f"SELECT count(*) AS n, max(v) AS v FROM delta.`{theirs}` WHERE id = 1999", f"SELECT id FROM delta.`{theirs}` ORDER BY id",
+    ((last,), theirs_now, ours_now) = asked(
+        spark,
+        f"SELECT count(*) AS n, max(v) AS v FROM delta.`{theirs}` WHERE id = 1999",
+        f"SELECT id FROM delta.`{theirs}` ORDER BY id",
         f"SELECT id FROM delta.`{ours.location}` ORDER BY id",
-    ])  # fmt: skip
+    )
     assert last == {"n": 1, "v": "again"}
     assert [r["id"] for r in theirs_now] == ids(table) == [i for i in left if i not in (4, 1300)]
     assert [r["id"] for r in ours_now] == ids(ours)
 
 
-def test_column_mapping_of_spark_is_refused_by_name(tmp_path: Path) -> None:
+def test_column_mapping_of_spark_is_refused_by_name(tmp_path: Path, spark: Any) -> None:
     mapped = tmp_path / "mapped"
-    spark([f"CREATE TABLE delta.`{mapped}` USING delta TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS SELECT id FROM range(3)"])
+    asked(spark, f"CREATE TABLE delta.`{mapped}` USING delta TBLPROPERTIES ('delta.columnMapping.mode' = 'name') AS SELECT id FROM range(3)")
     with pytest.raises(NotSupportedError, match="column mapping"):
         DeltaTable("ops.mapped", str(mapped), AwsSettings()).pin()
