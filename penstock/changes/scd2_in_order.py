@@ -44,8 +44,9 @@ def in_order_rules(spec: MergeSpec) -> InOrderRules:
         same=f"SELECT DISTINCT {listed('{0}', spec.keys)} FROM upserts WHERE __same = 1",
         others=f"SELECT u.* FROM upserts u {_not_astray(spec, 'u')}",
         deletes=f"SELECT {listed('{0}', (*spec.keys, *spec.start))} FROM stored WHERE FALSE",
-        remember=f"""SELECT 'd' AS __op, {event}, NULL AS {UNAVAILABLE} {mine} WHERE b.__op = 'd'
-          UNION ALL SELECT {listed("r.{0}", spec.event)} FROM remembered r SEMI JOIN ({deleted}) d ON {listed("r.{0} = d.{0}", spec.keys, " AND ")}""",
+        # the rows with types come first: of a union whose first part has NULLs alone, Sail takes them for its type
+        remember=f"""SELECT {listed("r.{0}", spec.event)} FROM remembered r SEMI JOIN ({deleted}) d ON {listed("r.{0} = d.{0}", spec.keys, " AND ")}
+          UNION ALL SELECT 'd' AS __op, {event}, NULL AS {UNAVAILABLE} {mine} WHERE b.__op = 'd'""",
         forget=deleted,
         counts=f"""SELECT COUNT(*) AS read, COUNT(*) AS applied, CAST(0 AS BIGINT) AS superseded, CAST(0 AS BIGINT) AS quarantined,
           CAST(0 AS BIGINT) AS unchanged, CAST(0 AS BIGINT) AS duplicate {mine}""",

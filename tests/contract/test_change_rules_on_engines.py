@@ -1,0 +1,77 @@
+"""The same rules, rendered for Spark, on Sail and on Spark itself: what is written once says the same there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import sqlglot
+from changes_model import HISTORY, SOFT, SPEC, Event, replay, stream
+from changes_tables import InOrder, Tables, WholeRows, agree, run
+
+from penstock.changes.facts import MergeSpec
+from penstock.config import AwsSettings
+from penstock.engines.embedded.sail import session
+
+ALL = {"partial": 0.2, "truncates": 0.01}
+RULES: dict[str, tuple[type[Tables], MergeSpec, dict[str, float]]] = {
+    "scd1": (Tables, SPEC, ALL),
+    "scd1_of_whole_rows": (WholeRows, SPEC, {}),
+    "soft_delete": (Tables, SOFT, ALL),
+    "scd2": (Tables, HISTORY, ALL),
+    "scd2_in_order": (InOrder, replace(HISTORY, tracked=HISTORY.data), {}),
+}
+
+
+class Connected:
+    """Relations are views of rows that the session was given: a view of a query would be computed anew for every query upon it."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+
+    def load(self, name: str, rows: pa.Table) -> None:
+        from pyspark.sql.pandas.types import from_arrow_schema
+
+        frame = self.session.createDataFrame(rows if rows.num_rows else [], from_arrow_schema(rows.schema))
+        frame.createOrReplaceTempView(name)
+
+    def keep(self, name: str, sql: str) -> None:
+        self.load(name, self._asked(sql))
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        return self._asked(sql).to_pylist()
+
+    def _asked(self, sql: str) -> pa.Table:
+        return self.session.sql(sqlglot.transpile(sql, read="duckdb", write="spark", unsupported_level=sqlglot.ErrorLevel.RAISE)[0]).toArrow()
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest, on: str) -> Connected:
+    if on == "sail":
+        return Connected(session(AwsSettings()))
+    spark = request.getfixturevalue("spark")
+    spark.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")  # a large query over few rows takes longer to compile than to run
+    return Connected(spark)
+
+
+def streams(count: int, **chances: Any) -> list[Event]:
+    """Several streams as one, each with keys of its own; a truncate is for all of them."""
+    return [
+        event if event["__op"] == "t" else event | {"Customer Id": f"{seed} {event['Customer Id']}"}
+        for seed in range(count)
+        for event in stream(seed, events_a_key=15, **chances)
+    ]
+
+
+@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize(("on", "seed"), [("sail", 7), ("sail", 8), ("spark", 7)])
+def test_streams_end_as_the_model(engine: Connected, rules: str, seed: int) -> None:
+    """Four streams in one table: on Spark a query takes long, its rows do not."""
+    made, spec, chances = RULES[rules]
+    events, tables = streams(4, **chances), made(spec, engine)
+    run(tables, seed, events, most=3)
+    agree(tables, replay(spec, events), seed)
+    for short in ("shortest", "settled_short"):
+        assert getattr(tables, short, 1), "the short rules had nothing to do"
