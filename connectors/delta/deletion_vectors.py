@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from penstock.config import AwsSettings
+from penstock.connectors.paths import plain
 from penstock.connectors.stores import store_at
 from penstock.errors import NotSupportedError, SourceError
 from penstock.objects import ObjectStore
@@ -57,7 +58,7 @@ class Descriptor:
             case "i":
                 return None
             case "p":
-                return unquote(self.place.removeprefix("file://")) if self.place.startswith("file:") else self.place
+                return unquote(plain(self.place)) if self.place.startswith("file:") else self.place
             case "u":
                 folder, name = self.place[:-_UUID_CHARACTERS], uuid.UUID(bytes=_from_z85(self.place[-_UUID_CHARACTERS:]))
                 return f"{location}/{folder}/{_file_name(name)}" if folder else f"{location}/{_file_name(name)}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyiceberg.manifest import DataFileContent, ManifestContent, ManifestEntry, ManifestWriterV2
 
+from penstock.connectors.paths import plain
 from penstock.tables import DataFile, DeleteFile, WrittenDeletes
 from penstock.threads import each
 
@@ -65,7 +66,7 @@ class Deletes:
         for manifest, entry in entries:
             file = entry.data_file
             path = _only_path(entry, paths)
-            found = DeleteFile(file.file_path.removeprefix("file://"), file.record_count, path is not None, Live(manifest, entry))
+            found = DeleteFile(plain(file.file_path), file.record_count, path is not None, Live(manifest, entry))
             home = self._own[path] if path else self._shared[repr(file.partition)]
             home.append((entry.sequence_number or 0, found))
 

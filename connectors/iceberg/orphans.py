@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from .statistics import plain
+from penstock.connectors.paths import plain
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import ManifestFile

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from penstock.connectors.paths import plain
 from penstock.tables import DataFile, DeleteFile, WrittenDeletes, WrittenFile
 from penstock.threads import each
 
@@ -16,11 +17,6 @@ if TYPE_CHECKING:
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
-
-
-def plain(uri: str) -> str:
-    """A local file's URI as a path, others as they are."""
-    return uri.removeprefix("file://")
 
 
 def full(uri: str) -> str:

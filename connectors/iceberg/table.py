@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from penstock.commits import Outcome
-from penstock.connectors.paths import new_file
+from penstock.connectors.paths import new_file, plain
 from penstock.connectors.reaching import lost_answers, reaching
 from penstock.errors import CommitConflictError, DataError, LedgerError, NotSupportedError
 from penstock.evolution import Evolution
@@ -24,7 +24,7 @@ from .columns import columns_of, field_ids, order_of, partitions_of, schema_of, 
 from .features import check_writable, is_renamed
 from .manifests import Files, SnapshotWriter, mergeable
 from .orphans import remove_orphans
-from .statistics import data_files, described, described_deletes, full, plain
+from .statistics import data_files, described, described_deletes, full
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog

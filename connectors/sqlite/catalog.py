@@ -12,6 +12,7 @@ from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection
 from penstock.connectors.catalogs import Catalog
 from penstock.connectors.files.store import locked
+from penstock.connectors.paths import plain
 from penstock.errors import ConnectionFailedError
 from penstock.schema import Columns
 
@@ -58,7 +59,7 @@ def _refuse_moved(file: Path, warehouse: Path) -> None:
         connection.execute(_CREATE)
         found = connection.execute("SELECT metadata_location FROM iceberg_tables UNION ALL SELECT location FROM penstock_delta_tables").fetchall()
     for (location,) in found:
-        if location and not Path(str(location).removeprefix("file://")).is_relative_to(warehouse):
+        if location and not Path(plain(str(location))).is_relative_to(warehouse):
             hint = f"move it back, or remove {warehouse} and the pipeline's .penstock folder and run again"
             raise ConnectionFailedError(f"the warehouse {warehouse} was moved or copied: its catalog has {location}", hint=hint)
 
