@@ -16,7 +16,7 @@ help: ## list the targets
 demo: $(RUN)/.installed ## a year of flights from change data to Redshift, on this machine
 	@$(RUN)/bin/python dags/pipelines/flights/demo.py
 
-test: $(DEV)/.installed ## all tests
+test: $(DEV)/.installed ## all tests, with Spark where Java 17 is (PENSTOCK_TEST_SPARK=0 leaves it out)
 	@$(DEV)/bin/python -m pytest -n 2 --dist worksteal
 
 SEEDS ?= 20
