@@ -57,7 +57,7 @@ def test_a_merge_larger_than_the_limit_spills_and_ends_right(table_format: str, 
     """Its row groups too are larger than the limit, as they are made by the number of rows."""
     catalog = open_catalog(CatalogConnection(kind="catalog", catalog="sqlite", warehouse="warehouse"), AwsSettings(), tmp_path)
     merged, spilled = Merged(catalog, table_format), []
-    monkeypatch.setenv("PENSTOCK_MEMORY", f"{ROWS * WIDTH * 2 // 3} B")
+    monkeypatch.setenv("PENSTOCK_MEMORY", f"{ROWS * WIDTH * 4 // 5} B")
     monkeypatch.setenv("PENSTOCK_SPILL", str(tmp_path))
     for batch, first in enumerate((0, ROWS // 2), 1):
         with merged.engine.session() as session:

@@ -42,16 +42,17 @@ def incoming(connection: duckdb.DuckDBPyConnection, table: LakeTable, pinned: Pi
             rows = "placed"
         connection.execute(f"CREATE OR REPLACE VIEW incoming AS SELECT *, 0 AS __part FROM {rows}")
         return [()]
-    named = ", ".join(f"{v} AS __p{i}" for i, v in enumerate(values))
-    connection.execute(
-        f"CREATE OR REPLACE TABLE parts AS SELECT CAST(row_number() OVER () - 1 AS INTEGER) AS __part, * FROM (SELECT DISTINCT {named} FROM {rows})"
-    )
+    named, numbers = ", ".join(f"{v} AS __p{i}" for i, v in enumerate(values)), ", ".join(f"__p{i}" for i in range(len(values)))
+    connection.execute(f"""CREATE OR REPLACE TABLE parts AS SELECT CAST(row_number() OVER () - 1 AS INTEGER) AS __part, * FROM (
+      SELECT {named}, COUNT(*) AS __rows FROM {rows} GROUP BY {numbers})""")
     on = " AND ".join(f"{v} IS NOT DISTINCT FROM __p{i}" for i, v in enumerate(values))
-    # in order, so that each partition's writer finds its own without reading the others
-    connection.execute(f"CREATE OR REPLACE TABLE placed AS SELECT r.*, __part FROM {rows} r JOIN parts ON {on} ORDER BY __part")
+    (count,) = connection.execute("SELECT SUM(__rows) FROM parts").fetchone() or (0,)
+    # in order, so that each partition's writer finds its own without reading the others; sorting many rows would cost more than that
+    order = " ORDER BY __part" if (count or 0) <= FILE_ROWS else ""
+    connection.execute(f"CREATE OR REPLACE TABLE placed AS SELECT r.*, __part FROM {rows} r JOIN parts ON {on}{order}")
     connection.execute("CREATE OR REPLACE VIEW incoming AS FROM placed")
     # by way of Arrow: DuckDB itself makes Python's instants only where pytz is
-    found = connection.execute("SELECT * EXCLUDE (__part) FROM parts ORDER BY __part").to_arrow_table()
+    found = connection.execute("SELECT * EXCLUDE (__part, __rows) FROM parts ORDER BY __part").to_arrow_table()
     return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
 
 
