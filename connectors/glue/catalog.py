@@ -65,7 +65,7 @@ def _location(table: Mapping[str, Any]) -> str:
 def open_glue(connection: CatalogConnection, aws: AwsSettings) -> Catalog:
     """The Glue catalog of the account, or of the stand-in."""
     from penstock.connectors.delta.shelf import DeltaShelf
-    from penstock.connectors.iceberg.catalogs import GlueCatalogOfFiles
+    from penstock.connectors.glue.iceberg import GlueCatalogOfFiles
     from penstock.connectors.iceberg.shelf import IcebergShelf
 
     settings = replace(aws, region=connection.region) if connection.region else aws

@@ -6,22 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 from pyiceberg.catalog import Catalog, MetastoreCatalog
-from pyiceberg.catalog.glue import GlueCatalog
-from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.table import StagedTable, Table
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.update import AddSnapshotUpdate, SetSnapshotRefUpdate, TableRequirement, TableUpdate
 from pyiceberg.typedef import Identifier
 
 
-class _ParsedOnce(MetastoreCatalog):
+class ParsedOnce(MetastoreCatalog):
     """The newest metadata of each table that this catalog has loaded or made, by where it lies."""
 
     def __init__(self, *arguments: Any, **properties: Any) -> None:
         super().__init__(*arguments, **properties)
         self._parsed: dict[Identifier, tuple[str, TableMetadata]] = {}
 
-    def _once(self, identifier: Identifier, location: str | None, load: Callable[[], Table]) -> Table:
+    def once(self, identifier: Identifier, location: str | None, load: Callable[[], Table]) -> Table:
         known, metadata = self._parsed.get(identifier, ("", None))
         if metadata is None or known != location:
             table = load()
@@ -46,19 +44,6 @@ class _ParsedOnce(MetastoreCatalog):
         )
         self._parsed[Catalog.identifier_to_tuple(table_identifier)] = (staged.metadata_location, staged.metadata)
         return staged
-
-
-class SqlCatalogOfFiles(_ParsedOnce, SqlCatalog):
-    def _convert_orm_to_iceberg(self, orm_table: Any) -> Table:
-        identifier = (*Catalog.identifier_to_tuple(orm_table.table_namespace), orm_table.table_name)
-        return self._once(identifier, orm_table.metadata_location, lambda: SqlCatalog._convert_orm_to_iceberg(self, orm_table))
-
-
-class GlueCatalogOfFiles(_ParsedOnce, GlueCatalog):
-    def _convert_glue_to_iceberg(self, glue_table: Any) -> Table:
-        parameters = glue_table.get("Parameters") or {}
-        location = parameters.get("metadata_location") if str(parameters.get("table_type")).lower() == "iceberg" else None
-        return self._once((glue_table.get("DatabaseName"), glue_table.get("Name")), location, lambda: GlueCatalog._convert_glue_to_iceberg(self, glue_table))
 
 
 def _only_adds(updates: tuple[TableUpdate, ...]) -> bool:

@@ -69,8 +69,8 @@ def open_sqlite(connection: CatalogConnection, aws: AwsSettings, folder: Path) -
     from sqlalchemy import NullPool, create_engine
 
     from penstock.connectors.delta.shelf import DeltaShelf
-    from penstock.connectors.iceberg.catalogs import SqlCatalogOfFiles
     from penstock.connectors.iceberg.shelf import IcebergShelf
+    from penstock.connectors.sqlite.iceberg import SqlCatalogOfFiles
 
     warehouse = (folder / Path(connection.warehouse).expanduser()).absolute()
     try:
