@@ -115,15 +115,15 @@ class WholeRows(Tables):
         text, keep = whole_row_rules(self.spec), self.engine.keep
         keep("located", self._touched("target"))
         keep("remembered", self._touched("memory_kept"))
+        keep("settled", text.settled)
         keep("tied", text.tied)
-        keep("settled", text.ranked)
-        (enough,) = self.engine.rows(f"SELECT e.enough AND NOT EXISTS(SELECT 1 FROM tied) AS enough FROM ({text.is_enough}) e")
-        if enough["enough"]:
-            self.shortest += 1
-            keep("upserts", text.chosen)
-        else:
+        if self.engine.rows("SELECT COUNT(*) AS tied FROM tied")[0]["tied"]:
             keep("held", self._touched("target", "tied"))
-            keep("settled", text.settled)
+            keep("compared", text.compared)
+            keep("upserts", text.all_upserts)
+            keep("settled", text.all_settled)
+        else:
+            self.shortest += 1
             keep("upserts", text.upserts)
         for name in ("deletes", "remember", "forget"):
             keep(name, getattr(text, name))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from penstock.schema import quote
 
-from .facts import MergeSpec, listed
+from .facts import MergeSpec, listed, steps
 
 
 @dataclass(frozen=True)
@@ -17,17 +17,18 @@ class WholeRowRules:
     """Queries, each over relations named before it.
 
     In: `batch` (canonical events), `located` (keys and sequence of the stored rows of the batch's keys), `remembered` (the memory of those keys,
-    deletes alone), and `held`: the whole stored rows of `tied`, the only ones whose content can matter.
-    `settled` has every distinct fact with its place among its key's facts, 1 the newest; the others are short queries over it. Where no fact's content
-    matters (`tied` is empty, and `is_enough` says so), `ranked` does for `settled`, and `chosen` for `upserts`: they look at keys and sequences alone.
+    deletes alone). `settled` has every distinct fact with its place among its key's facts, 1 the newest, by keys and sequences alone; `upserts` and the rest
+    are short queries over it.
+    `tied`: keys of which an event has the sequence of the stored row, or of another event, so that content matters. Where there are any, `held` are their
+    stored rows, `compared` their facts by content; `all_settled` and `all_upserts` take the place of `settled` and `upserts`.
     """
 
-    tied: str
-    ranked: str
-    is_enough: str
-    chosen: str
     settled: str
+    tied: str
     upserts: str
+    compared: str
+    all_settled: str
+    all_upserts: str
     deletes: str
     remember: str
     forget: str
@@ -38,16 +39,22 @@ def whole_row_rules(spec: MergeSpec) -> WholeRowRules:
     """The text of the rules for one table."""
     keys, sequence = listed("{0}", spec.keys), listed("{0}", spec.sequence)
     same_key = listed("a.{0} = b.{0}", spec.keys, " AND ")
-    same_fact = listed("a.{0} = b.{0}", (*spec.keys, *spec.sequence), " AND ")
+    of_tied = listed("a.{0} = t.{0}", spec.keys, " AND ")
+    settled = f"{keys}, {sequence}, __rank, __read, __recalled, __stored, __place"
+    upserts = f"""SELECT {listed("b.{0}", spec.stored)} FROM batch b
+      SEMI JOIN settled s ON {listed("b.{0} = s.{0}", (*spec.keys, *spec.sequence), " AND ")} AND s.__place = 1 AND s.__rank = 1 AND s.__stored = 0
+      WHERE b.__op <> 'd'"""
     return WholeRowRules(
-        tied=f"SELECT {listed('a.{0}', spec.keys)} FROM located a SEMI JOIN batch b ON {same_fact} AND b.__op <> 'd'",
-        ranked=_ranked(spec),
-        is_enough="SELECT COALESCE(MAX(CASE WHEN __rank = 1 THEN __read ELSE 0 END), 0) < 2 AS enough FROM settled",
-        chosen=f"""SELECT {listed("b.{0}", spec.stored)} FROM batch b
-          SEMI JOIN settled s ON {listed("b.{0} = s.{0}", (*spec.keys, *spec.sequence), " AND ")} AND s.__place = 1 AND s.__rank = 1 AND s.__stored = 0
-          WHERE b.__op <> 'd'""",
         settled=_settled(spec),
-        upserts=f"SELECT {listed('{0}', spec.stored)} FROM settled WHERE __place = 1 AND __rank = 1 AND __stored = 0",
+        tied=f"SELECT DISTINCT {keys} FROM settled WHERE __rank = 1 AND __read + __stored > 1",
+        upserts=upserts,
+        compared=steps(
+            f"SELECT * FROM ({_compared(spec)}) settled_by_content",
+            **{name: f"SELECT a.* FROM {name} a SEMI JOIN tied t ON {of_tied}" for name in ("batch", "remembered", "located")},
+        ),
+        all_settled=f"SELECT a.* FROM settled a ANTI JOIN tied t ON {of_tied} UNION ALL SELECT {settled} FROM compared",
+        all_upserts=f"""SELECT a.* FROM ({upserts}) a ANTI JOIN tied t ON {of_tied}
+          UNION ALL SELECT {listed("{0}", spec.stored)} FROM compared WHERE __place = 1 AND __rank = 1 AND __stored = 0""",
         deletes=f"SELECT {listed('a.{0}', spec.keys)} FROM settled a SEMI JOIN settled b ON {same_key} AND b.__place = 1 AND b.__rank = 2 WHERE a.__stored = 1",
         remember=f"""SELECT 'd' AS __op, {keys}, {sequence}{listed(", NULL AS {0}", spec.data, "")}, NULL AS __unavailable
           FROM settled WHERE __place = 1 AND __rank = 2 AND __recalled = 0""",
@@ -62,7 +69,7 @@ def whole_row_rules(spec: MergeSpec) -> WholeRowRules:
     )
 
 
-def _ranked(spec: MergeSpec) -> str:
+def _settled(spec: MergeSpec) -> str:
     fact = listed("{0}", (*spec.keys, *spec.sequence))
     newest = ", ".join([listed("{0} DESC", spec.sequence), "__rank DESC"])
     return f"""SELECT *, ROW_NUMBER() OVER (PARTITION BY {listed("{0}", spec.keys)} ORDER BY {newest}) AS __place FROM (
@@ -76,7 +83,7 @@ def _ranked(spec: MergeSpec) -> str:
     ) distinct_facts"""
 
 
-def _settled(spec: MergeSpec) -> str:
+def _compared(spec: MergeSpec) -> str:
     keys, data, sequence = (listed("{0}", names) for names in (spec.keys, spec.data, spec.sequence))
     fact = ", ".join(part for part in (keys, sequence, "__rank", data) if part)
     image = "".join(f", CASE WHEN __op = 'd' THEN NULL ELSE {quote(c)} END AS {quote(c)}" for c in spec.data)

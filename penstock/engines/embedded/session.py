@@ -66,7 +66,7 @@ class EmbeddedSession:
     def rewrite(self, table: LakeTable, pinned: Pinned, upserts: str, deletes: str, tag: str) -> Change:
         keys = [d[0] for d in self._connection.execute(f"SELECT * FROM {deletes} LIMIT 0").description]
         of = listed("{0}", keys)
-        self.name("touched", f"SELECT {of} FROM {upserts} UNION SELECT {of} FROM {deletes}")
+        self.name("touched", f"SELECT {of} FROM {upserts} UNION ALL SELECT {of} FROM {deletes}")
         if self._connection.execute("SELECT 1 FROM touched LIMIT 1").fetchone() is None:
             return Change("append")
         located = self.found.get((table.name, pinned.version))

@@ -99,14 +99,15 @@ def _run_whole_rows(session: EmbeddedSession, spec: MergeSpec, keys: str, table:
     text = whole_row_rules(spec)
     (batch,) = session.query(f"SELECT MIN({quote(spec.sequence[0])}) AS least FROM batch").to_pylist()
     session.locate_sequences("located", keys, table, pinned, spec.keys, spec.sequence, batch["least"])
+    session.name("settled", text.settled)
     session.name("tied", text.tied)
-    session.name("settled", text.ranked)
-    (seen,) = session.query(f"SELECT EXISTS(SELECT 1 FROM tied) AS tied, ({text.is_enough}) AS enough").to_pylist()
-    if seen["tied"] or not seen["enough"]:
+    (seen,) = session.query("SELECT COUNT(*) AS tied FROM tied").to_pylist()
+    if seen["tied"]:
         session.locate("held", "SELECT * FROM tied", table, pinned, spec.keys, (*spec.keys, *spec.data))
-        session.name("settled", text.settled)
-        session.name("upserts", text.upserts)
+        session.name("compared", text.compared)
+        session.name("upserts", text.all_upserts)
+        session.name("settled", text.all_settled)
     else:
-        session.name("upserts", text.chosen, "VIEW")  # its rows are copied once more, to where their partitions are known
+        session.name("upserts", text.upserts, "VIEW")  # its rows are copied once more, to where their partitions are known
     for name in ("deletes", "remember", "forget"):
         session.name(name, getattr(text, name))
