@@ -74,7 +74,8 @@ def merge_into(place: Place, events: object, number: int = 1) -> None:
 def copy_on_write(bench: Bench, table_format: str) -> Act:
     """The same on a table whose files are rewritten, as if its readers knew neither position deletes nor deletion vectors."""
     place = bench.place(table_format)
-    place.table.redesign(place.table.pin(), Design())
+    for table in (place.table, place.memory):
+        table.redesign(table.pin(), Design())
     return partial(merge_into, place, pq.read_table(bench.batch))
 
 

@@ -61,7 +61,7 @@ class Place:
         catalog = open_catalog(CatalogConnection(kind="catalog", catalog="sqlite", warehouse=str(folder)), AwsSettings(), folder)
         table = catalog.create("bench", name, table_format, shape.columns, shape.partition_by, design=Design(position_deletes=True))
         known = (*shape.columns, *sequence_columns([BIGINT]))
-        memory = catalog.create("bench", f"{name}__memory", table_format, memory_columns(shape.spec, known))
+        memory = catalog.create("bench", f"{name}__memory", table_format, memory_columns(shape.spec, known), design=Design(position_deletes=True))
         return cls(table, memory, shape, catalog)
 
     def commit(self, pinned: Any, change: Change) -> None:

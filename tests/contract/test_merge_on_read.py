@@ -38,6 +38,14 @@ def test_files_stay_until_too_much_of_them_is_deleted() -> None:
     assert [f.uri for f in thinned(files, {"a": 70, "b": 21, "d": 1})] == ["a"]
 
 
+def test_files_that_pass_the_bound_together_are_rewritten_by_several_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deleting, "TOO_MANY_DELETED", 0.9)
+    files = [sized(str(i), 100) for i in range(10)]
+    assert [f.uri for f in thinned(files, {f.uri: 71 + (f.uri in "38") for f in files})] == list("01245679"), "the two worst go first"
+    assert thinned(files, {f.uri: 91 for f in files}) == [], "what is nearly empty does not wait"
+    assert thinned(files[:1], {"0": 71}) == [], "one file is no more than one batch's work"
+
+
 def test_new_rows_take_up_small_files_so_that_few_are_left() -> None:
     files = [sized("large", 10**6), sized("a", 20), sized("b", 60), sized("c", 400)]
     assert [f.uri for f in absorbed(files, 20)] == ["a"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from penstock.tables import DataFile
 
 LARGE_ROWS = 50_000
 SEALED_ROWS = 500_000
-MOST_DELETED = 0.2
+MOST_DELETED, TOO_MANY_DELETED = 0.2, 0.3
+AT_ONCE = 0.2  # of the rows of the files touched
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,18 @@ def is_large(file: DataFile) -> bool:
 
 
 def thinned(files: Iterable[DataFile], gone: Mapping[str, int]) -> list[DataFile]:
-    """The touched files that stay: large ones of which few rows are deleted, all in all."""
-    touched = (f for f in files if f.uri in gone and is_large(f))
-    return [f for f in touched if f.deleted + gone[f.uri] <= MOST_DELETED * (f.rows + f.deleted)]
+    """The touched files that stay: large ones of which few rows are deleted, all in all.
+
+    Changes that are spread evenly bring many files to that bound at once: then the worst are rewritten, and the others by the batches that follow, so that no
+    batch bears the work of all.
+    """
+    touched = [f for f in files if f.uri in gone and is_large(f)]
+    shares = {f.uri: (f.deleted + gone[f.uri]) / (f.rows + f.deleted) for f in touched}
+    due = sorted((f for f in touched if shares[f.uri] > MOST_DELETED), key=lambda f: -shares[f.uri])
+    before = accumulate((f.rows for f in due), initial=0)
+    most = AT_ONCE * sum(f.rows for f in touched)
+    rewritten = {f.uri for f, rows in zip(due, before, strict=False) if shares[f.uri] > TOO_MANY_DELETED or rows < most}
+    return [f for f in touched if f.uri not in rewritten]
 
 
 def absorbed(files: Sequence[DataFile], rows: int) -> tuple[DataFile, ...]:
