@@ -1,18 +1,18 @@
-"""What a pipeline merged, as each reader has it: the format's own library, DuckDB and Spark see the same rows, and these are what the events say.
-
-DuckDB reads the Parquet files that the table's plan names, with the deleted positions left out, as the embedded engine does: its extensions for Iceberg
-and Delta are no part of the locked sets.
+"""What a pipeline merged, as each reader has it: the format's own library, DuckDB by its extension for the format, Spark and Penstock itself see the
+same rows, and these are what the events say.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -122,7 +122,25 @@ def listed(rows: pa.Table) -> list[dict[str, Any]]:
     return rows.to_pylist(maps_as_pydicts="strict")
 
 
-def as_duckdb_reads(shop: Project, name: str) -> list[dict[str, Any]]:
+@pytest.fixture
+def duck() -> Iterator[duckdb.DuckDBPyConnection]:
+    """DuckDB with its extensions for the formats, each from its own package."""
+    with duckdb.connect() as connection:
+        for extension in ("avro", "iceberg", "delta"):
+            place = files(f"duckdb_extension_{extension}") / "extensions" / f"v{duckdb.__version__}" / f"{extension}.duckdb_extension"
+            connection.execute(f"LOAD '{place}'")
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+
+
+def as_duckdb_reads(connection: duckdb.DuckDBPyConnection, shop: Project, name: str, table_format: str) -> list[dict[str, Any]]:
+    table = lake(shop, "shop", name)
+    native: Any = table.pin().native
+    found = f"iceberg_scan('{native.metadata_location}')" if table_format == "iceberg" else f"delta_scan('{table.location}')"
+    return listed(connection.execute(f"SELECT * FROM {found}").to_arrow_table())
+
+
+def as_penstock_reads(shop: Project, name: str) -> list[dict[str, Any]]:
     table = lake(shop, "shop", name)
     with EmbeddedEngine(AwsSettings()).session() as session:
         session.scan("now", table, table.pin())
@@ -138,7 +156,9 @@ def known_of(reader: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row | {"lines": row["lines"] or []} for row in rows] if reader == "iceberg" else rows
 
 
-def test_every_reader_has_the_rows_that_the_events_say(tmp_path: Path, table_format: str, spark: Any, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+def test_every_reader_has_the_rows_that_the_events_say(
+    tmp_path: Path, table_format: str, spark: Any, duck: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
     monkeypatch.setattr(deleting, "LARGE_ROWS", 1)
     monkeypatch.setattr(deleting, "MOST_DELETED", 0.7)
     shop, columns, events = Project(tmp_path), COLUMNS, deliveries(seed)
@@ -152,7 +172,8 @@ def test_every_reader_has_the_rows_that_the_events_say(tmp_path: Path, table_for
     open_lake(spark, tmp_path / "warehouse")
     assert any(f.deletes for f in lake(shop, "shop", "thinned").files(lake(shop, "shop", "thinned").pin())), "deletes beside files"
     for name in ("rewritten", "thinned", "versions"):
-        said = as_duckdb_reads(shop, name)
+        said = as_penstock_reads(shop, name)
+        assert comparable(as_duckdb_reads(duck, shop, name, table_format)) == comparable(said), (name, "DuckDB")
         where = f"penstock.shop.{name}" if table_format == "iceberg" else f"delta.`{tool.location(f'shop.{name}')}`"
         assert comparable(listed(spark.sql(f"SELECT * FROM {where}").toArrow())) == comparable(said), (name, "Spark")
         theirs = listed(as_the_library_reads(tool, f"shop.{name}"))

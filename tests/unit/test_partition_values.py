@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import random
 from contextlib import closing
 from decimal import Decimal
@@ -13,8 +14,9 @@ import pytest
 from pyiceberg.transforms import BucketTransform, DayTransform, HourTransform, MonthTransform, TruncateTransform, YearTransform
 from pyiceberg.types import BinaryType, DateType, DecimalType, IntegerType, LongType, StringType, TimestampType, TimestamptzType
 
-from penstock.engines.embedded.buckets import make_buckets_known
+from penstock.config import AwsSettings
 from penstock.engines.embedded.duck import opened
+from penstock.engines.embedded.engine import EmbeddedEngine
 from penstock.engines.embedded.partition import partition_value
 from penstock.schema import DataType
 from penstock.tables import TRANSFORMED, PartitionField
@@ -66,9 +68,18 @@ def test_buckets_and_truncations_are_too(kind: str, transform: str) -> None:
     column = pa.array([*values, None], declared.arrow())
     for width in (1, 7, 16, 1000):
         with closing(opened()) as connection:
-            make_buckets_known(connection)
             connection.register("rows", pa.table({"at": column}))
             found = [v for (v,) in connection.execute(f"SELECT {partition_value(PartitionField(transform, 'at', width), declared)} FROM rows").fetchall()]
         counts = column.cast(pa.int32()) if kind == "date" else column.cast(pa.int64()) if kind.startswith("timestamp") else column
         theirs = (BucketTransform(width) if transform == "bucket" else TruncateTransform(width)).transform(iceberg)
         assert found == [None if v is None else theirs(v) for v in counts.to_pylist()], width
+
+
+def test_every_session_of_an_engine_knows_buckets() -> None:
+    """They outlast the session that was the first to ask."""
+    engine, found = EmbeddedEngine(AwsSettings()), []
+    for _ in range(3):
+        with engine.session() as session:
+            found.append(session.query("SELECT SUM(bucket_of_long(range, 7)) AS buckets FROM range(100000)").to_pylist())
+        gc.collect()
+    assert found == found[:1] * 3

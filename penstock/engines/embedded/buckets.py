@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 def make_buckets_known(connection: duckdb.DuckDBPyConnection) -> None:
-    """Define `bucket_of_long`, `bucket_of_bytes` and `bucket_of_unscaled`, each of a value and the number of buckets."""
-    import mmh3
+    """Define `bucket_of_long`, `bucket_of_bytes` and `bucket_of_unscaled`, each of a value and the number of buckets.
 
-    if connection.execute("SELECT 1 FROM duckdb_functions() WHERE function_name = 'bucket_of_long'").fetchone():
-        return
+    The whole database knows them, but they go with this connection: one that lasts as long as the database.
+    """
+    import mmh3
 
     def unscaled(text: str) -> bytes:
         number = int(text)

@@ -14,6 +14,8 @@ from penstock.config import AwsSettings
 from penstock.errors import ArgumentError
 from penstock.schema import literal, quote
 
+from .buckets import make_buckets_known
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -36,6 +38,7 @@ def opened(sharing: int = 1) -> duckdb.DuckDBPyConnection:
     _limit(database, f"{float(number) * (1 if asked else _SHARE) / sharing} {unit}")
     folder = Path(os.environ.get(SPILL) or gettempdir()) / f"penstock-{uuid4().hex}"
     database.execute(f"SET temp_directory = {literal(str(folder))}")  # made when it is needed, and removed when the database is closed
+    make_buckets_known(database)
     database.execute("SET GLOBAL TimeZone = 'UTC'; SET enable_progress_bar = false; SET preserve_insertion_order = false")
     return database
 

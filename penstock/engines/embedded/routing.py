@@ -11,7 +11,6 @@ from penstock.changes.facts import listed
 from penstock.schema import literal, quote
 from penstock.tables import DataFile, LakeTable, Pinned
 
-from .buckets import make_buckets_known
 from .deleting import Arrival, absorbed, is_large
 from .files import FILE_ROWS, Output, Writer, sorted_by, source
 from .locate import bound
@@ -34,8 +33,6 @@ def incoming(connection: duckdb.DuckDBPyConnection, table: LakeTable, pinned: Pi
     """Name the rows to be written, with the number of their partition, as `incoming`; returns the partitions by that number."""
     types = {c.name: c.type for c in pinned.columns}
     values = [partition_value(p, types[p.column]) for p in table.partition_by]
-    if any(p.transform == "bucket" for p in table.partition_by):
-        make_buckets_known(connection)
     if not values:
         if not connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = ? AND NOT temporary", [rows]).fetchone():
             connection.execute(f"CREATE OR REPLACE TABLE placed AS FROM {rows}")  # the cursors that write see nothing temporary
