@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +44,8 @@ class Context:
     aws: AwsSettings = field(default_factory=AwsSettings.from_environment)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     backfill: bool = False
+    engine_name: str | None = None
+    _engines: dict[str, Engine] = field(default_factory=dict)
     _catalogs: dict[str, Catalog] = field(default_factory=dict)
     _warehouses: dict[str, Warehouse] = field(default_factory=dict)
 
@@ -51,11 +53,19 @@ class Context:
     def pipeline(self) -> Pipeline:
         return self.loaded.pipeline
 
-    @cached_property
+    @property
     def engine(self) -> Engine:
-        from penstock.engines.embedded.engine import EmbeddedEngine
+        """That of the step at work, else the environment's; each is opened once."""
+        from penstock.engines.opening import open_engine
 
-        return EmbeddedEngine(self.aws)
+        name = self.engine_name or self.loaded.environment.engine
+        if name not in self._engines:
+            self._engines[name] = open_engine(name, self.aws)
+        return self._engines[name]
+
+    def on(self, engine_name: str | None) -> Context:
+        """The same, for a step that names its engine."""
+        return self if engine_name is None else replace(self, engine_name=engine_name)
 
     @cached_property
     def state(self) -> ObjectStore:

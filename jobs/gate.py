@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from penstock.errors import GateStoppedError
 from penstock.pipeline import Gate
+from penstock.schema import is_reserved, quote
 from penstock.suites import Suite, load_suite
 
 from .context import Context
@@ -52,7 +53,8 @@ def judge(context: Context, gate: Gate | None, session: Session, rows: str, batc
         return ()
     from penstock.quality.gate import evaluate
 
-    published = session.query(f"SELECT COLUMNS(c -> NOT starts_with(c, '__')) FROM {rows}")
+    shown = ", ".join(quote(c) for c in session.columns(rows) if not is_reserved(c))
+    published = session.query(f"SELECT {shown} FROM {rows}")
     if passed and not published.num_rows:
         return (GateVerdict(batch, gate.suite, True, ("nothing to publish, nothing judged",)),)
     verdict = evaluate(published, _suite(context, gate))

@@ -62,7 +62,7 @@ def compared(spec: MergeSpec, session: Session, target: Target, pinned: Pinned, 
         hint = "deliver it again, or `penstock batch skip` it; a table is emptied by `penstock run --full-refresh`"
         raise DataError(f"the full copy of {target.table.name} is empty, and would delete all of its {count['known']} rows", hint=hint)
     session.execute(f"CREATE OR REPLACE TEMP TABLE differing AS {differences(spec, passed, EVENTS, 'known', deletes=deletes)}")
-    (found,) = session.query(f"SELECT COUNT(*) FILTER ({OP} <> 'd') AS changed, COUNT(*) FILTER ({OP} = 'd') AS gone FROM differing").to_pylist()
+    (found,) = session.query(f"SELECT COUNT(*) FILTER (WHERE {OP} <> 'd') AS changed, COUNT(*) FILTER (WHERE {OP} = 'd') AS gone FROM differing").to_pylist()
     return "differing", count["passed"] - found["changed"], found["gone"]
 
 

@@ -90,7 +90,7 @@ def _run_steps(context: Context, chosen: Sequence[PlannedStep]) -> tuple[list[St
 
 
 def _run_step(context: Context, planned: PlannedStep) -> tuple[StepRecord, PenstockError | None]:
-    clock = time.monotonic()
+    clock, context = time.monotonic(), context.on(context.pipeline.step(planned.id).engine)
     done: list[StepRecord] = []
     error: PenstockError | None = None
     context.watch(Event("step started", planned.id, message=planned.kind))

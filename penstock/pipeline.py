@@ -148,6 +148,9 @@ class Read(Model):
         return {name: default if getattr(self, name) is None else getattr(self, name) for name, default in declared.items()}
 
 
+EngineName = Literal["embedded", "spark"]
+
+
 class Merge(Model):
     """Change data onto a keyed table. For Debezium the order and the deletes are known; other feeds name them."""
 
@@ -285,6 +288,7 @@ class Maintenance(Model):
 class _Step(Model):
     id: Name
     renamed_from: Name | None = None
+    engine: EngineName | None = Field(default=None, description="who does the step's work; by default the environment says")
 
 
 class ReadStep(_Step):
@@ -364,6 +368,7 @@ class Environment(Model):
     """What differs from place to place: variables, parts of connections, and whether AWS is the stand-in on this machine."""
 
     aws: Literal["account", "local"] = "account"
+    engine: EngineName = Field(default="embedded", description="who does the work of steps that do not say: the engine of one machine, or Spark")
     variables: dict[str, str] = {}
     connections: dict[str, dict[str, Any]] = {}
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from threading import RLock
 from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+# Great Expectations and pyspark import each other's parts in circles: of two threads that do so at once, one is given a module that is half made
+IMPORTING = RLock()
 
 
 def each(act: Callable[[T], R], items: Iterable[T], threads: int = 8) -> list[R]:

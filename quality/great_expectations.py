@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.errors import MissingExtraError, PipelineFileError, Problem, nearest
 from penstock.suites import Expectation, Suite
+from penstock.threads import IMPORTING
 
 from .predicates import said
 
@@ -30,7 +31,7 @@ class Outcome:
 def loaded() -> Any:
     """The library. Raises MissingExtraError where it is not installed."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    with warnings.catch_warnings():
+    with IMPORTING, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             import great_expectations as gx

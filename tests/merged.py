@@ -16,6 +16,7 @@ from penstock.changes.events import prepared
 from penstock.changes.facts import MergeSpec, memory_columns
 from penstock.config import AwsSettings
 from penstock.connectors.catalogs import Catalog
+from penstock.engines.base import Engine
 from penstock.engines.embedded.engine import EmbeddedEngine
 from penstock.schema import BIGINT, Column, interval_columns, sequence_columns
 from penstock.tables import Design, LakeTable, PartitionField
@@ -32,14 +33,21 @@ class Merged:
     texts: Mapping[str, str] = TEXTS
 
     def __init__(
-        self, catalog: Catalog, table_format: str, *partitions: PartitionField, spec: MergeSpec = SPEC, name: str = "", position_deletes: bool = False
+        self,
+        catalog: Catalog,
+        table_format: str,
+        *partitions: PartitionField,
+        spec: MergeSpec = SPEC,
+        name: str = "",
+        position_deletes: bool = False,
+        engine: Engine | None = None,
     ) -> None:
         self.spec, name = spec, name or f"m_{secrets.token_hex(4)}"
         declared = tuple(Column.parse(c, self.texts[c]) for c in (*spec.keys, *spec.data))
         hidden = interval_columns(SEQUENCE) if spec.history else sequence_columns(SEQUENCE)
         self.table: LakeTable = catalog.create("ops", name, table_format, (*declared, *hidden), partitions, design=Design(position_deletes=position_deletes))
         self.memory: LakeTable = catalog.create("ops", f"{name}__memory", table_format, memory_columns(spec, (*declared, *sequence_columns(SEQUENCE))))
-        self.engine = EmbeddedEngine(AwsSettings.from_environment())
+        self.engine = engine or EmbeddedEngine(AwsSettings.from_environment())
 
     def apply(self, events: list[Event], batch: int, *, crash: bool = False) -> Counts:
         with self.engine.session() as session:

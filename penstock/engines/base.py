@@ -53,6 +53,10 @@ class Session(Protocol):
         """Run SQL over the session's relations."""
         ...
 
+    def columns(self, name: str) -> Sequence[str]:
+        """The names of a relation's columns."""
+        ...
+
     def execute(self, sql: str) -> None:
         """Create or drop a relation of the session."""
         ...

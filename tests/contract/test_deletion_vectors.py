@@ -19,7 +19,7 @@ from penstock.connections import CatalogConnection
 from penstock.connectors.catalogs import Catalog, open_catalog
 from penstock.connectors.delta.deletion_vectors import Descriptor, Vectors, decoded, encoded
 from penstock.connectors.stores import store_at
-from penstock.engines.embedded import deleting
+from penstock.engines import deleting
 from penstock.errors import NotSupportedError, SourceError
 from penstock.tables import DataFile, Design, LakeTable, PartitionField
 

@@ -16,7 +16,7 @@ from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection
 from penstock.connectors.catalogs import open_catalog
 from penstock.connectors.delta.table import DeltaTable
-from penstock.engines.embedded import deleting
+from penstock.engines import deleting
 from penstock.errors import NotSupportedError
 from penstock.tables import Design
 

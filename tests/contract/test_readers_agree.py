@@ -21,7 +21,7 @@ from pipelines import Project, lake
 from spark_server import open_lake
 
 from penstock.config import AwsSettings
-from penstock.engines.embedded import deleting
+from penstock.engines import deleting
 from penstock.engines.embedded.engine import EmbeddedEngine
 from penstock.schema import Column
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pipelines import EVENTS, Project, context, event, events
 
-from penstock.engines.embedded import deleting
+from penstock.engines import deleting
 from penstock.jobs.upkeep import Maintained, maintain
 from penstock.maintenance import MEGABYTE, Group, Maintain, benefit, commits, plan_compaction
 from penstock.tables import DataFile, DeleteFile, LakeTable

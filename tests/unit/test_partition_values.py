@@ -17,7 +17,7 @@ from pyiceberg.types import BinaryType, DateType, DecimalType, IntegerType, Long
 from penstock.config import AwsSettings
 from penstock.engines.embedded.duck import opened
 from penstock.engines.embedded.engine import EmbeddedEngine
-from penstock.engines.embedded.partition import partition_value
+from penstock.engines.partition import partition_value
 from penstock.schema import DataType
 from penstock.tables import TRANSFORMED, PartitionField
 

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penstock.changes.facts import listed
+from penstock.engines.partition import partition_value
+from penstock.engines.slots import Slot, place
 from penstock.schema import literal, quote
 from penstock.tables import DataFile, LakeTable, Pinned
 
-from .deleting import Arrival, absorbed, is_large
 from .files import FILE_ROWS, Output, Writer, sorted_by, source
 from .locate import bound
-from .partition import by_place, partition_value, place
 
 if TYPE_CHECKING:
     import duckdb
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One file to be written: in place of live ones, or new in its partition."""
-
-    number: int
-    partition: tuple[object, ...]
-    files: tuple[DataFile, ...] = ()
 
 
 def incoming(connection: duckdb.DuckDBPyConnection, table: LakeTable, pinned: Pinned, rows: str) -> list[tuple[object, ...]]:
@@ -51,26 +41,6 @@ def incoming(connection: duckdb.DuckDBPyConnection, table: LakeTable, pinned: Pi
     # by way of Arrow: DuckDB itself makes Python's instants only where pytz is
     found = connection.execute("SELECT * EXCLUDE (__part, __rows) FROM parts ORDER BY __part").to_arrow_table()
     return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
-
-
-def slots_of(arrivals: Sequence[Arrival], files: Sequence[DataFile], rewritten: set[str], first_key: str, *, apart: bool) -> list[Slot]:
-    """The files to be written: for rows that come to a partition, and for every file that is to be rewritten anyway.
-
-    Rows go to the file whose keys they lie among; with `apart`, to a partition that has large files they come in a file of their own, which takes up
-    small ones, so that no large file is rewritten for a few rows.
-    """
-    found: list[Slot] = []
-    homes = by_place(files)
-    for arrival in arrivals:
-        home = homes.get(place(arrival.partition), [])
-        if apart and any(is_large(f) for f in home):
-            found.append(Slot(0, arrival.partition, absorbed(home, arrival.rows)))
-        else:
-            mine = sorted((f for f in home if first_key in f.lower), key=lambda f: f.lower[first_key])  # type: ignore[arg-type,return-value]
-            found += [Slot(0, arrival.partition, (f,)) for f in mine] or [Slot(0, arrival.partition)]
-    listed_uris = {f.uri for slot in found for f in slot.files}
-    found += [Slot(0, f.partition, (f,)) for f in files if f.uri in rewritten and f.uri not in listed_uris]
-    return [Slot(i, slot.partition, slot.files) for i, slot in enumerate(found)]
 
 
 def assign(connection: duckdb.DuckDBPyConnection, partitions: Sequence[tuple[object, ...]], slots: Sequence[Slot], first_key: str, type_name: str) -> None:

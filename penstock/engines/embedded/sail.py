@@ -6,21 +6,18 @@ import atexit
 import os
 import sys
 import threading
-import traceback
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from penstock.config import AwsSettings
 from penstock.engines.base import Input
-from penstock.errors import MissingExtraError, TransformError
-from penstock.lineage import replaced_tables
+from penstock.engines.user_code import applied, functions_of_connect
+from penstock.errors import MissingExtraError
 from penstock.schema import Column, Columns, DataType, is_hidden
 from penstock.tables import DataFile, LakeTable, Pinned
+from penstock.threads import IMPORTING
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,8 +42,9 @@ def _started(aws: AwsSettings) -> Any:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("RUST_LOG", "error")
     try:
-        from pysail.spark import SparkConnectServer
-        from pyspark.sql.connect.session import SparkSession
+        with IMPORTING:
+            from pysail.spark import SparkConnectServer
+            from pyspark.sql.connect.session import SparkSession
     except ImportError as error:
         raise MissingExtraError(error.name or "pysail", "local") from error
     server = SparkConnectServer("127.0.0.1", 0)
@@ -77,16 +75,8 @@ def run(
     `survivors` writes the rows that are left of files with deleted positions, for Sail to read.
     """
     spark = session(aws)
-    frames = {i.name: _frame(spark, i, survivors) for i in inputs}
-    if sql is not None:
-        views = {name: f"penstock_{uuid.uuid4().hex}" for name in frames}
-        for name, view in views.items():
-            frames[name].createOrReplaceTempView(view)
-        with _explained("the query"):
-            return cast("pa.Table", spark.sql(replaced_tables(sql, views), args=dict(parameters) or None).toArrow())
-    assert python is not None
-    with _connect_functions(), _explained(str(python)):
-        return cast("pa.Table", _built(python)(spark, frames).toArrow())
+    with functions_of_connect():
+        return applied(spark, {i.name: _frame(spark, i, survivors) for i in inputs}, parameters, sql=sql, python=python)
 
 
 def _frame(spark: Any, item: Input, survivors: Survivors) -> Any:
@@ -129,38 +119,3 @@ def _by_partition(spark: Any, table: LakeTable, shown: Columns, files: Sequence[
             frame = frame.withColumn(column, f.lit(value).cast(types[column]))
         frames.append(frame)
     return [frame.select(*(f.col(f"`{n.replace('`', '``')}`") for n in types)) for frame in frames]
-
-
-def _built(file: Path) -> Callable[[Any, Mapping[str, Any]], Any]:
-    """The function `build` of a user's file."""
-    spec = spec_from_file_location(f"penstock_user_{file.stem}", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    build: Callable[[Any, Mapping[str, Any]], Any] = module.build
-    return build
-
-
-@contextmanager
-def _connect_functions() -> Iterator[None]:
-    """Where the whole of pyspark is installed, its functions look for a JVM unless this variable says that there is none."""
-    name = "SPARK_CONNECT_MODE_ENABLED"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-
-
-@contextmanager
-def _explained(where: str) -> Iterator[None]:
-    """Errors of the user's code, with the line of the user's file where there is one."""
-    try:
-        yield
-    except Exception as error:
-        mine = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == where]
-        line = f", line {mine[-1].lineno}" if mine else ""
-        raise TransformError(f"{where}{line}: {type(error).__name__}: {str(error).strip()[:1000]}") from error

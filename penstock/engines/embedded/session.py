@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 from penstock.changes.facts import MergeSpec, listed
 from penstock.config import AwsSettings
 from penstock.engines.base import Settled
+from penstock.engines.deleting import Arrival, thinned
+from penstock.engines.settling import settle
+from penstock.engines.slots import place, slots_of
 from penstock.maintenance import Clustering, Group
 from penstock.schema import literal, names, quote
 from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenFile
 
-from .deleting import Arrival, thinned
 from .duck import reach_s3
 from .files import Output, Wanted, Writer, sorted_by, source
 from .locate import candidates, is_older
 from .maps import replacing
 from .ordering import ordering
-from .partition import place
 from .positions import Positions
-from .routing import assign, incoming, merged_outputs, slots_of
-from .settling import settle
+from .routing import assign, incoming, merged_outputs
 
 if TYPE_CHECKING:
     import duckdb
@@ -47,6 +47,9 @@ class EmbeddedSession:
     def query(self, sql: str) -> pa.Table:
         return self._connection.execute(sql).to_arrow_table()
 
+    def columns(self, name: str) -> Sequence[str]:
+        return [d[0] for d in self._connection.execute(f"SELECT * FROM {name} LIMIT 0").description]
+
     def execute(self, sql: str) -> None:
         self._connection.execute(sql)
 
@@ -64,7 +67,7 @@ class EmbeddedSession:
         return "unknown"
 
     def rewrite(self, table: LakeTable, pinned: Pinned, upserts: str, deletes: str, tag: str) -> Change:
-        keys = [d[0] for d in self._connection.execute(f"SELECT * FROM {deletes} LIMIT 0").description]
+        keys = self.columns(deletes)
         of = listed("{0}", keys)
         self.name("touched", f"SELECT {of} FROM {upserts} UNION ALL SELECT {of} FROM {deletes}")
         if self._connection.execute("SELECT 1 FROM touched LIMIT 1").fetchone() is None:

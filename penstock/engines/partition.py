@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from penstock.schema import DataType, quote
-from penstock.tables import DataFile, PartitionField
-
-Partition = tuple[object, ...]
+from penstock.tables import PartitionField
 
 _EXPRESSIONS = {
     "identity": "{0}",
     "years": "CAST(year({0}) - 1970 AS INTEGER)",
     "months": "CAST((year({0}) - 1970) * 12 + month({0}) - 1 AS INTEGER)",
     "days": "CAST(CAST({0} AS DATE) - DATE '1970-01-01' AS INTEGER)",
-    "hours": "CAST(date_diff('hour', DATE '1970-01-01', {0}) AS INTEGER)",
+    "hours": "CAST(CAST({0} AS DATE) - DATE '1970-01-01' AS INTEGER) * 24 + CAST(hour({0}) AS INTEGER)",
 }
 _UNSCALED = "replace(CAST({0} AS VARCHAR), '.', '')"
 # what a bucket is the hash of, as the spec has it: a long for numbers and times, bytes for the others
@@ -44,16 +41,3 @@ def partition_value(field: PartitionField, kind: DataType) -> str:
     if field.transform not in _SIZED:
         return _EXPRESSIONS[field.transform].format(quote(field.column))
     return _SIZED[field.transform][kind.name].format(quote(field.column), field.width, kind.scale, kind.duckdb)
-
-
-def place(partition: Partition) -> Partition:
-    """A partition's values, to be compared: NaN is one place, though it does not equal itself."""
-    return tuple("NaN" if value != value else value for value in partition)
-
-
-def by_place(files: Iterable[DataFile]) -> dict[Partition, list[DataFile]]:
-    """The files of each partition."""
-    found: dict[Partition, list[DataFile]] = defaultdict(list)
-    for file in files:
-        found[place(file.partition)].append(file)
-    return found

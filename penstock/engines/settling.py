@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from penstock.changes.counts import Counts
 from penstock.changes.facts import MergeSpec, listed
@@ -12,15 +13,39 @@ from penstock.changes.scd1 import whole_row_rules
 from penstock.changes.scd1_general import general_rules
 from penstock.changes.scd2 import history_rules
 from penstock.changes.scd2_in_order import ASTRAY, in_order_rules, of_astray, within
-from penstock.engines.base import Settled
 from penstock.schema import quote
-from penstock.tables import LakeTable, Pinned
+from penstock.tables import DataFile, LakeTable, Pinned
 
-if TYPE_CHECKING:
-    from .session import EmbeddedSession
+from .base import Session, Settled
 
 
-def settle(session: EmbeddedSession, spec: MergeSpec, table: LakeTable, pinned: Pinned, memory: LakeTable, remembered: Pinned) -> Settled:
+class Finder(Session, Protocol):
+    """A session that finds stored rows, and keeps what it computes."""
+
+    found: dict[tuple[str, int | None], str]
+
+    def name(self, name: str, sql: str, kind: str = "TABLE") -> None:
+        """Name the rows of a query; those of a `VIEW` are read once more at most."""
+        ...
+
+    def locate(self, name: str, wanted: str | None, table: LakeTable, pinned: Pinned, keys: Sequence[str], columns: Iterable[str]) -> None:
+        """Name the stored rows of the wanted keys (all rows for None), with `__file` and `__row`: where each is."""
+        ...
+
+    def locate_sequences(self, name: str, wanted: str, table: LakeTable, pinned: Pinned, keys: Sequence[str], sequence: Sequence[str], least: object) -> None:
+        """Name keys and sequence of the stored rows of the wanted keys, as `locate` does. Of rows that come before `least`, the first part of the least
+        wanted sequence, any sequence may be named that comes before it too.
+        """
+        ...
+
+    def rows_of(self, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns: Iterable[str]) -> str:
+        """A query for columns of some files of a table, and `__file` and `__row`."""
+        ...
+
+    def files(self, table: LakeTable, pinned: Pinned) -> Sequence[DataFile]: ...
+
+
+def settle(session: Finder, spec: MergeSpec, table: LakeTable, pinned: Pinned, memory: LakeTable, remembered: Pinned) -> Settled:
     """Name what is to be written; `session` remembers in which files the rows lie."""
     keys = f"SELECT {listed('{0}', spec.keys)} FROM batch WHERE __op <> 't'"
     (batch,) = session.query("SELECT COALESCE(BOOL_OR(__op = 't'), FALSE) AS truncates, COUNT(__unavailable) > 0 AS partial FROM batch").to_pylist()
@@ -44,7 +69,7 @@ def settle(session: EmbeddedSession, spec: MergeSpec, table: LakeTable, pinned: 
     return Settled(counts, remember="to_remember")
 
 
-def _recall(session: EmbeddedSession, spec: MergeSpec, keys: str, memory: LakeTable, remembered: Pinned, *, everything: bool) -> None:
+def _recall(session: Finder, spec: MergeSpec, keys: str, memory: LakeTable, remembered: Pinned, *, everything: bool) -> None:
     """Name what is remembered of the batch's keys, and every truncate, as `remembered`."""
     session.locate("recalled", None if everything else keys, memory, remembered, spec.keys, spec.event)
     with_truncates = [f for f in session.files(memory, remembered) if not f.upper.get("__op") or str(f.upper["__op"]) >= "t"]
@@ -52,16 +77,16 @@ def _recall(session: EmbeddedSession, spec: MergeSpec, keys: str, memory: LakeTa
     session.name("remembered", f"SELECT * FROM recalled WHERE __op <> '{MARK}'{truncates}")
 
 
-def _is_involved(session: EmbeddedSession, spec: MergeSpec) -> bool:
+def _is_involved(session: Finder, spec: MergeSpec) -> bool:
     """True where the memory holds a partial event of the batch's keys, or a truncate that is not older than all of the batch."""
     sequence = listed("{0}", spec.sequence)
-    (found,) = session.query(f"""SELECT EXISTS(SELECT 1 FROM remembered WHERE __op = 'u')
-      OR EXISTS(SELECT 1 FROM (SELECT MAX(ROW({sequence})) AS at FROM remembered WHERE __op = 't') t JOIN batch b
-        ON ROW({listed("b.{0}", spec.sequence)}) <= t.at) AS involved""").to_pylist()
-    return bool(found["involved"])
+    (found,) = session.query(f"""SELECT (SELECT COUNT(*) FROM remembered WHERE __op = 'u') AS partial,
+      (SELECT COUNT(*) FROM (SELECT MAX(ROW({sequence})) AS at FROM remembered WHERE __op = 't') t JOIN batch b
+        ON ROW({listed("b.{0}", spec.sequence)}) <= t.at) AS truncated""").to_pylist()
+    return bool(found["partial"] or found["truncated"])
 
 
-def _run(session: EmbeddedSession, spec: MergeSpec, text: Rules) -> None:
+def _run(session: Finder, spec: MergeSpec, text: Rules) -> None:
     remember, forget = remembered_changes(spec)
     for name, sql in (
         ("settled", text.settled), ("memory", text.memory), ("upserts", text.upserts), ("deletes", text.deletes), ("remember", remember), ("forget", forget),
@@ -69,13 +94,13 @@ def _run(session: EmbeddedSession, spec: MergeSpec, text: Rules) -> None:
         session.name(name, sql)
 
 
-def _run_history(session: EmbeddedSession, spec: MergeSpec) -> str:
+def _run_history(session: Finder, spec: MergeSpec) -> str:
     """Short rules for most keys, the general ones for those that are astray; returns the query for what became of the events, a row for each part."""
     text, general = in_order_rules(spec), of_astray(history_rules(spec))
     for name in (ASTRAY, "upserts"):
         session.name(name, getattr(text, name))
     session.execute(f"INSERT INTO {ASTRAY} {text.same}")
-    (found,) = session.query(f"SELECT EXISTS({text.same}) AS same, EXISTS(SELECT 1 FROM {ASTRAY}) AS astray").to_pylist()
+    (found,) = session.query(f"SELECT (SELECT COUNT(*) FROM ({text.same})) > 0 AS same, (SELECT COUNT(*) FROM {ASTRAY}) > 0 AS astray").to_pylist()
     if found["same"]:
         session.name("upserts", text.others)
     for name in ("deletes", "remember", "forget"):
@@ -94,7 +119,7 @@ def _run_history(session: EmbeddedSession, spec: MergeSpec) -> str:
     return f"({text.counts}) UNION ALL BY NAME ({general.counts})"
 
 
-def _run_whole_rows(session: EmbeddedSession, spec: MergeSpec, keys: str, table: LakeTable, pinned: Pinned) -> None:
+def _run_whole_rows(session: Finder, spec: MergeSpec, keys: str, table: LakeTable, pinned: Pinned) -> None:
     """Only keys and sequences are read, the content of a stored row only where an event has the very same sequence."""
     text = whole_row_rules(spec)
     (batch,) = session.query(f"SELECT MIN({quote(spec.sequence[0])}) AS least FROM batch").to_pylist()

@@ -1,0 +1,77 @@
+"""The engine of clusters: a Spark session, classic or by Spark Connect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from penstock.config import AwsSettings
+from penstock.engines.base import Capabilities, Input
+from penstock.engines.user_code import applied
+from penstock.schema import is_hidden, names
+
+from .reading import FILE, ROW, rows_of
+from .session import SparkBatchSession
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# what is written is what every reader knows: instants in microseconds, dates as they are in the calendar of today, fields by their numbers
+SETTINGS = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+    "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+    "spark.sql.parquet.fieldId.read.enabled": "true",
+    "spark.sql.parquet.fieldId.write.enabled": "true",
+    # what went wrong, without the stack of the JVM
+    "spark.sql.connect.serverStacktrace.enabled": "false",
+    "spark.sql.pyspark.jvmStacktrace.enabled": "false",
+}
+# of rows that were kept Spark infers conditions on columns that they no longer have, and fails on a union of them
+KEEPING = {"spark.sql.constraintPropagation.enabled": "false"}
+
+
+@dataclass(frozen=True)
+class SparkEngine:
+    """Implements `penstock.engines.base.Engine` on sessions that `connect` gives: one of its own each time, so that no two batches share names."""
+
+    aws: AwsSettings
+    connect: Callable[[], AbstractContextManager[Any]]
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(supports_python_transforms=True, supports_merge=True, table_formats=frozenset({"iceberg", "delta"}))
+
+    @contextmanager
+    def session(self, sharing: int = 1) -> Iterator[SparkBatchSession]:
+        del sharing
+        with self._connected(SETTINGS | KEEPING) as spark:
+            session = SparkBatchSession(spark, self.aws)
+            try:
+                yield session
+            finally:
+                session.close()
+
+    def transform(self, inputs: tuple[Input, ...], parameters: Mapping[str, object], *, sql: str | None = None, python: Path | None = None) -> pa.Table:
+        with self._connected(SETTINGS) as spark:
+            frames = {i.name: self._frame(spark, i) for i in inputs}
+            return applied(spark, frames, parameters, sql=sql, python=python)
+
+    @contextmanager
+    def _connected(self, settings: Mapping[str, str]) -> Iterator[Any]:
+        with self.connect() as spark:
+            for setting, value in settings.items():
+                spark.conf.set(setting, value)
+            yield spark
+
+    @staticmethod
+    def _frame(spark: Any, item: Input) -> Any:
+        """An input as a DataFrame, without Penstock's own columns."""
+        if item.table is None or item.pinned is None:
+            return spark.createDataFrame(item.rows)
+        shown = [c for c in names(item.pinned.columns) if not is_hidden(c)]
+        return rows_of(spark, item.table, item.pinned, item.table.files(item.pinned), shown).drop(FILE, ROW)

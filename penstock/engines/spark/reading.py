@@ -1,0 +1,78 @@
+"""Data files of lake tables as DataFrames, with the file and the place in it that each row has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from penstock.schema import Column
+from penstock.tables import DataFile, FieldId, LakeTable, Pinned
+
+FILE, ROW = "__file", "__row"
+# the path as it is, not as a URI has it: '+' is itself there
+_PATH = r"regexp_replace(url_decode(replace(_metadata.file_path, '+', '%2B')), '^file:(//)?(?=/)', '')"
+
+
+def name(column: str) -> str:
+    """A column's name in Spark's SQL."""
+    return f"`{column.replace('`', '``')}`"
+
+
+def struct(columns: Iterable[Column], numbers: Mapping[str, FieldId] | None = None) -> Any:
+    """A schema of which all may be NULL, as in the files; with `numbers` columns are found by their field ids."""
+    from pyspark.sql.types import StructType
+
+    from penstock.schema import DataType
+
+    found = StructType.fromJson(DataType("struct", fields=tuple(columns)).nullable.delta)
+    for field in found.fields if numbers else ():
+        field.metadata = {"parquet.field.id": numbers[field.name].number}  # type: ignore[index]
+    return found
+
+
+def rows_of(spark: Any, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns: Sequence[str]) -> Any:
+    """The rows of some files that are not deleted: the columns, FILE and ROW."""
+    wanted = [c for c in pinned.columns if c.name in columns]
+    types = {c.name: c.type.spark for c in wanted}
+    if not files:
+        return spark.createDataFrame([], struct([*wanted, Column.parse(FILE, "string"), Column.parse(ROW, "bigint")]))
+    layout = table.layout(pinned)
+    fields = {} if layout.partition_columns_in_file else {p.column: i for i, p in enumerate(table.partition_by)}
+    inside = [c for c in wanted if c.name not in fields]
+    read = spark.read.schema(struct(inside, layout.field_ids if pinned.is_renamed else None)).parquet(*(x.uri for x in files))
+    rows = read.selectExpr(*(name(c.name) for c in inside), f"{_PATH} AS {FILE}", f"_metadata.row_index AS {ROW}")
+    if any(x.deletes for x in files):
+        rows = rows.join(deleted_rows(spark, files).hint("broadcast"), [FILE, ROW], "left_anti")
+    if outside := [c for c in columns if c in fields]:
+        places = spark.createDataFrame([(x.uri, *(_text(x.partition[fields[c]]) for c in outside)) for x in files], _strings([FILE, *outside]))
+        typed = places.selectExpr(FILE, *(f"CAST({name(c)} AS {types[c]}) AS {name(c)}" for c in outside))
+        rows = rows.join(typed.hint("broadcast"), FILE)
+    return rows.select(*(name(c) for c in (*columns, FILE, ROW)))
+
+
+def deleted_rows(spark: Any, files: Sequence[DataFile], *, own: bool = False) -> Any:
+    """FILE and ROW of the rows that are deleted in files; with `own` as far as delete files of their own say."""
+    chosen = [(x, d) for x in files for d in x.deletes if d.is_own or not own]
+    lying = sorted({d.uri for _, d in chosen if d.positions is None})
+    found = spark.createDataFrame([], f"{FILE} STRING, {ROW} BIGINT")
+    if lying:
+        spelled = spark.createDataFrame(sorted({(x.spelled, x.uri) for x in files}), _strings(["file_path", FILE]))
+        found = found.unionByName(spark.read.parquet(*lying).join(spelled, "file_path").selectExpr(FILE, f"pos AS {ROW}"))
+    for x, d in chosen:
+        if d.positions is not None:
+            found = found.unionByName(spark.createDataFrame(_positions(x.uri, d.positions())))
+    return found
+
+
+def _positions(uri: str, positions: Any) -> Any:
+    import pyarrow as pa
+
+    return pa.table({FILE: pa.repeat(uri, len(positions)), ROW: positions.cast(pa.int64())})
+
+
+def _strings(columns: Iterable[str]) -> str:
+    return ", ".join(f"{name(c)} STRING" for c in columns)
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

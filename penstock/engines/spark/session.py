@@ -1,0 +1,290 @@
+"""One batch's work on Spark: relations are its own, the table's connector does everything that lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from penstock.changes.facts import MergeSpec, listed
+from penstock.config import AwsSettings
+from penstock.engines.base import Settled
+from penstock.engines.deleting import Arrival, thinned
+from penstock.engines.partition import partition_value
+from penstock.engines.settling import settle
+from penstock.engines.slots import Partition, Slot, place, slots_of
+from penstock.errors import NotSupportedError
+from penstock.maintenance import Clustering, Group
+from penstock.schema import Column, literal, names, quote
+from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenDeletes, WrittenFile
+
+from .dialect import spark_sql, statement
+from .reading import FILE, ROW, deleted_rows, name, rows_of
+from .writing import SLOT, Writer
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FILE_ROWS = 1_000_000
+_PART = "__part"
+
+
+class SparkBatchSession:
+    """Implements `penstock.engines.base.Session` and `penstock.engines.settling.Finder`. What it names is kept until it is closed."""
+
+    def __init__(self, spark: Any, aws: AwsSettings) -> None:
+        self._spark, self._aws = spark, aws
+        self._kept: list[Any] = []
+        self._views = 0
+        self._files: dict[tuple[str, int | None, int], Sequence[DataFile]] = {}
+        self.found: dict[tuple[str, int | None], str] = {}
+
+    def close(self) -> None:
+        """Let go of everything named."""
+        self._kept.clear()
+
+    # relations
+
+    def load(self, name: str, rows: pa.Table) -> None:
+        from pyspark.sql.pandas.types import from_arrow_schema
+
+        schema = from_arrow_schema(rows.schema, prefer_timestamp_ntz=True)
+        self._spark.createDataFrame(rows if rows.num_rows else [], schema).createOrReplaceTempView(_view(name))
+
+    def query(self, sql: str) -> pa.Table:
+        return cast("pa.Table", self._spark.sql(spark_sql(sql)).toArrow())
+
+    def columns(self, name: str) -> Sequence[str]:
+        return tuple(self._spark.table(_view(name)).columns)
+
+    def execute(self, sql: str) -> None:
+        said = statement(sql)
+        frame = self._spark.sql(said.query)
+        if said.kind == "insert":
+            before = self._spark.table(_view(said.name))
+            frame = before.unionByName(frame if said.by_name else frame.toDF(*before.columns))
+        self._keep(said.name, frame, lasting=said.kind != "view")
+
+    def name(self, name: str, sql: str, kind: str = "TABLE") -> None:
+        self._keep(name, self._spark.sql(spark_sql(sql)), lasting=kind == "TABLE")
+
+    def _keep(self, name: str, frame: Any, *, lasting: bool) -> None:
+        if lasting:
+            frame = frame.localCheckpoint()  # not persisted: the plan of a view upon views upon views is analysed anew for every query
+            self._kept.append(frame)
+        frame.createOrReplaceTempView(_view(name))
+
+    def _viewed(self, frame: Any) -> str:
+        """A query for the rows of a frame."""
+        self._views += 1
+        frame.createOrReplaceTempView(f"__rows_{self._views}")
+        return f"SELECT * FROM __rows_{self._views}"
+
+    # stored rows
+
+    def scan(self, name: str, table: LakeTable, pinned: Pinned) -> None:
+        columns = names(pinned.columns)
+        frame = rows_of(self._spark, table, pinned, self.files(table, pinned), columns)
+        frame.drop(FILE, ROW).createOrReplaceTempView(_view(name))
+
+    def settle(self, spec: MergeSpec, table: LakeTable, pinned: Pinned, memory: LakeTable, remembered: Pinned) -> Settled:
+        return settle(self, spec, table, pinned, memory, remembered)
+
+    def files(self, table: LakeTable, pinned: Pinned) -> Sequence[DataFile]:
+        state = (table.location, pinned.version, pinned.schema)
+        if state not in self._files:
+            self._files[state] = table.files(pinned)
+        return self._files[state]
+
+    def rows_of(self, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns: Iterable[str]) -> str:
+        return self._viewed(rows_of(self._spark, table, pinned, files, list(columns)))
+
+    def locate(self, name: str, wanted: str | None, table: LakeTable, pinned: Pinned, keys: Sequence[str], columns: Iterable[str]) -> None:
+        files = self.files(table, pinned)
+        if wanted is None:
+            self.name(name, self.rows_of(table, pinned, files, columns))
+            return
+        rows = self.rows_of(table, pinned, self._candidates(wanted, keys[0], files), columns)
+        on = listed("t.{0} = w.{0}", keys, " AND ")
+        self.name(name, f"SELECT t.* FROM ({rows}) t SEMI JOIN ({wanted}) w ON {on}")
+
+    def locate_sequences(self, name: str, wanted: str, table: LakeTable, pinned: Pinned, keys: Sequence[str], sequence: Sequence[str], least: object) -> None:
+        del least  # Spark skips what a query does not ask for; a column of sequences is small beside its start
+        self.locate(name, wanted, table, pinned, keys, (*keys, *sequence))
+
+    def _candidates(self, wanted: str, first_key: str, files: Sequence[DataFile]) -> list[DataFile]:
+        """The files whose range of the first key meets that of the wanted keys; a file without statistics may hold any."""
+        (found,) = self.query(f"SELECT MIN({quote(first_key)}) AS least, MAX({quote(first_key)}) AS greatest FROM ({wanted})").to_pylist()
+        least, greatest = found["least"], found["greatest"]
+        if least is None:
+            return []
+
+        def may_hold(file: DataFile) -> bool:
+            lower, upper = file.lower.get(first_key), file.upper.get(first_key)
+            if not (isinstance(lower, type(least)) and isinstance(upper, type(least))) or isinstance(least, bytes | float):
+                return True
+            return bool(lower <= greatest and upper >= least)
+
+        return [f for f in files if may_hold(f)]
+
+    def unknown(self, table: LakeTable, pinned: Pinned, rows: str, sequence: Sequence[str]) -> str:
+        columns = listed("{0}", names(pinned.columns))
+        self.locate("held", f"SELECT {listed('{0}', sequence)} FROM {rows}", table, pinned, sequence, names(pinned.columns))
+        self.name("unknown", f"SELECT {columns} FROM {rows} EXCEPT SELECT {columns} FROM held")
+        return "unknown"
+
+    # changes
+
+    def rewrite(self, table: LakeTable, pinned: Pinned, upserts: str, deletes: str, tag: str) -> Change:
+        keys = self.columns(deletes)
+        of = listed("{0}", keys)
+        self.name("touched", f"SELECT {of} FROM {upserts} UNION SELECT {of} FROM {deletes}")
+        (count,) = self.query("SELECT COUNT(*) AS rows FROM touched").to_pylist()
+        if not count["rows"]:
+            return Change("append")
+        located = self.found.get((table.name, pinned.version))
+        if located is None:
+            located = "found"
+            self.locate(located, "SELECT * FROM touched", table, pinned, keys, keys)
+        on = listed("l.{0} = t.{0}", keys, " AND ")
+        self.name("gone", f"SELECT l.{FILE}, l.{ROW} FROM {located} l SEMI JOIN touched t ON {on}")
+        return self._written(table, pinned, upserts, keys[0], tag)
+
+    def append(self, table: LakeTable, pinned: Pinned, rows: str, tag: str) -> Change:
+        partitions, counts = self._incoming(table, pinned, rows)
+        slots = [Slot(i, partition) for i, partition in enumerate(partitions)]
+        frame = self._spark.sql(f"SELECT *, {_PART} AS {SLOT} FROM incoming")
+        return Change("append", self._writer(table, pinned, tag).write(frame, slots, counts))
+
+    def overwrite(self, table: LakeTable, pinned: Pinned, rows: str, tag: str, replaces: Callable[[Partition], bool] | None = None) -> Change:
+        added = self.append(table, pinned, rows, tag).add
+        places = {place(file.partition) for file in added}
+        removed = [f for f in self.files(table, pinned) if replaces is None or place(f.partition) in places or replaces(f.partition)]
+        return Change("overwrite", added, removed)
+
+    def amend(self, table: LakeTable, pinned: Pinned, where: str, values: Mapping[str, str], tag: str) -> Change:
+        columns, types = names(pinned.columns), {c.name: c.type.duckdb for c in pinned.columns}
+        self.name("touched", f"SELECT * FROM ({self.rows_of(table, pinned, self.files(table, pinned), columns)}) WHERE {where}")
+        changed = ", ".join(f"CAST({values[c]} AS {types[c]}) AS {quote(c)}" if c in values else quote(c) for c in columns)
+        self.name("amended", f"SELECT {changed} FROM touched{'' if values else ' WHERE FALSE'}")
+        self.name("gone", f"SELECT {FILE}, {ROW} FROM touched")
+        return self._written(table, pinned, "amended", columns[0], tag)
+
+    def compact(self, table: LakeTable, pinned: Pinned, group: Group, order: Clustering, tag: str) -> Change:
+        if order.zorder:
+            raise NotSupportedError("z-order on Spark", hint="maintain the table with the embedded engine, or say compact: sort")
+        columns = [c for c in order.columns or table.design.sort_by if c in names(pinned.columns)]
+        rows = rows_of(self._spark, table, pinned, group.files, names(pinned.columns)).selectExpr("*", f"0 AS {SLOT}")
+        writer = Writer(
+            table, pinned, tag, self._aws, max(1, group.rows * order.file_bytes // max(1, group.bytes)), columns
+        )  # fmt: skip
+        return Change("replace", writer.write(rows, [Slot(0, group.partition)], {0: group.rows}), group.files)
+
+    def found_below(self, location: str, keys: str, columns: Sequence[str]) -> int:
+        del location, keys, columns
+        raise NotSupportedError("proving on Spark that no file has a row any more", hint="erase with the embedded engine")
+
+    def export(self, rows: str, uri: str) -> Sequence[WrittenFile]:
+        raise NotSupportedError(f"writing {rows} to {uri} on Spark", hint="run the step on the embedded engine")
+
+    def _writer(self, table: LakeTable, pinned: Pinned, tag: str, keys: Sequence[str] = ()) -> Writer:
+        return Writer(table, pinned, tag, self._aws, FILE_ROWS, table.design.sort_by or tuple(keys))
+
+    def _incoming(self, table: LakeTable, pinned: Pinned, rows: str) -> tuple[list[Partition], dict[int, int]]:
+        """Name rows with the number of their partition as `incoming`; the partitions by that number, and how many rows each has."""
+        import pyarrow as pa
+
+        types = {c.name: c.type for c in pinned.columns}
+        if any(p.transform == "bucket" for p in table.partition_by):
+            raise NotSupportedError("partitions by bucket on Spark", hint="run the step on the embedded engine")
+        values = [partition_value(p, types[p.column]) for p in table.partition_by]
+        if not values:
+            self.name("incoming", f"SELECT *, 0 AS {_PART} FROM {rows}", "VIEW")
+            (count,) = self.query(f"SELECT COUNT(*) AS n FROM {rows}").to_pylist()
+            return [()], {0: count["n"]}
+        named, numbers = ", ".join(f"{v} AS __p{i}" for i, v in enumerate(values)), ", ".join(f"__p{i}" for i in range(len(values)))
+        found = self.query(f"SELECT {numbers}, COUNT(*) AS __rows FROM (SELECT {named} FROM {rows}) p GROUP BY {numbers}")
+        partitions: list[Partition] = list(zip(*(column.to_pylist() for column in found.columns[:-1]), strict=True))
+        self.load("parts", found.append_column(_PART, pa.array(range(found.num_rows), pa.int32())))
+        on = " AND ".join(f"{v} IS NOT DISTINCT FROM __p{i}" for i, v in enumerate(values))
+        self.name("incoming", f"SELECT r.*, p.{_PART} FROM {rows} r JOIN parts p ON {on}", "VIEW")
+        return partitions, {i: row["__rows"] for i, row in enumerate(found.to_pylist())}
+
+    def _written(self, table: LakeTable, pinned: Pinned, rows: str, first_key: str, tag: str) -> Change:
+        gone = {r[FILE]: r["n"] for r in self.query(f"SELECT {FILE}, COUNT(*) AS n FROM gone GROUP BY {FILE}").to_pylist()}
+        files = self.files(table, pinned)
+        partitions, arriving = self._incoming(table, pinned, rows)
+        staying = {f.uri for f in thinned(files, gone)} if table.design.position_deletes else set()
+        arrivals = [Arrival(p, arriving.get(i, 0)) for i, p in enumerate(partitions)]
+        slots = slots_of(arrivals, files, set(gone) - staying, first_key, apart=table.design.position_deletes)
+        new = self._assigned(partitions, slots, first_key, next(c for c in pinned.columns if c.name == first_key))
+        written = [s for s in slots if new.get(s.number) or any(f.uri in gone for f in s.files)]
+        counts = {s.number: new.get(s.number, 0) + sum(f.rows - gone.get(f.uri, 0) for f in s.files) for s in written}
+        removed = [f for s in written for f in s.files]
+        added = self._writer(table, pinned, tag, [first_key]).write(self._outgoing(table, pinned, written), written, counts)
+        rewritten = {f.uri for f in removed}
+        deletes = self._deletes(table, pinned, [f for f in files if f.uri in staying - rewritten])
+        return Change("overwrite" if removed or deletes else "append", added, removed, deletes)
+
+    def _assigned(self, partitions: Sequence[Partition], slots: Sequence[Slot], first_key: str, column: Column) -> dict[int, int]:
+        """Name the incoming rows with the slot that each goes to as `assigned`; slot -> rows. A partition's slots share its keys between them."""
+        numbers = {place(partition): i for i, partition in enumerate(partitions)}
+        ranges: list[tuple[int, int, str | None, str | None]] = []
+        for part, number in numbers.items():
+            ranges += [(number, *found) for found in _ranges([s for s in slots if place(s.partition) == part], first_key)]
+        frame = self._spark.createDataFrame(ranges, f"part INT, {SLOT} INT, least STRING, next STRING")
+        kind, key = column.type.spark, name(first_key)
+        frame.selectExpr("part", SLOT, f"CAST(least AS {kind}) AS least", f"CAST(next AS {kind}) AS next").createOrReplaceTempView("ranges")
+        assigned = self._spark.sql(f"""SELECT /*+ BROADCAST(s) */ i.*, s.{SLOT} FROM incoming i
+          JOIN ranges s ON i.{_PART} = s.part AND (s.least IS NULL OR i.{key} >= s.least) AND (s.next IS NULL OR i.{key} < s.next)""")
+        self._keep("assigned", assigned, lasting=True)
+        return {r[SLOT]: r["n"] for r in self.query(f"SELECT {SLOT}, COUNT(*) AS n FROM assigned GROUP BY {SLOT}").to_pylist()}
+
+    def _outgoing(self, table: LakeTable, pinned: Pinned, slots: Sequence[Slot]) -> Any:
+        """The new rows, and those that stay of files which are replaced, with the slot of each."""
+        columns = ", ".join(map(name, names(pinned.columns)))
+        new = self._spark.sql(f"SELECT {columns}, {SLOT} FROM assigned")
+        replaced = [(f.uri, s.number) for s in slots for f in s.files]
+        if not replaced:
+            return new
+        old = self._viewed(rows_of(self._spark, table, pinned, [f for s in slots for f in s.files], names(pinned.columns)))
+        self._spark.createDataFrame(replaced, f"{FILE} STRING, {SLOT} INT").createOrReplaceTempView("replaced")
+        return new.unionByName(
+            self._spark.sql(f"""SELECT /*+ BROADCAST(s) */ {", ".join(f"o.{name(c)}" for c in names(pinned.columns))}, s.{SLOT}
+          FROM ({old}) o JOIN replaced s ON o.{FILE} = s.{FILE} LEFT ANTI JOIN gone g ON o.{FILE} = g.{FILE} AND o.{ROW} = g.{ROW}""")
+        )
+
+    def _deletes(self, table: LakeTable, pinned: Pinned, files: Sequence[DataFile]) -> Sequence[WrittenDeletes]:
+        """The positions of the rows of data files that `gone` names, with those that files of their own deleted before."""
+        if not files:
+            return []
+        every = self._spark.table("gone").unionByName(deleted_rows(self._spark, files, own=True))
+        every.createOrReplaceTempView("every_gone")
+        wanted = ", ".join(literal(f.uri) for f in files)
+        found = self._spark.sql(f"SELECT {FILE}, {ROW} FROM every_gone WHERE {FILE} IN ({wanted}) ORDER BY {FILE}, {ROW}").toArrow()
+        rows: dict[str, tuple[int, int]] = {}
+        at = 0
+        for uri, count in zip(*(c.to_pylist() for c in _runs(found[FILE])), strict=True):
+            rows[uri] = (at, count)
+            at += count
+        return table.layout(pinned).pack([(f, found[ROW].slice(*rows[f.uri])) for f in files if f.uri in rows])
+
+
+def _runs(files: Any) -> tuple[Any, Any]:
+    """Each of some sorted values, and how often it stands there."""
+    import pyarrow.compute as pc
+
+    counted = pc.value_counts(files).flatten()
+    return counted[0], counted[1]
+
+
+def _ranges(slots: Sequence[Slot], first_key: str) -> list[tuple[int, str | None, str | None]]:
+    """Slots of one partition with the least key of each, and the first that is not its own, as text; None for no bound."""
+    lowest, *others = slots
+    known: list[tuple[Any, int]] = [(s.files[0].lower[first_key], s.number) for s in others if len(s.files) == 1 and first_key in s.files[0].lower]
+    known.sort(key=lambda found: found[0])
+    least = [None, *(str(bound) for bound, _ in known)]
+    return list(zip([lowest.number, *(number for _, number in known)], least, [*least[1:], None], strict=True))
+
+
+def _view(relation: str) -> str:
+    return name(relation)

@@ -1,0 +1,83 @@
+"""Data files written by Spark, all of a change in one job: a folder for each slot, below one folder that was never used before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from penstock.config import AwsSettings
+from penstock.engines.slots import Slot
+from penstock.errors import NotSupportedError
+from penstock.schema import Column, DataType, names
+from penstock.tables import FieldId, FileLayout, LakeTable, Pinned, WrittenFile
+
+from .reading import name, struct
+
+SLOT = "slot"
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes files of one table. `tag` names the run; the rows of each file lie in the order of the columns `order`, NULLs first."""
+
+    table: LakeTable
+    pinned: Pinned
+    tag: str
+    aws: AwsSettings
+    file_rows: int
+    order: Sequence[str] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that lie in the files."""
+        left_out = set() if self.table.layout(self.pinned).partition_columns_in_file else {p.column for p in self.table.partition_by}
+        return tuple(n for n in names(self.pinned.columns) if n not in left_out)
+
+    def write(self, rows: Any, slots: Sequence[Slot], counts: Mapping[int, int]) -> list[WrittenFile]:
+        """Write rows, which have a number SLOT besides the table's columns. Nothing refers to the files until they are committed.
+
+        `counts`: about how many rows each slot has.
+        """
+        if not sum(counts.values()):
+            return []
+        folder = self.table.new_file((None,) * len(self.table.partition_by), self.tag).removesuffix(".parquet")
+        layout = self.table.layout(self.pinned)
+        _check(self.table.name, self.pinned, layout)
+        wanted = [c for c in self.pinned.columns if c.name in self.columns]
+        typed = [f"CAST({name(c.name)} AS {c.type.spark}) AS {name(c.name)}" for c in wanted]
+        order = (SLOT, *(name(c) for c in self.order if c in self.columns))
+        divided = self._divided(rows, counts, order)
+        schema = struct([Column(SLOT, DataType("int")), *wanted], layout.field_ids and {SLOT: FieldId(0), **layout.field_ids})
+        outgoing = divided.sortWithinPartitions(*order).selectExpr(SLOT, *typed).to(schema)
+        options = {"compression": layout.compression, "maxRecordsPerFile": 2 * self.file_rows, "mapreduce.fileoutputcommitter.marksuccessfuljobs": "false"}
+        outgoing.write.options(**options).partitionBy(SLOT).parquet(folder)
+        partitions = {slot.number: slot.partition for slot in slots}
+        return [WrittenFile(uri, partitions[number], size) for number, uri, size in self._written(folder)]
+
+    def _divided(self, rows: Any, counts: Mapping[int, int], order: Sequence[str]) -> Any:
+        """Rows of one slot together; in ranges where a slot has so many that they come into several files."""
+        parts = sum(-(-n // self.file_rows) for n in counts.values())
+        if parts == 1:
+            return rows.coalesce(1)
+        if max(counts.values()) <= self.file_rows:
+            return rows.repartition(parts, SLOT)
+        return rows.repartitionByRange(parts, *order) if len(order) > 1 else rows.repartition(parts)
+
+    def _written(self, folder: str) -> list[tuple[int, str, int]]:
+        """Slot, URI and bytes of each file in the folder."""
+        from penstock.connectors.stores import store_at
+
+        found = []
+        for item in store_at(folder, self.aws).list():
+            head, _, rest = item.uri.removeprefix(f"{folder}/").partition("/")
+            if head.startswith(f"{SLOT}=") and rest.endswith(".parquet"):
+                found.append((int(head.removeprefix(f"{SLOT}=")), item.uri, item.size))
+        return found
+
+
+def _check(table: str, pinned: Pinned, layout: FileLayout) -> None:
+    """Raises NotSupportedError for columns inside which fields have numbers that Spark does not write."""
+    inside = [c for c in pinned.columns if c.type.is_nested]
+    if layout.field_ids is not None and inside:
+        raise NotSupportedError(f"writing {inside[0]} of {table} on Spark", hint="run the step on the embedded engine, or keep the table as delta")

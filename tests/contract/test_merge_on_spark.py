@@ -1,0 +1,129 @@
+"""Change streams through Spark onto tables, and through Spark and the embedded engine in turns, end as the model does."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import spark_server
+from changes_model import HISTORY, SOFT, SPEC, batches, stream
+from merged import Merged
+from pipelines import Project, event, events
+
+from penstock.changes.facts import MergeSpec
+from penstock.config import AwsSettings
+from penstock.connections import CatalogConnection
+from penstock.connectors.catalogs import Catalog, open_catalog
+from penstock.engines import deleting
+from penstock.engines.base import Engine
+from penstock.engines.embedded.engine import EmbeddedEngine
+from penstock.engines.spark.engine import SparkEngine
+from penstock.tables import PartitionField
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Catalog:
+    return open_catalog(CatalogConnection(kind="catalog", catalog="sqlite", warehouse="warehouse"), AwsSettings(), tmp_path)
+
+
+@pytest.fixture
+def on_spark(spark_address: str) -> Iterator[Engine]:
+    session = spark_server.connected(spark_address)
+    yield SparkEngine(AwsSettings(), lambda: nullcontext(session))
+    session.stop()
+
+
+@pytest.mark.parametrize("spec", [SPEC, SOFT, HISTORY], ids=["scd1", "soft_delete", "scd2"])
+def test_engines_in_turns_end_as_the_model(
+    lake: Catalog, table_format: str, spec: MergeSpec, on_spark: Engine, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of a few rows stay where they are, so that each engine reads the deleted positions of the other, and writes upon them."""
+    monkeypatch.setattr(deleting, "LARGE_ROWS", 1)
+    r = random.Random(seed)
+    events = stream(seed, partial=0.2, truncates=0.03, events_a_key=20)
+    merged = Merged(lake, table_format, PartitionField("identity", "order"), spec=spec, position_deletes=True)
+    engines = {"spark": on_spark, "embedded": EmbeddedEngine(AwsSettings())}
+    turns = ["spark", *r.choices(list(engines), k=2), "spark", "embedded"]
+    for number, (turn, batch) in enumerate(zip(turns, [*batches(seed, events)[:4], events], strict=True), 1):
+        merged.engine = engines[turn]
+        if r.random() < 0.3:
+            merged.apply(batch, number, crash=True)
+        merged.apply(batch, number)
+    merged.agrees(events, seed)
+    merged.engine = on_spark
+    merged.agrees(events, seed)
+
+
+PIPELINE = """
+pipeline: shop
+connections:
+  raw: {kind: files, path: landing}
+  lake: {kind: catalog, catalog: sqlite, warehouse: warehouse}
+tables:
+  lake.shop.orders:
+    format: FORMAT
+    columns: {id: bigint!, state: string, amount: "decimal(12,2)"}
+    keys: [id]
+    partition_by: [state]
+  lake.shop.seen:
+    format: FORMAT
+    columns: {id: bigint!, state: string}
+  lake.shop.totals:
+    format: FORMAT
+    columns: {state: string, orders: bigint!, amount: "decimal(18,2)"}
+steps:
+  - id: changes
+    read: {from: raw/orders/, format: debezium, decimal_handling_mode: string, batch: {max_files: 1}}
+  - id: orders
+    merge: {from: changes, into: lake.shop.orders, retention: 30 days}
+    gate: {suite: orders, on_failure: quarantine}
+  - id: seen
+    transform: {sql: seen.sql, into: lake.shop.seen, write: overwrite}
+  - id: totals
+    transform: {sql: totals.sql, into: lake.shop.totals, write: overwrite}
+  - id: renamed
+    update: {into: lake.shop.seen, set: {state: "'was new'"}, where: state = 'new'}
+environments:
+  large: {engine: spark}
+"""
+SUITE = {"name": "orders", "expectations": [{"type": "expect_column_values_to_be_between", "kwargs": {"column": "amount", "min_value": 0}}]}
+TABLES = ("lake.shop.orders", "lake.shop.seen", "lake.shop.totals", "lake.shop.orders__quarantine")
+
+
+def shop(folder: Path, table_format: str) -> Project:
+    project = Project(folder)
+    project.write("pipeline.yaml", PIPELINE.replace("FORMAT", table_format))
+    project.write("orders.json", json.dumps(SUITE))
+    project.write("seen.sql", "SELECT id, state FROM lake.shop.orders")
+    project.write("totals.sql", "SELECT state, count(*) AS orders, sum(amount) AS amount FROM lake.shop.orders GROUP BY state")
+    return project
+
+
+DELIVERED = (
+    [event("c", i, i, "new", f"{i}.50") for i in range(1, 9)],
+    [event("u", 1, 20, "paid", "7.00"), event("d", 2, 21, "new", "2.50"), event("u", 3, 22, "new", "-1.00")],
+    [event("u", 1, 19, "late", "9.00"), event("c", 9, 30, "paid", "9.00"), event("d", 4, 31, "new", "4.50")],
+    [event("c", 2, 40, "back", "2.00"), event("u", 5, 41, "paid", "5.00")],
+)
+
+
+def test_a_pipeline_changes_its_engine_between_runs(table_format: str, tmp_path: Path, spark_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Merge, gate, quarantine, copy, transform and update: the tables are those of a pipeline that stayed on one machine."""
+    monkeypatch.setenv("SPARK_REMOTE", spark_address)
+    turning, staying = shop(tmp_path / "turning", table_format), shop(tmp_path / "staying", table_format)
+    for number, (said, environment) in enumerate(zip(DELIVERED, ("large", None, "large", "large"), strict=True)):
+        for project in (turning, staying):
+            project.write(f"landing/orders/{number}.json", events(*said))
+        done = turning.penstock("run", ".", *(["--env", environment] if environment else []))
+        assert done.code == 0, done.err
+    done = staying.penstock("run", ".")
+    assert done.code == 0, done.err
+    for table in TABLES:
+        columns = "*" if "quarantine" not in table else "__reason, __payload"
+        assert turning.rows(table, columns) == staying.rows(table, columns), table
+    done, steps = turning.record("--env", "large")
+    assert (done.code, {s["status"] for s in steps.values()}) == (0, {"nothing to do"})
