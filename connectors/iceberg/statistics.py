@@ -26,7 +26,8 @@ def full(uri: str) -> str:
 def data_files(table: Table, snapshot: Snapshot, schema: Schema) -> list[DataFile]:
     """The live files of a snapshot, their bounds by the names in `schema`. Raises NotSupportedError for what Penstock does not read."""
     fields = {f.name: (f.field_id, f.field_type) for f in schema.fields if f.field_type.is_primitive}
-    partition = [f.transform.result_type(table.schema().find_type(f.source_id)) for f in table.spec().fields]
+    # a day is counted from 1970, as months and hours are, though the specification lets it look like a date
+    partition = ["day" if str(f.transform) == "day" else f.transform.result_type(table.schema().find_type(f.source_id)) for f in table.spec().fields]
     from .deletes import Deletes, is_delete
 
     entries = list(live_entries(table, snapshot))
@@ -81,6 +82,8 @@ def _bound(kind: Any, raw: bytes) -> Any:
 
 def _python(kind: Any, value: Any) -> Any:
     """A value as Python has it: Iceberg counts dates in days and instants in microseconds."""
+    if kind == "day":
+        return _stored(value)
     if value is None or isinstance(value, date):
         return value
     if str(kind) == "date":

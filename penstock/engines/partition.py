@@ -26,12 +26,12 @@ _HASHED = {
     "binary": "bucket_of_bytes({0}, {1})",
     "decimal": f"bucket_of_unscaled({_UNSCALED}, {{1}})",
 }
+_REST = f"lpad(CAST((CAST({_UNSCALED} AS HUGEINT) % {{1}} + {{1}}) % {{1}} AS VARCHAR), 40, '0')"
 _CUT = {
     "int": "CAST({0} - ((CAST({0} AS BIGINT) % {1}) + {1}) % {1} AS INTEGER)",
     "bigint": "{0} - (({0} % {1}) + {1}) % {1}",
     "string": "left({0}, {1})",
-    "decimal": f"CAST({{0}} - CAST(regexp_replace(lpad(CAST((CAST({_UNSCALED} AS HUGEINT) % {{1}} + {{1}}) % {{1}} AS VARCHAR), 40, '0'), "
-    "'(.{{{2}}})$', '.\\1') AS {3}) AS {3})",
+    "decimal": f"CAST({{0}} - CAST(left({_REST}, 40 - {{2}}) || '.' || right({_REST}, {{2}}) AS {{3}}) AS {{3}})",
 }
 _SIZED: Mapping[str, Mapping[str, str]] = {"bucket": _HASHED, "truncate": _CUT}
 

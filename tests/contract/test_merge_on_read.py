@@ -18,7 +18,7 @@ from pipelines import EVENTS, Project, context, event, events
 from penstock.changes.facts import MergeSpec
 from penstock.connectors.catalogs import Catalog
 from penstock.engines import deleting
-from penstock.engines.embedded.deleting import absorbed, thinned
+from penstock.engines.deleting import absorbed, thinned
 from penstock.jobs.maintain import Maintained, maintain
 from penstock.tables import DataFile, DeleteFile, PartitionField
 

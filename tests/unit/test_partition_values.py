@@ -51,6 +51,7 @@ VALUES: dict[str, tuple[Any, list[Any]]] = {
     "bigint": (LongType(), [0, 1, -1, 34, 2**63 - 1, -(2**63) + 1000, 2**31, 2**32 - 1]),
     "string": (StringType(), ["", "a", "iceberg", "ä\u2028日本語", "\U0001f600x\U0001f600", "x" * 1000]),
     "decimal(9,2)": (DecimalType(9, 2), [Decimal(t) for t in ("0.00", "14.20", "-14.20", "-0.01", "1.28", "-1.28", "1.27", "9999999.99")]),
+    "decimal(5,0)": (DecimalType(5, 0), [Decimal(t) for t in ("0", "14", "-14", "99999", "-98000")]),
     "decimal(38,10)": (DecimalType(38, 10), [Decimal(t) for t in ("0E-10", "9999999999999999999999999999.9999999999", "-1.0000000001")]),
     "binary": (BinaryType(), [b"", b"\x00", b"\x00\x01\xff"]),
     "date": (DateType(), [dt.date(2017, 11, 16), dt.date(1, 1, 1), dt.date(1969, 12, 31), dt.date(9999, 12, 31)]),

@@ -18,16 +18,23 @@ def name(column: str) -> str:
     return f"`{column.replace('`', '``')}`"
 
 
-def struct(columns: Iterable[Column], numbers: Mapping[str, FieldId] | None = None) -> Any:
-    """A schema of which all may be NULL, as in the files; with `numbers` columns are found by their field ids."""
+def struct(columns: Iterable[Column]) -> Any:
+    """A schema of which all may be NULL, as in the files."""
     from pyspark.sql.types import StructType
 
     from penstock.schema import DataType
 
-    found = StructType.fromJson(DataType("struct", fields=tuple(columns)).nullable.delta)
-    for field in found.fields if numbers else ():
-        field.metadata = {"parquet.field.id": numbers[field.name].number}  # type: ignore[index]
-    return found
+    return StructType.fromJson(DataType("struct", fields=tuple(columns)).nullable.delta)
+
+
+def _numbered(columns: Iterable[Column], numbers: Mapping[str, FieldId]) -> tuple[Any, list[str]]:
+    """A schema that finds columns by their field ids, and what gives each its name: read under names that no file has, else Spark takes those instead."""
+    schema, named = struct(columns), []
+    for field in schema.fields:
+        field.metadata, own = {"parquet.field.id": numbers[field.name].number}, field.name
+        field.name = f"__field_{numbers[own].number}"
+        named.append(f"{field.name} AS {name(own)}")
+    return type(schema)(schema.fields), named
 
 
 def rows_of(spark: Any, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns: Sequence[str]) -> Any:
@@ -39,8 +46,9 @@ def rows_of(spark: Any, table: LakeTable, pinned: Pinned, files: Sequence[DataFi
     layout = table.layout(pinned)
     fields = {} if layout.partition_columns_in_file else {p.column: i for i, p in enumerate(table.partition_by)}
     inside = [c for c in wanted if c.name not in fields]
-    read = spark.read.schema(struct(inside, layout.field_ids if pinned.is_renamed else None)).parquet(*(x.uri for x in files))
-    rows = read.selectExpr(*(name(c.name) for c in inside), f"{_PATH} AS {FILE}", f"_metadata.row_index AS {ROW}")
+    schema, named = _numbered(inside, layout.field_ids) if pinned.is_renamed and layout.field_ids else (struct(inside), [name(c.name) for c in inside])
+    read = spark.read.schema(schema).parquet(*(x.uri for x in files))
+    rows = read.selectExpr(*named, f"{_PATH} AS {FILE}", f"_metadata.row_index AS {ROW}")
     if any(x.deletes for x in files):
         rows = rows.join(deleted_rows(spark, files).hint("broadcast"), [FILE, ROW], "left_anti")
     if outside := [c for c in columns if c in fields]:

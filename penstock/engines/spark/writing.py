@@ -9,10 +9,10 @@ from typing import Any
 from penstock.config import AwsSettings
 from penstock.engines.slots import Slot
 from penstock.errors import NotSupportedError
-from penstock.schema import Column, DataType, names
-from penstock.tables import FieldId, FileLayout, LakeTable, Pinned, WrittenFile
+from penstock.schema import Column, names
+from penstock.tables import FileLayout, LakeTable, Pinned, WrittenFile
 
-from .reading import name, struct
+from .reading import name
 
 SLOT = "slot"
 
@@ -48,8 +48,9 @@ class Writer:
         typed = [f"CAST({name(c.name)} AS {c.type.spark}) AS {name(c.name)}" for c in wanted]
         order = (SLOT, *(name(c) for c in self.order if c in self.columns))
         divided = self._divided(rows, counts, order)
-        schema = struct([Column(SLOT, DataType("int")), *wanted], layout.field_ids and {SLOT: FieldId(0), **layout.field_ids})
-        outgoing = divided.sortWithinPartitions(*order).selectExpr(SLOT, *typed).to(schema)
+        typed_rows = divided.sortWithinPartitions(*order).selectExpr(SLOT, *typed)
+        numbered = [_numbered(typed_rows[name(c.name)], c, layout) for c in wanted]
+        outgoing = typed_rows.select(typed_rows[SLOT], *numbered)
         options = {"compression": layout.compression, "maxRecordsPerFile": 2 * self.file_rows, "mapreduce.fileoutputcommitter.marksuccessfuljobs": "false"}
         outgoing.write.options(**options).partitionBy(SLOT).parquet(folder)
         partitions = {slot.number: slot.partition for slot in slots}
@@ -74,6 +75,11 @@ class Writer:
             if head.startswith(f"{SLOT}=") and rest.endswith(".parquet"):
                 found.append((int(head.removeprefix(f"{SLOT}=")), item.uri, item.size))
         return found
+
+
+def _numbered(value: Any, column: Column, layout: FileLayout) -> Any:
+    """A column with its number in the file, where the format has numbers; a whole schema given to a DataFrame would not reach the file."""
+    return value if layout.field_ids is None else value.alias(column.name, metadata={"parquet.field.id": layout.field_ids[column.name].number})
 
 
 def _check(table: str, pinned: Pinned, layout: FileLayout) -> None:

@@ -1,0 +1,198 @@
+"""Files that the Spark engine writes hold what was written, as each reader has it: the formats' own libraries, DuckDB, and Spark again."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import spark_server
+from foreign import TOOLS
+from pipelines import Project
+from values import VALUES
+
+from penstock.config import AwsSettings
+from penstock.connections import CatalogConnection
+from penstock.connectors.catalogs import Catalog, open_catalog
+from penstock.engines import deleting
+from penstock.engines.base import Engine
+from penstock.engines.embedded.engine import EmbeddedEngine
+from penstock.engines.spark.engine import SparkEngine
+from penstock.errors import NotSupportedError
+from penstock.evolution import Evolution
+from penstock.maintenance import Clustering, Group
+from penstock.schema import Column, arrow_schema
+from penstock.tables import Change, Design, LakeTable, PartitionField
+
+KINDS = {f"c{i}": kind for i, kind in enumerate(VALUES)}
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Catalog:
+    return open_catalog(CatalogConnection(kind="catalog", catalog="sqlite", warehouse="warehouse"), AwsSettings(), tmp_path)
+
+
+@pytest.fixture
+def on_spark(spark_address: str) -> Iterator[Engine]:
+    session = spark_server.connected(spark_address)
+    yield SparkEngine(AwsSettings(), lambda: nullcontext(session))
+    session.stop()
+
+
+def made(lake: Catalog, table_format: str, columns: dict[str, str], *partitions: PartitionField, design: Design | None = None) -> LakeTable:
+    return lake.create(
+        "ops", f"t_{secrets.token_hex(4)}", table_format, [Column.parse(n, t) for n, t in columns.items()], partitions, design=design or Design()
+    )
+
+
+def table_of(table: LakeTable, rows: Sequence[dict[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=arrow_schema(table.pin().columns))
+
+
+def publish(table: LakeTable, change: Change, number: int) -> None:
+    assert table.commit(table.pin(), replace(change, ledger={"p/s": number})).state == "done"
+
+
+def append(engine: Engine, table: LakeTable, rows: Sequence[dict[str, Any]], number: int = 1) -> None:
+    with engine.session() as session:
+        session.load("rows", table_of(table, rows))
+        publish(table, session.append(table, table.pin(), "rows", "run"), number)
+
+
+def scanned(engine: Engine, table: LakeTable) -> pa.Table:
+    with engine.session() as session:
+        session.scan("now", table, table.pin())
+        return session.query("SELECT * FROM now")
+
+
+def text(rows: pa.Table | Sequence[dict[str, Any]]) -> list[str]:
+    """Rows as text, in order: NaN then equals itself."""
+    listed = rows.to_pylist() if isinstance(rows, pa.Table) else rows
+    return sorted(str([value.astimezone(dt.UTC) if isinstance(value, dt.datetime) and value.tzinfo else value for value in row.values()]) for row in listed)
+
+
+def test_values_of_every_type_are_what_every_reader_has(lake: Catalog, table_format: str, on_spark: Engine, tmp_path: Path) -> None:
+    """Wide decimals, dates long ago, instants with and without a zone, bytes, NaN."""
+    table = made(lake, table_format, KINDS)
+    rows = [
+        {c: values[i] if i < len(values) else None for c, values in zip(KINDS, VALUES.values(), strict=True)} for i in range(max(map(len, VALUES.values())) + 1)
+    ]
+    append(on_spark, table, rows)
+    truth = text(table_of(table, rows))
+    assert text(scanned(EmbeddedEngine(AwsSettings()), table)) == truth
+    assert text(scanned(on_spark, table)) == truth
+    assert text(TOOLS[table_format](Project(tmp_path)).rows(table.name)) == truth
+
+
+PARTITIONED = {
+    "id": "bigint!", "d": "date", "t": "timestamp", "n": "timestamp_ntz", "s": "string", "x": "decimal(12,2)", "i": "int", "l": "bigint", "y": "date",
+}  # fmt: skip
+TRANSFORMS = (
+    PartitionField("months", "d"), PartitionField("days", "t"), PartitionField("hours", "n"), PartitionField("truncate", "s", 2),
+    PartitionField("truncate", "x", 50), PartitionField("truncate", "i", 10), PartitionField("truncate", "l", 7), PartitionField("years", "y"),
+)  # fmt: skip
+EDGES = [
+    {"d": day, "t": dt.datetime.combine(day, at, dt.UTC), "n": dt.datetime.combine(day, at), "s": s, "x": Decimal(x), "i": i, "l": i * 2**31, "y": day}
+    for day, at, s, x, i in (
+        (dt.date(1, 1, 1), dt.time.min, "", "-0.01", -(2**31) + 10),
+        (dt.date(1582, 10, 4), dt.time.max, "a", "-9999999999.50", -11),
+        (dt.date(1969, 12, 31), dt.time.max, "äöü", "0.49", -1),
+        (dt.date(1970, 1, 1), dt.time.min, "\U0001f600xy", "0.50", 0),
+        (dt.date(2024, 2, 29), dt.time(23, 59), "ab", "9999999999.99", 2**31 - 1),
+    )
+] + [dict.fromkeys("dtnsxily")]  # fmt: skip
+
+
+@pytest.mark.parametrize("on", ["embedded", "spark"])
+def test_partitions_are_found_again_and_overwritten(lake: Catalog, on: str, request: pytest.FixtureRequest) -> None:
+    """By every transform that Spark writes, before 1970 too: rows come in place of those of their own partition, and nothing else goes."""
+    embedded = EmbeddedEngine(AwsSettings())
+    engine = embedded if on == "embedded" else request.getfixturevalue("on_spark")
+    rows = [{"id": i, **edge} for i, edge in enumerate(EDGES)]
+    table, other = made(lake, "iceberg", PARTITIONED, *TRANSFORMS), made(lake, "iceberg", PARTITIONED, *TRANSFORMS)
+    append(engine, table, rows)
+    append(embedded, other, rows)
+    assert sorted(str(f.partition) for f in table.files(table.pin())) == sorted(str(f.partition) for f in other.files(other.pin()))
+    later = [row | {"id": 100 + row["id"]} for row in rows if row["id"] in (2, 5)]
+    with engine.session() as session:
+        session.load("later", table_of(table, later))
+        publish(table, session.overwrite(table, table.pin(), "later", "run", lambda _: False), 2)
+    assert sorted(scanned(embedded, table)["id"].to_pylist()) == [0, 1, 3, 4, 102, 105]
+
+
+def test_a_table_is_compacted_in_its_order_and_without_what_was_deleted(
+    lake: Catalog, table_format: str, on_spark: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deleting, "LARGE_ROWS", 1)
+    table = made(lake, table_format, {"id": "bigint!", "part": "string", "v": "int"}, PartitionField("identity", "part"), design=Design(("v",), True))
+    for number, part in ((1, "a b"), (2, "a b"), (3, "é/=%+")):
+        append(on_spark, table, [{"id": 100 * number + i, "part": part, "v": (i * 7) % 10} for i in range(10)], number)
+    with on_spark.session() as session:
+        publish(table, session.amend(table, table.pin(), "id % 10 = 3", {}, "run"), 4)
+    held = text(scanned(EmbeddedEngine(AwsSettings()), table))
+    assert len(held) == 27
+    assert all(f.deleted == 1 for f in table.files(table.pin()))
+    group = Group(("a b",), tuple(f for f in table.files(table.pin()) if f.partition == ("a b",)))
+    with on_spark.session() as session:
+        publish(table, session.compact(table, table.pin(), group, Clustering(), "run"), 5)
+    assert sorted((str(f.partition), f.rows, f.deleted) for f in table.files(table.pin())) == [("('a b',)", 18, 0), ("('é/=%+',)", 9, 1)]
+    assert text(scanned(EmbeddedEngine(AwsSettings()), table)) == held
+    (file,) = (f for f in table.files(table.pin()) if f.partition == ("a b",))
+    found = pq.ParquetFile(file.uri).read()["v"].to_pylist()
+    assert found == sorted(found)
+
+
+def test_renamed_columns_are_found_by_their_numbers(lake: Catalog, on_spark: Engine) -> None:
+    """Files from before a change of columns, and from after it, in one table: read, amended and merged by Spark."""
+    table = made(lake, "iceberg", {"id": "bigint!", "a": "int", "b": "string"})
+    append(on_spark, table, [{"id": 1, "a": 1, "b": "x"}, {"id": 2, "a": 2, "b": "y"}])
+    table.evolve(table.pin(), Evolution(append=(Column.parse("c", "date"),), widen=(Column.parse("a", "bigint"),), rename=(("b", "a b"), ("a", "b"))))
+    append(on_spark, table, [{"id": 3, "b": 2**40, "a b": "z", "c": dt.date(1900, 1, 1)}], 2)
+    with on_spark.session() as session:
+        session.load("ups", table_of(table, [{"id": 2, "b": -2, "a b": None, "c": None}]))
+        session.load("dels", table_of(table, []).select(["id"]))
+        publish(table, session.rewrite(table, table.pin(), "ups", "dels", "run"), 3)
+    truth = [
+        {"id": 1, "b": 1, "a b": "x", "c": None}, {"id": 2, "b": -2, "a b": None, "c": None}, {"id": 3, "b": 2**40, "a b": "z", "c": dt.date(1900, 1, 1)},
+    ]  # fmt: skip
+    for engine in (on_spark, EmbeddedEngine(AwsSettings())):
+        assert sorted(scanned(engine, table).to_pylist(), key=lambda r: r["id"]) == truth
+
+
+def test_what_spark_does_not_do_is_refused_by_name(lake: Catalog, on_spark: Engine, tmp_path: Path) -> None:
+    buckets = made(lake, "iceberg", {"id": "bigint!"}, PartitionField("bucket", "id", 4))
+    nested = made(lake, "iceberg", {"id": "bigint!", "tags": "array<string>"})
+    with on_spark.session() as session:
+        session.load("rows", pa.table({"id": [1]}))
+        session.load("listed", table_of(nested, [{"id": 1, "tags": ["a"]}]))
+        with pytest.raises(NotSupportedError, match="partitions by bucket on Spark"):
+            session.append(buckets, buckets.pin(), "rows", "run")
+        with pytest.raises(NotSupportedError, match=r"writing tags array<string> of ops"):
+            session.append(nested, nested.pin(), "listed", "run")
+        with pytest.raises(NotSupportedError, match="z-order on Spark"):
+            session.compact(nested, nested.pin(), Group((), ()), Clustering(("id",), zorder=True), "run")
+        with pytest.raises(NotSupportedError, match="no file has a row any more"):
+            session.found_below(str(tmp_path), "rows", ["id"])
+        with pytest.raises(NotSupportedError, match="writing rows to"):
+            session.export("rows", str(tmp_path / "out"))
+
+
+def test_nested_columns_of_a_delta_table_are_kept(lake: Catalog, on_spark: Engine) -> None:
+    columns = {"id": "bigint!", "tags": "array<string>", "who": "struct<name: string, at: timestamp>", "attrs": "map<string, decimal(10,2)>"}
+    table = made(lake, "delta", columns)
+    at = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
+    rows = [
+        {"id": 1, "tags": ["a", None], "who": {"name": None, "at": at}, "attrs": [("k", Decimal("1.50")), ("n", None)]},
+        {"id": 2, "tags": [], "who": None, "attrs": []}, {"id": 3, "tags": None, "who": None, "attrs": None},
+    ]  # fmt: skip
+    append(on_spark, table, rows)
+    for engine in (on_spark, EmbeddedEngine(AwsSettings())):
+        assert sorted(scanned(engine, table).to_pylist(), key=lambda r: r["id"]) == rows
