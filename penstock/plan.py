@@ -16,7 +16,7 @@ from penstock.tables import table_format
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """One step: what it reads and writes (locations, connections or read steps), and the steps that run before it."""
+    """One step: what it reads and writes (locations, connections or read steps), the steps that run before it, and the engine that does its work."""
 
     id: str
     kind: str
@@ -26,6 +26,7 @@ class PlannedStep:
     write: str = ""
     gate: str = ""
     deletes: str = ""
+    engine: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def compile_plan(loaded: Loaded) -> Plan:
         raise PipelineFileError(sorted(set(problems), key=lambda p: (p.file, p.line, p.column)))
     steps = [_planned(loaded, step) for step in loaded.pipeline.steps]
     edges = {s.id: tuple(b.id for j, b in enumerate(steps) if b.id != s.id and _depends(s, b, earlier=j < i)) for i, s in enumerate(steps)}
-    linked = [replace(s, after=edges[s.id]) for s in steps]
+    engines = {step.id: step.engine or loaded.environment.engine for step in loaded.pipeline.steps}
+    linked = [replace(s, after=edges[s.id], engine=engines[s.id]) for s in steps]
     return Plan(loaded.pipeline.pipeline, loaded.env, _ordered(linked, loaded))
 
 

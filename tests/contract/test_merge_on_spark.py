@@ -47,8 +47,8 @@ def test_engines_in_turns_end_as_the_model(
     events = stream(seed, partial=0.2, truncates=0.03, events_a_key=20)
     merged = Merged(lake, table_format, PartitionField("identity", "order"), spec=spec, position_deletes=True)
     engines = {"spark": on_spark, "embedded": EmbeddedEngine(AwsSettings())}
-    turns = ["spark", *r.choices(list(engines), k=2), "spark", "embedded"]
-    for number, (turn, batch) in enumerate(zip(turns, [*batches(seed, events)[:4], events], strict=True), 1):
+    turns = ["spark", r.choice(list(engines)), "spark", "embedded"]
+    for number, (turn, batch) in enumerate(zip(turns, [*batches(seed, events)[:3], events], strict=True), 1):
         merged.engine = engines[turn]
         if r.random() < 0.3:
             merged.apply(batch, number, crash=True)
@@ -106,8 +106,13 @@ def shop(folder: Path, table_format: str) -> Project:
 DELIVERED = (
     [event("c", i, i, "new", f"{i}.50") for i in range(1, 9)],
     [event("u", 1, 20, "paid", "7.00"), event("d", 2, 21, "new", "2.50"), event("u", 3, 22, "new", "-1.00")],
-    [event("u", 1, 19, "late", "9.00"), event("c", 9, 30, "paid", "9.00"), event("d", 4, 31, "new", "4.50")],
-    [event("c", 2, 40, "back", "2.00"), event("u", 5, 41, "paid", "5.00")],
+    [
+        event("u", 1, 19, "late", "9.00"),
+        event("c", 9, 30, "paid", "9.00"),
+        event("d", 4, 31, "new", "4.50"),
+        event("c", 2, 40, "back", "2.00"),
+        event("u", 5, 41, "paid", "5.00"),
+    ],
 )
 
 
@@ -115,7 +120,7 @@ def test_a_pipeline_changes_its_engine_between_runs(table_format: str, tmp_path:
     """Merge, gate, quarantine, copy, transform and update: the tables are those of a pipeline that stayed on one machine."""
     monkeypatch.setenv("SPARK_REMOTE", spark_address)
     turning, staying = shop(tmp_path / "turning", table_format), shop(tmp_path / "staying", table_format)
-    for number, (said, environment) in enumerate(zip(DELIVERED, ("large", None, "large", "large"), strict=True)):
+    for number, (said, environment) in enumerate(zip(DELIVERED, ("large", None, "large"), strict=True)):
         for project in (turning, staying):
             project.write(f"landing/orders/{number}.json", events(*said))
         done = turning.penstock("run", ".", *(["--env", environment] if environment else []))

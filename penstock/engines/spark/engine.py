@@ -13,7 +13,7 @@ from penstock.engines.base import Capabilities, Input
 from penstock.engines.user_code import applied
 from penstock.schema import is_hidden, names
 
-from .reading import FILE, ROW, rows_of
+from .reading import FILE, ROW, framed, rows_of
 from .session import SparkBatchSession
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class SparkEngine:
     def _frame(spark: Any, item: Input) -> Any:
         """An input as a DataFrame, without Penstock's own columns."""
         if item.table is None or item.pinned is None:
-            return spark.createDataFrame(item.rows)
+            assert item.rows is not None
+            return framed(spark, item.rows)
         shown = [c for c in names(item.pinned.columns) if not is_hidden(c)]
         return rows_of(spark, item.table, item.pinned, item.table.files(item.pinned), shown).drop(FILE, ROW)

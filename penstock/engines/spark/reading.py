@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.schema import Column
 from penstock.tables import DataFile, FieldId, LakeTable, Pinned
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FILE, ROW = "__file", "__row"
 # the path as it is, not as a URI has it: '+' is itself there
@@ -25,6 +28,15 @@ def struct(columns: Iterable[Column]) -> Any:
     from penstock.schema import DataType
 
     return StructType.fromJson(DataType("struct", fields=tuple(columns)).nullable.delta)
+
+
+def framed(spark: Any, rows: pa.Table) -> Any:
+    """A DataFrame of Arrow rows, without the batches that have none: Spark takes the first of those for the end."""
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    schema = from_arrow_schema(rows.schema, prefer_timestamp_ntz=True)
+    batches = [batch for batch in rows.to_batches() if batch.num_rows]
+    return spark.createDataFrame(type(rows).from_batches(batches) if batches else [], schema)
 
 
 def _numbered(columns: Iterable[Column], numbers: Mapping[str, FieldId]) -> tuple[Any, list[str]]:

@@ -18,7 +18,7 @@ from penstock.schema import Column, literal, names, quote
 from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenDeletes, WrittenFile
 
 from .dialect import spark_sql, statement
-from .reading import FILE, ROW, deleted_rows, name, rows_of
+from .reading import FILE, ROW, deleted_rows, framed, name, rows_of
 from .writing import SLOT, Writer
 
 if TYPE_CHECKING:
@@ -45,10 +45,7 @@ class SparkBatchSession:
     # relations
 
     def load(self, name: str, rows: pa.Table) -> None:
-        from pyspark.sql.pandas.types import from_arrow_schema
-
-        schema = from_arrow_schema(rows.schema, prefer_timestamp_ntz=True)
-        self._spark.createDataFrame(rows if rows.num_rows else [], schema).createOrReplaceTempView(_view(name))
+        framed(self._spark, rows).createOrReplaceTempView(_view(name))
 
     def query(self, sql: str) -> pa.Table:
         return cast("pa.Table", self._spark.sql(spark_sql(sql)).toArrow())
