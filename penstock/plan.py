@@ -13,10 +13,12 @@ from penstock.parse import Loaded
 from penstock.pipeline import Table, step_kind
 from penstock.tables import table_format
 
+_ON_ENGINES = ("merge", "transform", "copy", "delete", "update", "maintain")
+
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """One step: what it reads and writes (locations, connections or read steps), the steps that run before it, and the engine that does its work."""
+    """One step: what it reads and writes (locations, connections or read steps), the steps that run before it, and the engine, where one has work to do."""
 
     id: str
     kind: str
@@ -71,7 +73,7 @@ def compile_plan(loaded: Loaded) -> Plan:
     steps = [_planned(loaded, step) for step in loaded.pipeline.steps]
     edges = {s.id: tuple(b.id for j, b in enumerate(steps) if b.id != s.id and _depends(s, b, earlier=j < i)) for i, s in enumerate(steps)}
     engines = {step.id: step.engine or loaded.environment.engine for step in loaded.pipeline.steps}
-    linked = [replace(s, after=edges[s.id], engine=engines[s.id]) for s in steps]
+    linked = [replace(s, after=edges[s.id], engine=engines[s.id] if s.kind in _ON_ENGINES else "") for s in steps]
     return Plan(loaded.pipeline.pipeline, loaded.env, _ordered(linked, loaded))
 
 

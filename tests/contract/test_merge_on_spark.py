@@ -116,6 +116,14 @@ DELIVERED = (
 )
 
 
+def test_plan_says_which_steps_are_on_spark(tmp_path: Path) -> None:
+    project = shop(tmp_path, "delta")
+    assert "on Spark: orders, seen, totals, renamed\n" in project.penstock("plan", ".", "--env", "large").out
+    assert "on Spark" not in project.penstock("plan", ".").out
+    project.write("pipeline.yaml", (tmp_path / "pipeline.yaml").read_text().replace("- id: totals", "- id: totals\n    engine: spark"))
+    assert "on Spark: totals\n" in project.penstock("plan", ".").out
+
+
 def test_a_pipeline_changes_its_engine_between_runs(table_format: str, tmp_path: Path, spark_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Merge, gate, quarantine, copy, transform and update: the tables are those of a pipeline that stayed on one machine."""
     monkeypatch.setenv("SPARK_REMOTE", spark_address)
