@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Survivors = Callable[[LakeTable, Pinned, Sequence[DataFile]], list[str]]
+_IDLE_SECONDS = 365 * 24 * 3600  # it forgets a session after a quarter of an hour, which other steps of a run may well take
 _lock = threading.Lock()
 _session: Any = None
 
@@ -41,6 +42,7 @@ def _started(aws: AwsSettings) -> Any:
         os.environ.setdefault(name, value)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("RUST_LOG", "error")
+    os.environ.setdefault("SAIL_SPARK__SESSION_TIMEOUT_SECS", str(_IDLE_SECONDS))
     try:
         with IMPORTING:
             from pysail.spark import SparkConnectServer
