@@ -53,3 +53,8 @@ def slots_of(arrivals: Sequence[Arrival], files: Sequence[DataFile], rewritten: 
     listed_uris = {f.uri for slot in found for f in slot.files}
     found += [Slot(0, f.partition, (f,)) for f in files if f.uri in rewritten and f.uri not in listed_uris]
     return [Slot(i, slot.partition, slot.files) for i, slot in enumerate(found)]
+
+
+def bound(value: object) -> str | None:
+    """A bound as text that casts back to the key's type; none for bytes, which do not."""
+    return None if value is None or isinstance(value, bytes) else str(value)

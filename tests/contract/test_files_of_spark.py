@@ -7,6 +7,7 @@ import os
 import secrets
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -151,6 +152,18 @@ def test_a_table_is_compacted_in_its_order_and_without_what_was_deleted(
     (file,) = (f for f in table.files(table.pin()) if f.partition == ("a b",))
     found = pq.ParquetFile(file.uri).read()["v"].to_pylist()
     assert found == sorted(found)
+
+
+@pytest.mark.parametrize(("kind", "keys"), [("int", [[None, 1], [5, 9], [20, None]]), ("binary", [[b"\xff"], [b"\x00", None], [b"a", b"\x80"]])])
+def test_each_row_goes_to_one_of_the_files_that_are_rewritten(lake: Catalog, on_spark: Engine, kind: str, keys: list[list[Any]]) -> None:
+    """Whatever the column is by which they share the rows: NULLs, and bytes, of which no bound is known."""
+    table = made(lake, "iceberg", {"k": kind, "v": "int"})
+    for number, mine in enumerate(keys, 1):
+        append(on_spark, table, [{"k": key, "v": number} for key in mine], number)
+    with on_spark.session() as session:
+        publish(table, session.amend(table, table.pin(), "v > 0", {"v": "v * 10"}, "run"), 9)
+    found = [(r["k"], r["v"]) for r in scanned(EmbeddedEngine(AwsSettings()), table).to_pylist()]
+    assert Counter(found) == Counter((key, 10 * number) for number, mine in enumerate(keys, 1) for key in mine)
 
 
 def test_renamed_columns_are_found_by_their_numbers(lake: Catalog, on_spark: Engine) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from penstock.engines.slots import bound
 from penstock.schema import quote
 from penstock.tables import DataFile
 
@@ -57,8 +58,3 @@ def is_older(file: DataFile, sequence: Sequence[str], least: object) -> bool:
         return False
     greatest, first, *_ = known
     return bool(greatest < first)  # type: ignore[operator]
-
-
-def bound(value: object) -> str | None:
-    """A bound as text that casts back to the key's type; none for bytes, which do not."""
-    return None if value is None or isinstance(value, bytes) else str(value)

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 from penstock.changes.facts import listed
 from penstock.engines.partition import partition_value
-from penstock.engines.slots import Slot, place
+from penstock.engines.slots import Slot, bound, place
 from penstock.schema import literal, quote
 from penstock.tables import DataFile, LakeTable, Pinned
 
 from .files import FILE_ROWS, Output, Writer, sorted_by, source
-from .locate import bound
 
 if TYPE_CHECKING:
     import duckdb

@@ -11,7 +11,7 @@ from penstock.engines.base import Settled
 from penstock.engines.deleting import Arrival, thinned
 from penstock.engines.partition import partition_value
 from penstock.engines.settling import settle
-from penstock.engines.slots import Partition, Slot, place, slots_of
+from penstock.engines.slots import Partition, Slot, bound, place, slots_of
 from penstock.errors import NotSupportedError
 from penstock.maintenance import Clustering, Group
 from penstock.schema import Column, literal, names, quote
@@ -232,7 +232,8 @@ class SparkBatchSession:
         kind, key = column.type.spark, name(first_key)
         frame.selectExpr("part", SLOT, f"CAST(least AS {kind}) AS least", f"CAST(next AS {kind}) AS next").createOrReplaceTempView("ranges")
         assigned = self._spark.sql(f"""SELECT /*+ BROADCAST(s) */ i.*, s.{SLOT} FROM incoming i
-          JOIN ranges s ON i.{_PART} = s.part AND (s.least IS NULL OR i.{key} >= s.least) AND (s.next IS NULL OR i.{key} < s.next)""")
+          JOIN ranges s ON i.{_PART} = s.part
+            AND CASE WHEN i.{key} IS NULL THEN s.least IS NULL ELSE (s.least IS NULL OR i.{key} >= s.least) AND (s.next IS NULL OR i.{key} < s.next) END""")
         self._keep("assigned", assigned, lasting=True)
         return {r[SLOT]: r["n"] for r in self.query(f"SELECT {SLOT}, COUNT(*) AS n FROM assigned GROUP BY {SLOT}").to_pylist()}
 
@@ -275,11 +276,11 @@ def _runs(files: Any) -> tuple[Any, Any]:
 
 
 def _ranges(slots: Sequence[Slot], first_key: str) -> list[tuple[int, str | None, str | None]]:
-    """Slots of one partition with the least key of each, and the first that is not its own, as text; None for no bound."""
+    """Slots of one partition with the least key of each, and the first that is not its own, as text; None for no bound. Each key has one of them."""
     lowest, *others = slots
-    known: list[tuple[Any, int]] = [(s.files[0].lower[first_key], s.number) for s in others if len(s.files) == 1 and first_key in s.files[0].lower]
-    known.sort(key=lambda found: found[0])
-    least = [None, *(str(bound) for bound, _ in known)]
+    found = [(s.files[0].lower.get(first_key), s.number) for s in others if len(s.files) == 1]
+    known: list[tuple[Any, int]] = sorted(((key, number) for key, number in found if bound(key) is not None), key=lambda one: one[0])
+    least = [None, *(bound(key) for key, _ in known)]
     return list(zip([lowest.number, *(number for _, number in known)], least, [*least[1:], None], strict=True))
 
 
