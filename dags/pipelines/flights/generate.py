@@ -122,7 +122,7 @@ def generate(put: Put, days: int = 365) -> Summary:
         SELECT day, n, 0 AS copy, line FROM events
         UNION ALL SELECT day + (n % 2)::INTEGER, n, 1, line FROM events WHERE twice
         UNION ALL SELECT day, 1000000000, 2, line FROM spoilt
-      ) delivered ORDER BY day, n, copy""")
+      ) delivered ORDER BY day, n, copy, line""")
     with ThreadPoolExecutor(4) as pool:
         files = list(pool.map(lambda item: put(*item), _files(lines)))
     for name in REFERENCE:
