@@ -8,8 +8,7 @@ import secrets
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -29,7 +28,7 @@ from penstock.connectors.catalogs import Catalog, open_catalog
 from penstock.engines import deleting
 from penstock.engines.base import Engine
 from penstock.engines.embedded.engine import EmbeddedEngine
-from penstock.engines.spark.engine import SparkEngine
+from penstock.engines.opening import open_engine
 from penstock.errors import NotSupportedError
 from penstock.evolution import Evolution
 from penstock.maintenance import Clustering, Group
@@ -45,10 +44,9 @@ def lake(tmp_path: Path) -> Catalog:
 
 
 @pytest.fixture
-def on_spark(spark_address: str) -> Iterator[Engine]:
-    session = spark_server.connected(spark_address)
-    yield SparkEngine(AwsSettings(), lambda: nullcontext(session))
-    session.stop()
+def on_spark(spark_address: str, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    monkeypatch.setenv("SPARK_REMOTE", spark_address)
+    return open_engine("spark", AwsSettings())
 
 
 def made(lake: Catalog, table_format: str, columns: dict[str, str], *partitions: PartitionField, design: Design | None = None) -> LakeTable:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-import spark_server
 from changes_model import HISTORY, SOFT, SPEC, batches, stream
 from merged import Merged
 from pipelines import Project, event, events
@@ -21,7 +18,7 @@ from penstock.connectors.catalogs import Catalog, open_catalog
 from penstock.engines import deleting
 from penstock.engines.base import Engine
 from penstock.engines.embedded.engine import EmbeddedEngine
-from penstock.engines.spark.engine import SparkEngine
+from penstock.engines.opening import open_engine
 from penstock.tables import PartitionField
 
 
@@ -31,10 +28,9 @@ def lake(tmp_path: Path) -> Catalog:
 
 
 @pytest.fixture
-def on_spark(spark_address: str) -> Iterator[Engine]:
-    session = spark_server.connected(spark_address)
-    yield SparkEngine(AwsSettings(), lambda: nullcontext(session))
-    session.stop()
+def on_spark(spark_address: str, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    monkeypatch.setenv("SPARK_REMOTE", spark_address)
+    return open_engine("spark", AwsSettings())
 
 
 @pytest.mark.parametrize("spec", [SPEC, SOFT, HISTORY], ids=["scd1", "soft_delete", "scd2"])
