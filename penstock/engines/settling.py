@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from penstock.changes.counts import Counts
@@ -13,10 +13,11 @@ from penstock.changes.scd1 import whole_row_rules
 from penstock.changes.scd1_general import general_rules
 from penstock.changes.scd2 import history_rules
 from penstock.changes.scd2_in_order import ASTRAY, in_order_rules, of_astray, within
-from penstock.schema import quote
-from penstock.tables import DataFile, LakeTable, Pinned
+from penstock.schema import names, quote
+from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenFile
 
 from .base import Session, Settled
+from .slots import Partition, place
 
 
 class Finder(Session, Protocol):
@@ -43,6 +44,21 @@ class Finder(Session, Protocol):
         ...
 
     def files(self, table: LakeTable, pinned: Pinned) -> Sequence[DataFile]: ...
+
+
+def unknown(session: Finder, table: LakeTable, pinned: Pinned, rows: str, sequence: Sequence[str]) -> str:
+    """Name the rows, each once, that a table without keys does not hold at the same sequence with the same values."""
+    columns = listed("{0}", names(pinned.columns))
+    session.locate("held", f"SELECT {listed('{0}', sequence)} FROM {rows}", table, pinned, sequence, names(pinned.columns))
+    session.name("unknown", f"SELECT {columns} FROM {rows} EXCEPT SELECT {columns} FROM held")
+    return "unknown"
+
+
+def overwriting(session: Finder, table: LakeTable, pinned: Pinned, added: Sequence[WrittenFile], replaces: Callable[[Partition], bool] | None) -> Change:
+    """Files in place of all that the table has, or of those in their partitions and in others that `replaces` names."""
+    places = {place(file.partition) for file in added}
+    removed = [f for f in session.files(table, pinned) if replaces is None or place(f.partition) in places or replaces(f.partition)]
+    return Change("overwrite", added, removed)
 
 
 def settle(session: Finder, spec: MergeSpec, table: LakeTable, pinned: Pinned, memory: LakeTable, remembered: Pinned) -> Settled:

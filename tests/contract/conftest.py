@@ -16,6 +16,8 @@ from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection
 from penstock.connectors.catalogs import Catalog, open_catalog
 from penstock.connectors.delta.statistics import filesystem
+from penstock.engines.base import Engine
+from penstock.engines.opening import open_engine
 from penstock.schema import arrow_schema
 from penstock.tables import LakeTable, Pinned, WrittenFile
 
@@ -30,7 +32,8 @@ def table_format(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=("sqlite", "glue"))
 def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> Catalog:
     if request.param == "sqlite":
-        return open_catalog(CatalogConnection(kind="catalog", catalog="sqlite", warehouse="warehouse"), AwsSettings(), tmp_path)
+        found: Catalog = request.getfixturevalue("lake")
+        return found
     make: Callable[[str], str] = request.getfixturevalue("local_bucket")
     connection = CatalogConnection(kind="catalog", catalog="glue", warehouse=f"s3://{make('lake')}/warehouse")
     return open_catalog(connection, AwsSettings.from_environment(), tmp_path)
@@ -51,6 +54,19 @@ def spark(spark_address: str) -> Iterator[Any]:
     session = spark_server.connected(spark_address)
     yield session
     session.stop()
+
+
+@pytest.fixture
+def on_spark(spark_address: str, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """The engine that a run has where $SPARK_REMOTE names the run's Spark."""
+    monkeypatch.setenv("SPARK_REMOTE", spark_address)
+    return open_engine("spark", AwsSettings())
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Catalog:
+    """A SQLite catalog in a folder."""
+    return open_catalog(CatalogConnection(kind="catalog", catalog="sqlite", warehouse="warehouse"), AwsSettings(), tmp_path)
 
 
 Write = Callable[..., WrittenFile]

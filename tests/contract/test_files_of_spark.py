@@ -23,12 +23,10 @@ from pipelines import Project
 from values import VALUES
 
 from penstock.config import AwsSettings
-from penstock.connections import CatalogConnection
-from penstock.connectors.catalogs import Catalog, open_catalog
+from penstock.connectors.catalogs import Catalog
 from penstock.engines import deleting
 from penstock.engines.base import Engine
 from penstock.engines.embedded.engine import EmbeddedEngine
-from penstock.engines.opening import open_engine
 from penstock.errors import NotSupportedError
 from penstock.evolution import Evolution
 from penstock.maintenance import Clustering, Group
@@ -36,17 +34,6 @@ from penstock.schema import Column, arrow_schema
 from penstock.tables import Change, Design, LakeTable, PartitionField
 
 KINDS = {f"c{i}": kind for i, kind in enumerate(VALUES)}
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Catalog:
-    return open_catalog(CatalogConnection(kind="catalog", catalog="sqlite", warehouse="warehouse"), AwsSettings(), tmp_path)
-
-
-@pytest.fixture
-def on_spark(spark_address: str, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    monkeypatch.setenv("SPARK_REMOTE", spark_address)
-    return open_engine("spark", AwsSettings())
 
 
 def made(lake: Catalog, table_format: str, columns: dict[str, str], *partitions: PartitionField, design: Design | None = None) -> LakeTable:

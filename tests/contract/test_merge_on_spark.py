@@ -13,24 +13,11 @@ from pipelines import Project, event, events
 
 from penstock.changes.facts import MergeSpec
 from penstock.config import AwsSettings
-from penstock.connections import CatalogConnection
-from penstock.connectors.catalogs import Catalog, open_catalog
+from penstock.connectors.catalogs import Catalog
 from penstock.engines import deleting
 from penstock.engines.base import Engine
 from penstock.engines.embedded.engine import EmbeddedEngine
-from penstock.engines.opening import open_engine
 from penstock.tables import PartitionField
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Catalog:
-    return open_catalog(CatalogConnection(kind="catalog", catalog="sqlite", warehouse="warehouse"), AwsSettings(), tmp_path)
-
-
-@pytest.fixture
-def on_spark(spark_address: str, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    monkeypatch.setenv("SPARK_REMOTE", spark_address)
-    return open_engine("spark", AwsSettings())
 
 
 @pytest.mark.parametrize("spec", [SPEC, SOFT, HISTORY], ids=["scd1", "soft_delete", "scd2"])

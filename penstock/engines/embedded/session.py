@@ -9,8 +9,8 @@ from penstock.changes.facts import MergeSpec, listed
 from penstock.config import AwsSettings
 from penstock.engines.base import Settled
 from penstock.engines.deleting import Arrival, thinned
-from penstock.engines.settling import settle
-from penstock.engines.slots import place, slots_of
+from penstock.engines.settling import overwriting, settle, unknown
+from penstock.engines.slots import slots_of
 from penstock.maintenance import Clustering, Group
 from penstock.schema import literal, names, quote
 from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenFile
@@ -61,10 +61,7 @@ class EmbeddedSession:
         return settle(self, spec, table, pinned, memory, remembered)
 
     def unknown(self, table: LakeTable, pinned: Pinned, rows: str, sequence: Sequence[str]) -> str:
-        columns = listed("{0}", names(pinned.columns))
-        self.locate("held", f"SELECT {listed('{0}', sequence)} FROM {rows}", table, pinned, sequence, names(pinned.columns))
-        self.name("unknown", f"SELECT {columns} FROM {rows} EXCEPT SELECT {columns} FROM held")
-        return "unknown"
+        return unknown(self, table, pinned, rows, sequence)
 
     def rewrite(self, table: LakeTable, pinned: Pinned, upserts: str, deletes: str, tag: str) -> Change:
         keys = self.columns(deletes)
@@ -91,10 +88,7 @@ class EmbeddedSession:
         return Change("append", writer.write(outputs))
 
     def overwrite(self, table: LakeTable, pinned: Pinned, rows: str, tag: str, replaces: Callable[[tuple[object, ...]], bool] | None = None) -> Change:
-        added = self.append(table, pinned, rows, tag).add
-        places = {place(file.partition) for file in added}
-        removed = [f for f in self.files(table, pinned) if replaces is None or place(f.partition) in places or replaces(f.partition)]
-        return Change("overwrite", added, removed)
+        return overwriting(self, table, pinned, self.append(table, pinned, rows, tag).add, replaces)
 
     def amend(self, table: LakeTable, pinned: Pinned, where: str, values: Mapping[str, str], tag: str) -> Change:
         columns = names(pinned.columns)

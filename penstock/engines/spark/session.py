@@ -10,7 +10,7 @@ from penstock.config import AwsSettings
 from penstock.engines.base import Settled
 from penstock.engines.deleting import Arrival, thinned
 from penstock.engines.partition import partition_value
-from penstock.engines.settling import settle
+from penstock.engines.settling import overwriting, settle, unknown
 from penstock.engines.slots import Partition, Slot, bound, place, slots_of
 from penstock.errors import NotSupportedError
 from penstock.maintenance import Clustering, Group
@@ -124,10 +124,7 @@ class SparkBatchSession:
         return [f for f in files if may_hold(f)]
 
     def unknown(self, table: LakeTable, pinned: Pinned, rows: str, sequence: Sequence[str]) -> str:
-        columns = listed("{0}", names(pinned.columns))
-        self.locate("held", f"SELECT {listed('{0}', sequence)} FROM {rows}", table, pinned, sequence, names(pinned.columns))
-        self.name("unknown", f"SELECT {columns} FROM {rows} EXCEPT SELECT {columns} FROM held")
-        return "unknown"
+        return unknown(self, table, pinned, rows, sequence)
 
     # changes
 
@@ -153,10 +150,7 @@ class SparkBatchSession:
         return Change("append", self._writer(table, pinned, tag).write(frame, slots, counts))
 
     def overwrite(self, table: LakeTable, pinned: Pinned, rows: str, tag: str, replaces: Callable[[Partition], bool] | None = None) -> Change:
-        added = self.append(table, pinned, rows, tag).add
-        places = {place(file.partition) for file in added}
-        removed = [f for f in self.files(table, pinned) if replaces is None or place(f.partition) in places or replaces(f.partition)]
-        return Change("overwrite", added, removed)
+        return overwriting(self, table, pinned, self.append(table, pinned, rows, tag).add, replaces)
 
     def amend(self, table: LakeTable, pinned: Pinned, where: str, values: Mapping[str, str], tag: str) -> Change:
         columns, types = names(pinned.columns), {c.name: c.type.duckdb for c in pinned.columns}
