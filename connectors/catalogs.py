@@ -13,7 +13,7 @@ from penstock.connectors.reaching import reaching
 from penstock.errors import DataError
 from penstock.evolution import BY_DECLARATION, OnSchemaChange, evolution
 from penstock.schema import Columns
-from penstock.tables import Design, LakeTable, PartitionField
+from penstock.tables import Design, LakeTable, PartitionField, Reshape
 
 
 class Shelf(Protocol):
@@ -62,8 +62,9 @@ class Catalog:
         partition_by: Sequence[PartitionField] = (),
         on_change: OnSchemaChange = BY_DECLARATION,
         design: Design | None = None,
+        reshape: Reshape | None = None,
     ) -> LakeTable:
-        """The table, made where it is missing, its columns changed as far as `on_change` allows, its design as it is given.
+        """The table, made where it is missing, its columns changed as far as `on_change` allows (by `reshape` where its files have to be), its design as given.
 
         Raises DataError when it is there with another format, other columns or partitions.
         """
@@ -76,7 +77,7 @@ class Catalog:
                 found = self.shelves[format_name].create(namespace, name, location, columns, partition_by, design or Design())
         pinned = found.state
         if change := evolution(found.name, pinned.columns, columns, on_change, pinned.former):
-            found.evolve(pinned, change)
+            found.evolve(pinned, change, reshape)
         if tuple(found.partition_by) != tuple(partition_by):
             raise DataError(f"table {found.name} is partitioned by {_listed(found.partition_by)} but {_listed(partition_by)} is declared", hint=_ANEW)
         if design is not None and found.design != design:

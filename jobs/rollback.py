@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from penstock.errors import ArgumentError
+from penstock.errors import ArgumentError, NotSupportedError
 from penstock.maintenance import Clustering, Group
 from penstock.pipeline import MergeStep
 from penstock.tables import Change, LakeTable, Version, WrittenFile
@@ -84,6 +84,9 @@ def _restore(context: Context, table: LakeTable, version: Version | None, step_i
     if pinned.version is None or (version and version.version == pinned.version):
         return
     former = table.pin(version.version) if version else None
+    if former and former.rewritten != pinned.rewritten:
+        hint = "make it anew from its sources with `penstock run --full-refresh`"
+        raise NotSupportedError(f"rolling back {table.name} to version {former.version}, whose files have other columns,", hint=hint)
     now = {(f.uri, f.deletes): f for f in table.files(pinned)}
     then = {(f.uri, f.deletes): f for f in table.files(former)} if former else {}
     missing = [f for key, f in then.items() if key not in now]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from penstock.changes.facts import MergeSpec, memory_columns
 from penstock.connectors.readers import sequence_parts
@@ -19,6 +20,7 @@ from penstock.tables import Design, LakeTable, table_format
 from .context import Context
 from .ledger import lake_ledger
 from .publish import publish
+from .reshape import reshaped
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ def lake_target(context: Context, location: str) -> Target:
         declared.partition_fields,
         declared.on_schema_change,
         Design(declared.sort_by, _has_position_deletes(declared)),
+        partial(reshaped, context),
     )
     return Target(table, columns, declared.keys)
 
@@ -101,7 +104,9 @@ def beside(context: Context, location: str, suffix: str, columns: Columns) -> La
     where, declared = context.table_location(location), context.declared(location)
     assert declared.format is not None
     design = Design(position_deletes=_has_position_deletes(declared))
-    return context.catalog(where.connection).create(where.namespace, where.table + suffix, declared.format, columns, (), declared.on_schema_change, design)
+    return context.catalog(where.connection).create(
+        where.namespace, where.table + suffix, declared.format, columns, (), declared.on_schema_change, design, partial(reshaped, context)
+    )
 
 
 def _has_position_deletes(declared: Table) -> bool:

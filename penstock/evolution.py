@@ -40,6 +40,17 @@ class Evolution:
     def __bool__(self) -> bool:
         return bool(self.append or self.widen or self.rename or self.drop)
 
+    @property
+    def former_names(self) -> dict[str, str]:
+        """New names of columns: the names that they have before."""
+        return {new: old for old, new in self.rename}
+
+    def of(self, held: Columns) -> Columns:
+        """What the columns that a table holds become."""
+        renamed, wider = dict(self.rename), {c.name: c for c in self.widen}
+        stay = (replace(c, name=renamed.get(c.name, c.name)) for c in held if c.name not in self.drop)
+        return (*(wider.get(c.name, c) for c in stay), *self.append)
+
 
 def renames(held: Iterable[str], policy: OnSchemaChange) -> tuple[tuple[str, str], ...]:
     """Old and new names of the columns that are yet to be renamed."""

@@ -124,7 +124,8 @@ class Pinned:
 
     `ledger` maps `<pipeline>/<step>` to the last batch applied. `native` is the connector's loaded table, so that a commit is checked against
     exactly what was read, `schema` its number of the columns. `evolved`: some files may lack columns, or have narrower types of them, or (`is_renamed`)
-    have them under other names. `former`: names that columns of the table had before, and none has now.
+    have them under other names. `former`: names that columns of the table had before, and none has now. `rewritten`: how often all files were written anew
+    for other columns; those of another time have other columns, whatever the table says.
     """
 
     table: str
@@ -136,6 +137,7 @@ class Pinned:
     is_renamed: bool = False
     schema: int = 0
     former: frozenset[str] = frozenset()
+    rewritten: int = 0
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,9 @@ class FileLayout:
     compression_level: int = 1
 
 
+Reshape = Callable[["LakeTable", Pinned, Evolution], Change]  # all rows of a table written anew, with the columns that an evolution gives them
+
+
 class LakeTable(Protocol):
     """A table of a catalog, in one format. Every method may raise ConnectionFailedError."""
 
@@ -233,8 +238,11 @@ class LakeTable(Protocol):
         """A URI, never used before, for a file to be written; `tag` names the run."""
         ...
 
-    def evolve(self, pinned: Pinned, change: Evolution) -> None:
-        """Change columns, in a commit of its own. Raises CommitConflictError when the table moved, NotSupportedError by format."""
+    def evolve(self, pinned: Pinned, change: Evolution, reshape: Reshape | None = None) -> None:
+        """Change columns, in a commit of its own, for which `reshape` writes all rows anew where files cannot stay as they are.
+
+        Raises CommitConflictError when the table moved, NotSupportedError by format, and without `reshape` where it is needed.
+        """
         ...
 
     def redesign(self, pinned: Pinned, design: Design) -> None:

@@ -87,10 +87,15 @@ def first_version(schema: str, partition_by: Sequence[str], configuration: Mappi
     ]  # fmt: skip
 
 
-def changed_metadata(native: Native, schema: str, configuration: Mapping[str, str], features: Sequence[str], now: int) -> list[Action]:
+def properties_set(now: int) -> Action:
+    """What a commit that changes no file says of itself."""
+    return {"commitInfo": {"timestamp": now, "operation": "SET TBLPROPERTIES", "operationParameters": {}, "engineInfo": ENGINE}}
+
+
+def changed_metadata(native: Native, schema: str, configuration: Mapping[str, str], features: Sequence[str]) -> list[Action]:
     """Other columns or properties of a table. Features that it lacks are listed where its protocol lists them, or is the oldest, which then lists its own."""
     protocol, metadata = native.protocol(), native.metadata()
-    actions: list[Action] = [{"commitInfo": {"timestamp": now, "operation": "SET TBLPROPERTIES", "operationParameters": {}, "engineInfo": ENGINE}}]
+    actions: list[Action] = []
     readers, writers = (list(part or ()) for part in (protocol.reader_features, protocol.writer_features))
     wanted = [f for f in features if f not in readers]
     if wanted and protocol.min_writer_version in (1, 2, 7):

@@ -22,9 +22,9 @@ from penstock.errors import CommitConflictError, DataError, LedgerError, NotSupp
 from penstock.evolution import Evolution
 from penstock.ledgers import PROPERTY, greatest, loads
 from penstock.schema import Columns, names
-from penstock.tables import BATCH, RUN, Change, DataFile, DeleteFile, Design, FileLayout, PartitionField, Pinned, Version
+from penstock.tables import BATCH, RUN, Change, DataFile, DeleteFile, Design, FileLayout, PartitionField, Pinned, Reshape, Version
 
-from .actions import added, changed_metadata, commit_info, first_version, removed, thinned, transactions
+from .actions import added, changed_metadata, commit_info, first_version, properties_set, removed, thinned, transactions
 from .columns import columns_of, schema_of
 from .config import CAPABILITIES
 from .deletion_vectors import Descriptor, Vectors
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable as Native
 
 _COLUMNS, _NESTED, _EVOLVED, _SORTED = "penstock.columns", "penstock.nested", "penstock.evolved", "penstock.sort_by"
+_REWRITTEN = "penstock.rewritten"
 _CHECKPOINT_INTERVAL, _MOST_COMMITS = "delta.checkpointInterval", 100
 _CONFIGURATION = {_CHECKPOINT_INTERVAL: "20", "delta.logRetentionDuration": "interval 30 days"}
 _NO_LOG = "bring its files back, or make it anew with `penstock run --full-refresh`"
@@ -97,10 +98,10 @@ class DeltaTable:
 
     def _pinned(self, native: Native) -> Pinned:
         check_readable(self.name, native)
-        columns, recorded = columns_of(native.schema()), _recorded(native)
+        columns, recorded, said = columns_of(native.schema()), _recorded(native), native.metadata().configuration
         former = frozenset(recorded) - set(names(columns))
-        evolved = set(recorded) != set(names(columns)) or _EVOLVED in native.metadata().configuration or _recorded_nested(native) != _nested(columns)
-        return Pinned(self.name, native.version(), TransactionLedger(native), columns, native, evolved, former=former)
+        evolved = set(recorded) != set(names(columns)) or said.get(_EVOLVED) == "true" or _recorded_nested(native) != _nested(columns)
+        return Pinned(self.name, native.version(), TransactionLedger(native), columns, native, evolved, former=former, rewritten=int(said.get(_REWRITTEN, 0)))
 
     def _load_pinned(self, version: int | None) -> Native:
         from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -157,31 +158,47 @@ class DeltaTable:
     def new_file(self, partition: tuple[object, ...], tag: str) -> str:
         return new_file(self._location, self._values(partition).items(), tag)
 
-    def evolve(self, pinned: Pinned, change: Evolution) -> None:
+    def evolve(self, pinned: Pinned, change: Evolution, reshape: Reshape | None = None) -> None:
         again = sorted(pinned.former & set(names(change.append)))
-        not_here = {"widening": names(change.widen), "renaming": [old for old, _ in change.rename], "dropping": change.drop, "naming again": again}
-        for what, columns in not_here.items():
-            if columns:
-                hint = "use iceberg, or make the table anew with `penstock run --full-refresh`"
-                raise NotSupportedError(f"{what} {columns[0]} of the Delta table {self.name}", hint=hint)
-        native: Native = pinned.native
-        recorded = _record(change.append, native) | {_EVOLVED: "true"}
-        self._publish_metadata(native, recorded, (*pinned.columns, *change.append))
+        if not (change.widen or change.rename or change.drop or again):
+            native: Native = pinned.native
+            self._publish_metadata(pinned, _record(change.append, native) | {_EVOLVED: "true"}, change.of(pinned.columns))
+            return
+        if fixed := sorted({*change.drop, *change.former_names.values()} & set(self._partition_columns)):
+            hint = "keep its name, or make the table anew with `penstock run --full-refresh`"
+            raise NotSupportedError(f"dropping or renaming {fixed[0]}, by which the Delta table {self.name} is partitioned,", hint=hint)
+        if reshape is None:
+            raise NotSupportedError(f"changing columns of the Delta table {self.name} other than by new ones", hint="have a step that writes it do that")
+        self._reshape(pinned, change, reshape)
+
+    def _reshape(self, pinned: Pinned, change: Evolution, reshape: Reshape) -> None:
+        """Files know columns by their names: all of them are written anew, in the order of the columns' new names, and the columns change with them."""
+        renamed = dict(change.rename)
+        sort_by = tuple(renamed.get(c, c) for c in self.design.sort_by if c not in change.drop)
+        if sort_by != self.design.sort_by:
+            self._publish_metadata(pinned, _sorted_by(Design(sort_by)))
+            pinned = self.state
+        columns = change.of(pinned.columns)
+        files = reshape(self, pinned, change)
+        recorded = {_NESTED: "{}"} | _record(columns) | {_EVOLVED: "false", _REWRITTEN: str(pinned.rewritten + 1)}
+        self._publish_metadata(pinned, recorded, columns, files)
 
     def redesign(self, pinned: Pinned, design: Design) -> None:
         native: Native = pinned.native
         can = has_vectors(native) or native.protocol().min_writer_version in (1, 2, 7)
         if replace(design, position_deletes=design.position_deletes and can) == self.design:
             return
-        self._publish_metadata(native, _sorted_by(design) | {ENABLES_VECTORS: str(design.position_deletes).lower()})
+        self._publish_metadata(pinned, _sorted_by(design) | {ENABLES_VECTORS: str(design.position_deletes).lower()})
 
-    def _publish_metadata(self, native: Native, configuration: Mapping[str, str], columns: Columns = ()) -> None:
-        """Properties, and columns where there are any, in a version of their own; raises CommitConflictError when the table moved."""
-        check_writable(self.name, native, removing=False)
+    def _publish_metadata(self, pinned: Pinned, configuration: Mapping[str, str], columns: Columns = (), files: Change | None = None) -> None:
+        """Properties, columns where there are any, and files with them, in a version of their own; raises CommitConflictError when the table moved."""
+        native: Native = pinned.native
+        check_writable(self.name, native, removing=files is not None)
         schema, now = schema_of(columns).to_json() if columns else native.schema().to_json(), int(time.time() * 1000)
         features = _features(columns, vectors=configuration.get(ENABLES_VECTORS) == "true")
         with self._reaching():
-            outcome = self._log.commit(native.version() + 1, changed_metadata(native, schema, configuration, features, now))
+            first = self._actions(replace(pinned, columns=columns), files) if files else [properties_set(now)]
+            outcome = self._log.commit(native.version() + 1, [*first, *changed_metadata(native, schema, configuration, features)])
         if outcome.state != "done":
             raise CommitConflictError(f"the columns or properties of {self.name} were not changed: {outcome.cause}")
         with self._reaching():

@@ -18,7 +18,7 @@ from penstock.errors import CommitConflictError, DataError, LedgerError, NotSupp
 from penstock.evolution import Evolution
 from penstock.ledgers import PROPERTY, dumps, greatest, loads
 from penstock.schema import Columns
-from penstock.tables import BATCH, RUN, Change, DataFile, Design, FileLayout, PartitionField, Pinned, Version
+from penstock.tables import BATCH, RUN, Change, DataFile, Design, FileLayout, PartitionField, Pinned, Reshape, Version
 
 from .columns import columns_of, field_ids, order_of, partitions_of, schema_of, spec_of
 from .features import check_writable, is_renamed
@@ -134,14 +134,14 @@ class IcebergTable:
         named = zip((field.name for field in self.partition_by), partition, strict=True)
         return new_file(f"{self.location}/data", named, tag)
 
-    def evolve(self, pinned: Pinned, change: Evolution) -> None:
+    def evolve(self, pinned: Pinned, change: Evolution, reshape: Reshape | None = None) -> None:
+        del reshape  # files know columns by numbers
         from pyiceberg.exceptions import CommitFailedException
 
         table: Table = pinned.native  # type: ignore[assignment]
         check_writable(table)
         if needed := sorted({p.column for p in self.partition_by} & set(change.drop)):
             raise DataError(f"table {self.name} is partitioned by {needed[0]}, which is to be dropped", hint="declare the column again, or make the table anew")
-        before = {new: old for old, new in change.rename}
         wanted = {f.name: f.field_type for f in schema_of((*change.append, *change.widen)).fields}
         try:
             with self._reaching(), table.update_schema(allow_incompatible_changes=bool(change.drop)) as update:
@@ -152,7 +152,7 @@ class IcebergTable:
                 for column in change.append:
                     update.add_column(column.name, wanted[column.name])
                 for column in change.widen:
-                    update.update_column(before.get(column.name, column.name), wanted[column.name])
+                    update.update_column(change.former_names.get(column.name, column.name), wanted[column.name])
         except CommitFailedException as error:
             raise CommitConflictError(f"the columns of {self.name} were not changed: {error}") from error
         self._load_again()

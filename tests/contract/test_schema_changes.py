@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from pipelines import EVENTS, Project, context, event, events
 
@@ -76,10 +78,10 @@ def test_a_new_column_is_null_where_it_was_not(shop: Project) -> None:
     assert [tuple(r.values()) for r in shop.rows("lake.shop.orders", "id, note, state")] == found[:2]
 
 
-def test_a_wider_type_holds_old_and_new(tmp_path: Path) -> None:
+def test_a_wider_type_holds_old_and_new(tmp_path: Path, table_format: str) -> None:
     shop = Project(tmp_path)
-    text = EVENTS.replace("FORMAT", "iceberg").replace("id: bigint!", "id: int!").replace("decimal(12,2)", "decimal(4,2)")
-    sums = '  lake.shop.sums: {format: iceberg, columns: {ids: bigint, total: "decimal(38,2)"}}'
+    text = EVENTS.replace("FORMAT", table_format).replace("id: bigint!", "id: int!").replace("decimal(12,2)", "decimal(4,2)")
+    sums = f'  lake.shop.sums: {{format: {table_format}, columns: {{ids: bigint, total: "decimal(38,2)"}}}}'
     text = text.replace("steps:", f"{sums}\nsteps:") + "  - {id: sums, transform: {sql: sums.sql, into: lake.shop.sums}}\n"
     shop.write("sums.sql", "SELECT sum(id) AS ids, sum(amount) AS total FROM lake.shop.orders")
     shop.write("pipeline.yaml", text)
@@ -94,21 +96,10 @@ def test_a_wider_type_holds_old_and_new(tmp_path: Path) -> None:
     assert shop.rows("lake.shop.sums") == [{"ids": 2**40 + 3, "total": "10000000003.99"}], "Sail"
 
 
-def test_a_wider_type_of_a_delta_table_is_refused_by_name(tmp_path: Path) -> None:
-    shop = Project(tmp_path)
-    shop.write("pipeline.yaml", EVENTS.replace("FORMAT", "delta").replace("decimal(12,2)", "decimal(4,2)"))
-    shop.write("landing/orders/1.json", events(event("c", 1, 1, "new", "1.50")))
-    assert shop.record()[0].code == 0
-    shop.write("pipeline.yaml", EVENTS.replace("FORMAT", "delta"))
-    shop.write("landing/orders/2.json", events(event("c", 2, 2, "new", "1.50")))
-    done = shop.penstock("run", ".")
-    assert (done.code, "widening amount of the Delta table shop.orders is not supported" in done.err) == (2, True), done.err
-
-
 @pytest.mark.parametrize("scd", [1, 2])
-def test_columns_are_renamed_dropped_and_named_again_without_a_value_in_the_wrong_place(tmp_path: Path, scd: int) -> None:
+def test_columns_are_renamed_dropped_and_named_again_without_a_value_in_the_wrong_place(tmp_path: Path, scd: int, table_format: str) -> None:
     shop = Project(tmp_path)
-    text = EVENTS.replace("FORMAT", "iceberg").replace("shop.orders}", f"shop.orders, stored_as_scd_type: {scd}}}")
+    text = EVENTS.replace("FORMAT", table_format).replace("shop.orders}", f"shop.orders, stored_as_scd_type: {scd}}}")
     text = text.replace("columns: {id: bigint!,", "columns: {id: bigint!, note: string,").replace("keys: [id]", "keys: [id]\n    maintain: {min_files: 2}")
     shop.write("pipeline.yaml", text)
 
@@ -140,13 +131,16 @@ def test_columns_are_renamed_dropped_and_named_again_without_a_value_in_the_wron
         assert {tuple(r.values()) for r in shop.rows("lake.shop.orders", "id, status, note, remark")} == expected
         assert shop.penstock("maintain", "lake.shop.orders").code == 0
     native: Any = context(shop).catalog("lake").table("shop", "orders")
-    rows = native.pin().native.scan().to_arrow().to_pylist()
-    assert {(r["id"], r["status"], r["note"], r["remark"]) for r in rows} == expected, "as pyiceberg reads it"
+    state = native.pin().native
+    rows = (state.scan().to_arrow() if table_format == "iceberg" else state.to_pyarrow_table()).to_pylist()
+    assert {(r["id"], r["status"], r["note"], r["remark"]) for r in rows} == expected, "as pyiceberg or delta-rs reads it"
 
 
-def test_a_transform_reads_renamed_columns_by_their_numbers(tmp_path: Path) -> None:
+def test_a_transform_reads_renamed_columns(tmp_path: Path, table_format: str) -> None:
     shop = Project(tmp_path)
-    text = EVENTS.replace("FORMAT", "iceberg").replace("steps:", "  lake.shop.states: {format: iceberg, columns: {STATE: string, orders: bigint}}\nsteps:")
+    text = EVENTS.replace("FORMAT", table_format).replace(
+        "steps:", f"  lake.shop.states: {{format: {table_format}, columns: {{STATE: string, orders: bigint}}}}\nsteps:"
+    )
     text += "  - {id: states, transform: {sql: states.sql, into: lake.shop.states}}\n"
     shop.write("pipeline.yaml", text.replace("STATE", "state"))
     shop.write("states.sql", "SELECT state, count(*) AS orders FROM lake.shop.orders GROUP BY state")
@@ -170,23 +164,60 @@ def test_a_transform_reads_renamed_columns_by_their_numbers(tmp_path: Path) -> N
     assert shop.rows("lake.shop.states") == [{"status": "new", "orders": 2}, {"status": "paid", "orders": 1}]
 
 
-@pytest.mark.parametrize(
-    ("policy", "columns", "said"), [("{renamed_from: {status: state}}", "status: string", "renaming state"), ("{dropped_column: drop}", "", "dropping state")]
-)
-def test_delta_tables_keep_their_columns(tmp_path: Path, policy: str, columns: str, said: str) -> None:
+@pytest.fixture
+def by_state(tmp_path: Path) -> Project:
+    """A Delta table, ordered by amounts, partitioned by states, with two batches applied."""
     shop = Project(tmp_path)
-    shop.write("pipeline.yaml", EVENTS.replace("FORMAT", "delta"))
-    shop.write("landing/orders/1.json", events(event("c", 1, 1, "new", "1.50")))
-    assert shop.record()[0].code == 0
-    shop.write(
-        "pipeline.yaml",
-        EVENTS.replace("FORMAT", "delta")
-        .replace("state: string,", f"{columns}," if columns else "")
-        .replace("keys: [id]", f"keys: [id]\n    on_schema_change: {policy}"),
+    shop.write("pipeline.yaml", EVENTS.replace("FORMAT", "delta").replace("keys: [id]", "keys: [id]\n    partition_by: [state]\n    sort_by: [amount]"))
+    for number, amount in ((1, "9.50"), (2, "1.50")):
+        shop.write(f"landing/orders/{number}.json", events(*(event("c", 10 * number + i, 10 * number + i, "new", amount) for i in range(3))))
+        assert shop.record()[0].code == 0
+    return shop
+
+
+def renamed(text: str, old: str, new: str, kind: str) -> str:
+    return (
+        text.replace(f"{old}: {kind}", f"{new}: {kind}")
+        .replace(f"[{old}]", f"[{new}]")
+        .replace("keys: [id]", f"keys: [id]\n    on_schema_change: {{renamed_from: {{{new}: {old}}}}}")
     )
-    shop.write("landing/orders/2.json", events(event("c", 2, 2, "new", "1.50")))
-    done = shop.penstock("run", ".")
-    assert (done.code, f"{said} of the Delta table" in done.err) == (2, True), done.err
+
+
+def test_delta_files_are_written_anew_in_their_order_and_partitions(by_state: Project) -> None:
+    text = by_state.text("pipeline.yaml")
+    by_state.write("pipeline.yaml", renamed(text, "amount", "total", '"decimal(12,2)"').replace('total: "decimal(12,2)"', 'total: "decimal(14,2)"'))
+    by_state.write("landing/orders/3.json", events(event("c", 30, 30, "paid").replace('"amount": null', '"total": "4.00"')))
+    killed = by_state.process("run", ".", PENSTOCK_KILL_AT="before_reshape_commit:2")
+    assert killed.code == -signal.SIGKILL, killed.err
+    done = by_state.penstock("run", ".")
+    assert done.code == 0, done.err
+    table = context(by_state).catalog("lake").table("shop", "orders")
+    assert table
+    files = {f.partition: pq.ParquetFile(f.uri).read(["total"])["total"].to_pylist() for f in table.files(table.pin())}
+    assert files == {("new",): [Decimal("1.50")] * 3 + [Decimal("9.50")] * 3, ("paid",): [Decimal("4.00")]}
+    assert by_state.rows("lake.shop.orders", "count(*) AS n, sum(total) AS total") == [{"n": 7, "total": "37.00"}]
+    first = next(v.version for v in table.history() if v.batch == 1)
+    then = by_state.penstock("query", "SELECT sum(amount) AS total FROM lake.shop.orders", "--as-of", str(first), "--json")
+    assert then.json() == [{"total": "28.50"}], then.err
+
+
+def test_a_delta_partition_keeps_its_name(by_state: Project) -> None:
+    by_state.write("pipeline.yaml", renamed(by_state.text("pipeline.yaml"), "state", "status", "string"))
+    by_state.write("landing/orders/3.json", events(event("c", 30, 30)))
+    done = by_state.penstock("run", ".")
+    assert (done.code, "renaming state, by which the Delta table shop.orders is partitioned" in done.err) == (2, True), done.err
+
+
+def test_a_delta_table_goes_back_only_to_states_with_its_columns(by_state: Project) -> None:
+    by_state.write("pipeline.yaml", renamed(by_state.text("pipeline.yaml"), "amount", "total", '"decimal(12,2)"'))
+    for number in (3, 4):
+        by_state.write(f"landing/orders/{number}.json", events(event("c", 10 * number, 10 * number, "new")))
+        assert by_state.record()[0].code == 0
+    refused = by_state.penstock("rollback", "lake.shop.orders", "--to", "1", "--then", "skip")
+    assert (refused.code, "whose files have other columns, is not supported" in refused.err) == (2, True), refused.err
+    done = by_state.penstock("rollback", "lake.shop.orders", "--to", "2", "--then", "skip")
+    assert done.code == 0, done.err
+    assert by_state.rows("lake.shop.orders", "count(*) AS n, sum(total) AS total") == [{"n": 6, "total": "33.00"}]
 
 
 @pytest.mark.parametrize(
