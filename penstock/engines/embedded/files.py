@@ -143,10 +143,13 @@ class Writer:
         workers = _WORKERS if len(outputs) == 1 and (outputs[0].near or not outputs[0].is_divided) else 1
         self._connection.execute(f"SET threads = {workers}; SET preserve_insertion_order = true")
         try:
-            parts = each(self._write_one, sorted(outputs, key=lambda o: -o.rows), _WORKERS)
+            ordered = sorted(outputs, key=lambda o: -o.rows)
+            parts = each(self._tried, ordered, _WORKERS)
+            if None in parts:  # what did not fit beside others is tried alone
+                self._connection.execute("SET threads = 1")
+            return [file for output, part in zip(ordered, parts, strict=True) for file in (self._in_smaller_groups(output) if part is None else part)]
         finally:
             self._connection.execute(f"SET threads = {threads[0] if threads else _WORKERS}; SET preserve_insertion_order = false")
-        return [file for part in parts for file in part]
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         if not hasattr(self._own, "cursor"):
@@ -154,18 +157,23 @@ class Writer:
         cursor: duckdb.DuckDBPyConnection = self._own.cursor
         return cursor
 
-    def _write_one(self, output: Output) -> list[WrittenFile]:
-        """A row group lies in memory before it is written: where its rows are so long that it does not fit, it is made smaller."""
+    def _tried(self, output: Output, row_group: int | None = None) -> list[WrittenFile] | None:
+        """None where the memory does not suffice."""
         import duckdb
 
-        row_group = min(ROW_GROUP_ROWS, max(_VECTOR_ROWS, output.file_rows))
-        while True:
-            try:
-                return self._written(output, row_group)
-            except duckdb.OutOfMemoryException:
-                if row_group == _VECTOR_ROWS:
-                    raise
-                row_group = max(_VECTOR_ROWS, row_group // 8)
+        try:
+            return self._written(output, row_group or _row_group(output))
+        except duckdb.OutOfMemoryException:
+            return None
+
+    def _in_smaller_groups(self, output: Output) -> list[WrittenFile]:
+        """A row group lies in memory before it is written: where its rows are so long that it does not fit, it is made smaller."""
+        row_group = _row_group(output)
+        while row_group > _VECTOR_ROWS:
+            row_group = max(_VECTOR_ROWS, row_group // 8)
+            if (found := self._tried(output, row_group)) is not None:
+                return found
+        return self._written(output, row_group)
 
     def _written(self, output: Output, row_group: int) -> list[WrittenFile]:
         uri = self._table.new_file(output.partition, self._tag)
@@ -197,6 +205,10 @@ class Writer:
         if layout.field_ids is None:
             return options
         return f"{options}, FIELD_IDS {_numbers({c: i for c, i in layout.field_ids.items() if c in self.columns})}"
+
+
+def _row_group(output: Output) -> int:
+    return min(ROW_GROUP_ROWS, max(_VECTOR_ROWS, output.file_rows))
 
 
 def _numbers(ids: Mapping[str, FieldId], own: Sequence[str] = ()) -> str:
