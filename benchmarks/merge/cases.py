@@ -16,12 +16,12 @@ import peers
 import pyarrow.parquet as pq
 from measure import measured
 from scenarios import GROUPS, Scenario
-from tables import KEY, LEDGER, Place
+from tables import KEY, Place
 
 from penstock.config import AwsSettings
 from penstock.engines.embedded.engine import EmbeddedEngine
 from penstock.maintenance import Clustering, Maintain, plan_compaction
-from penstock.tables import Design
+from penstock.tables import Change, Design
 
 PARQUET = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
 Act = Callable[[], dict[str, float] | None]
@@ -115,10 +115,8 @@ def compacted(bench: Bench, table_format: str, *, curved: bool) -> Act:
     def act() -> None:
         pinned = place.table.pin()
         with EmbeddedEngine(AwsSettings()).session() as session:
-            for group in plan_compaction(place.table.files(pinned), policy, KEY):
-                change = session.compact(place.table, pinned, group, order, "bench")
-                assert place.table.commit(pinned, replace(change, ledger=LEDGER)).state == "done"
-                pinned = place.table.pin()
+            written = [session.compact(place.table, pinned, group, order, "bench") for group in plan_compaction(place.table.files(pinned), policy, KEY)]
+        place.commit(pinned, Change("replace", [f for c in written for f in c.add], [f for c in written for f in c.remove]))
 
     return act
 

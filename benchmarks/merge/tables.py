@@ -65,7 +65,8 @@ class Place:
         return cls(table, memory, shape, catalog)
 
     def commit(self, pinned: Any, change: Change) -> None:
-        assert self.table.commit(pinned, replace(change, ledger=LEDGER)).state == "done"
+        outcome = self.table.commit(pinned, replace(change, ledger=LEDGER))
+        assert outcome.state == "done", outcome
 
 
 def fill(folder: Path, layout: Layout, table_format: str, orders: Path) -> None:

@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from penstock.cli.opening import ready
+from penstock.errors import ArgumentError
 from penstock.report.summary import show_summary
 from penstock.report.watch import watching
+from penstock.runtimes import submit_args
 
 
-def run_command(path: Path, env: str | None, param: list[str], *, select: str | None, full_refresh: bool, backfill: bool, log: Literal["text", "json"]) -> int:
+def run_command(
+    path: Path,
+    env: str | None,
+    param: list[str],
+    *,
+    select: str | None,
+    full_refresh: bool,
+    backfill: bool,
+    runtime: str | None,
+    log: Literal["text", "json"],
+) -> int:
     """Run and report; returns the exit code."""
     from penstock.jobs.run import run
 
-    loaded, plan = ready(path, env, param)
+    loaded, plan = ready(path, env, param, engine="spark" if runtime else None)
+    if runtime:
+        _start_spark_as(submit_args(runtime, loaded.pipeline))
     try:
         with watching(sys.stdout, as_json=log == "json") as watch:
             finished = run(loaded, plan, select=select, full_refresh=full_refresh, backfill=backfill, watch=watch)
@@ -34,3 +50,11 @@ def run_command(path: Path, env: str | None, param: list[str], *, select: str | 
         traceback.print_exception(finished.error.__cause__)
     print(f"penstock: step {finished.failed_step}: {finished.error}", file=sys.stderr)  # noqa: T201
     return finished.error.exit_code
+
+
+def _start_spark_as(options: Sequence[str]) -> None:
+    """What pyspark looks at when it starts the JVM. Raises ArgumentError where it would not start any."""
+    if remote := os.environ.get("SPARK_REMOTE"):
+        raise ArgumentError(f"--runtime, where $SPARK_REMOTE names another Spark, {remote}", hint="leave one of them out")
+    os.environ["PYSPARK_SUBMIT_ARGS"] = shlex.join([*options, "pyspark-shell"])
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)

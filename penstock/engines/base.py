@@ -1,4 +1,4 @@
-"""What an engine can do, and how jobs ask for it."""
+"""How jobs ask an engine for its work."""
 
 from __future__ import annotations
 
@@ -16,15 +16,6 @@ if TYPE_CHECKING:
 
     from penstock.changes.facts import MergeSpec
     from penstock.maintenance import Clustering, Group
-
-
-@dataclass(frozen=True)
-class Capabilities:
-    """What an engine is able to do; code asks these, never the engine's name."""
-
-    supports_python_transforms: bool
-    supports_merge: bool
-    table_formats: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -111,9 +102,6 @@ class Input:
 
 
 class Engine(Protocol):
-    @property
-    def capabilities(self) -> Capabilities: ...
-
     def session(self, sharing: int = 1) -> AbstractContextManager[Session]:
         """A session of its own; `sharing` of them at work at once share the memory."""
         ...

@@ -17,9 +17,9 @@ _EXPRESSIONS = {
 _UNSCALED = "replace(CAST({0} AS VARCHAR), '.', '')"
 # what a bucket is the hash of, as the spec has it: a long for numbers and times, bytes for the others
 _HASHED = {
-    "int": "bucket_of_long({0}, {1})",
+    "int": "bucket_of_long(CAST({0} AS BIGINT), {1})",
     "bigint": "bucket_of_long({0}, {1})",
-    "date": "bucket_of_long({0} - DATE '1970-01-01', {1})",
+    "date": "bucket_of_long(CAST(CAST({0} - DATE '1970-01-01' AS INTEGER) AS BIGINT), {1})",
     "timestamp": "bucket_of_long(epoch_us({0}), {1})",
     "timestamp_ntz": "bucket_of_long(epoch_us({0}), {1})",
     "string": "bucket_of_bytes(encode({0}), {1})",

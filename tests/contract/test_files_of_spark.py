@@ -100,13 +100,17 @@ EDGES = [
 ] + [dict.fromkeys("dtnsxily")]  # fmt: skip
 
 
+BUCKETS = tuple(PartitionField("bucket", c, 7) for c in "dtnsxil")
+
+
 @pytest.mark.parametrize("on", ["embedded", "spark"])
-def test_partitions_are_found_again_and_overwritten(lake: Catalog, on: str, request: pytest.FixtureRequest) -> None:
-    """By every transform that Spark writes, before 1970 too: rows come in place of those of their own partition, and nothing else goes."""
+@pytest.mark.parametrize("fields", [TRANSFORMS, BUCKETS], ids=["transforms", "buckets"])
+def test_partitions_are_found_again_and_overwritten(lake: Catalog, on: str, fields: tuple[PartitionField, ...], request: pytest.FixtureRequest) -> None:
+    """By every transform, before 1970 too: rows come in place of those of their own partition, and nothing else goes."""
     embedded = EmbeddedEngine(AwsSettings())
     engine = embedded if on == "embedded" else request.getfixturevalue("on_spark")
     rows = [{"id": i, **edge} for i, edge in enumerate(EDGES)]
-    table, other = made(lake, "iceberg", PARTITIONED, *TRANSFORMS), made(lake, "iceberg", PARTITIONED, *TRANSFORMS)
+    table, other = made(lake, "iceberg", PARTITIONED, *fields), made(lake, "iceberg", PARTITIONED, *fields)
     append(engine, table, rows)
     append(embedded, other, rows)
     assert sorted(str(f.partition) for f in table.files(table.pin())) == sorted(str(f.partition) for f in other.files(other.pin()))
@@ -151,6 +155,20 @@ def test_each_row_goes_to_one_of_the_files_that_are_rewritten(lake: Catalog, on_
     assert Counter(found) == Counter((key, 10 * number) for number, mine in enumerate(keys, 1) for key in mine)
 
 
+def test_rows_lie_along_one_curve_whoever_writes_them(lake: Catalog, table_format: str, on_spark: Engine) -> None:
+    places = []
+    for engine in (on_spark, EmbeddedEngine(AwsSettings())):
+        table = made(lake, table_format, {"x": "int", "y": "decimal(4,2)", "note": "string"})
+        append(engine, table, [{"x": i % 8, "y": Decimal(i // 8), "note": str(i)} for i in range(64)])
+        group = Group((), tuple(table.files(table.pin())))
+        with engine.session() as session:
+            publish(table, session.compact(table, table.pin(), group, Clustering(("x", "y"), zorder=True), "run"), 2)
+        (file,) = table.files(table.pin())
+        places.append([(row["x"], int(row["y"])) for row in pq.ParquetFile(file.uri).read().to_pylist()])
+    assert places[0] == places[1]
+    assert places[0][:4] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+
+
 def test_renamed_columns_are_found_by_their_numbers(lake: Catalog, on_spark: Engine) -> None:
     """Files from before a change of columns, and from after it, in one table: read, amended and merged by Spark."""
     table = made(lake, "iceberg", {"id": "bigint!", "a": "int", "b": "string"})
@@ -169,21 +187,25 @@ def test_renamed_columns_are_found_by_their_numbers(lake: Catalog, on_spark: Eng
 
 
 def test_what_spark_does_not_do_is_refused_by_name(lake: Catalog, on_spark: Engine, tmp_path: Path) -> None:
-    buckets = made(lake, "iceberg", {"id": "bigint!"}, PartitionField("bucket", "id", 4))
     nested = made(lake, "iceberg", {"id": "bigint!", "tags": "array<string>"})
     with on_spark.session() as session:
         session.load("rows", pa.table({"id": [1]}))
         session.load("listed", table_of(nested, [{"id": 1, "tags": ["a"]}]))
-        with pytest.raises(NotSupportedError, match="partitions by bucket on Spark"):
-            session.append(buckets, buckets.pin(), "rows", "run")
         with pytest.raises(NotSupportedError, match=r"writing tags array<string> of ops"):
             session.append(nested, nested.pin(), "listed", "run")
-        with pytest.raises(NotSupportedError, match="z-order on Spark"):
-            session.compact(nested, nested.pin(), Group((), ()), Clustering(("id",), zorder=True), "run")
         with pytest.raises(NotSupportedError, match="no file has a row any more"):
             session.found_below(str(tmp_path), "rows", ["id"])
-        with pytest.raises(NotSupportedError, match="writing rows to"):
-            session.export("rows", str(tmp_path / "out"))
+
+
+def test_rows_are_written_as_files_of_no_table(on_spark: Engine, tmp_path: Path) -> None:
+    with on_spark.session() as session:
+        session.load("rows", pa.table({"id": list(range(100)), "name": ["x y"] * 100}))
+        session.execute("CREATE VIEW nothing AS SELECT * FROM rows WHERE id < 0")
+        files = session.export("rows", f"{tmp_path}/a b/out.parquet")
+        assert session.export("nothing", f"{tmp_path}/none.parquet") == []
+    assert sum(f.rows for f in files) == 100
+    assert [f.bytes for f in files] == [Path(f.uri).stat().st_size for f in files]
+    assert sorted(row["id"] for f in files for row in pq.ParquetFile(f.uri).read().to_pylist()) == list(range(100))
 
 
 def test_nested_columns_of_a_delta_table_are_kept(lake: Catalog, on_spark: Engine) -> None:

@@ -145,6 +145,19 @@ def test_python_transforms_are_read_and_never_imported(tmp_path: Path, code: str
     assert message in str(raised.value)
 
 
+def test_an_engine_is_asked_whether_it_can_write_a_table(tmp_path: Path) -> None:
+    text = BASE.replace("steps:", "environments: {large: {engine: spark}}\nsteps:").replace("format: csv", "format: json")
+    text = text.replace("{id: bigint!, day: date!", "{id: bigint!, day: date!, tags: array<string>")
+    plan_of(tmp_path, text)
+    with pytest.raises(PipelineFileError) as raised:
+        compile_plan(load(tmp_path, env="large", environment={}))
+    (problem,) = raised.value.problems
+    assert problem.message == ("lake.a.orders has the column tags array<string>, which the engine spark does not write; give the step `engine: embedded`")
+    plan_of(tmp_path, text.replace("id: orders,", "id: orders, engine: embedded,"))
+    assert load(tmp_path, env="large", environment={}).environment.engine == "spark"
+    assert [s.engine for s in compile_plan(load(tmp_path, env="large", environment={})).steps][:3] == ["", "embedded", "spark"]
+
+
 def test_a_suite_must_be_able_to_fail(tmp_path: Path) -> None:
     for content, message in (("{", "not valid JSON"), ('{"name": "s", "expectations": []}', "could not fail"), ("[]", "not a suite")):
         with pytest.raises(PipelineFileError, match=message):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from penstock.config import AwsSettings
-from penstock.engines.base import Capabilities, Input
+from penstock.engines.base import Input
 from penstock.schema import names
 from penstock.tables import DataFile, LakeTable, Pinned
 
@@ -29,10 +29,6 @@ class EmbeddedEngine:
     """Implements `penstock.engines.base.Engine`."""
 
     aws: AwsSettings
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return Capabilities(supports_python_transforms=True, supports_merge=True, table_formats=frozenset({"iceberg", "delta"}))
 
     @contextmanager
     def session(self, sharing: int = 1) -> Iterator[EmbeddedSession]:

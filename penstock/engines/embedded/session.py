@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from penstock.changes.facts import MergeSpec, listed
 from penstock.config import AwsSettings
 from penstock.engines.base import Settled
+from penstock.engines.curve import SAMPLE_ROWS, SAMPLED, place_on_curve, sample_of
 from penstock.engines.deleting import Arrival, thinned
 from penstock.engines.settling import overwriting, settle, unknown
 from penstock.engines.slots import slots_of
@@ -19,7 +20,6 @@ from .duck import reach_s3
 from .files import Output, Wanted, Writer, sorted_by, source
 from .locate import candidates, is_older
 from .maps import replacing
-from .ordering import ordering
 from .positions import Positions
 from .routing import assign, incoming, merged_outputs
 
@@ -105,10 +105,15 @@ class EmbeddedSession:
         writer = Writer(self._connection, self._positions, table, pinned, tag)
         query = f"SELECT {listed('{0}', writer.columns)} FROM ({source(self._positions, table, pinned, group.files, writer.columns)})"
         within = [c for c in order.columns or table.design.sort_by if c in writer.columns]
-        by = ordering(self._connection, self._positions, table, pinned, group, within, curve=order.zorder)
+        by = [self._curve(table, pinned, group, within)] if order.zorder and len(within) > 1 else [quote(c) for c in within]
         file_rows = max(1, group.rows * order.file_bytes // max(1, group.bytes))
         output = Output(group.partition, f"{query} ORDER BY {', '.join(by)}" if by else query, group.rows, file_rows, near=bool(by))
         return Change("replace", writer.write([output]), group.files)
+
+    def _curve(self, table: LakeTable, pinned: Pinned, group: Group, columns: Sequence[str]) -> str:
+        rows = self.rows_of(table, pinned, sample_of(group.files), columns)
+        self.name(SAMPLED, f"SELECT {listed('{0}', columns)} FROM ({rows}) USING SAMPLE reservoir({SAMPLE_ROWS} ROWS) REPEATABLE (1)")
+        return place_on_curve(self, columns, {c.name: c.type.duckdb for c in pinned.columns})
 
     def found_below(self, location: str, keys: str, columns: Sequence[str]) -> int:
         self._reach(location)

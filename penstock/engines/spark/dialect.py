@@ -58,6 +58,8 @@ def _translated(tree: object) -> str:
     for found in tree.find_all(exp.Anonymous, exp.DataType):
         if found.name.upper() == "ROW":
             found.set("this", "STRUCT")
+        elif found.name.upper() == "EPOCH_US":
+            found.replace(exp.func("UNIX_MICROS", exp.cast(found.expressions[0], exp.DataType.Type.TIMESTAMPTZ)))
         elif found.this == exp.DataType.Type.INT128:
             found.replace(exp.DataType.build("DECIMAL(38, 0)"))
     try:

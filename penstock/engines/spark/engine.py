@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.config import AwsSettings
-from penstock.engines.base import Capabilities, Input
+from penstock.engines.base import Input
 from penstock.engines.user_code import applied
 from penstock.schema import is_hidden, names
 
@@ -41,10 +41,6 @@ class SparkEngine:
 
     aws: AwsSettings
     connect: Callable[[], AbstractContextManager[Any]]
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return Capabilities(supports_python_transforms=True, supports_merge=True, table_formats=frozenset({"iceberg", "delta"}))
 
     @contextmanager
     def session(self, sharing: int = 1) -> Iterator[SparkBatchSession]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 FILE, ROW = "__file", "__row"
 # the path as it is, not as a URI has it: '+' is itself there
-_PATH = r"regexp_replace(url_decode(replace(_metadata.file_path, '+', '%2B')), '^file:(//)?(?=/)', '')"
+PATH = r"regexp_replace(url_decode(replace(_metadata.file_path, '+', '%2B')), '^file:(//)?(?=/)', '')"
 
 
 def name(column: str) -> str:
@@ -60,7 +60,7 @@ def rows_of(spark: Any, table: LakeTable, pinned: Pinned, files: Sequence[DataFi
     inside = [c for c in wanted if c.name not in fields]
     schema, named = _numbered(inside, layout.field_ids) if pinned.is_renamed and layout.field_ids else (struct(inside), [name(c.name) for c in inside])
     read = spark.read.schema(schema).parquet(*(x.uri for x in files))
-    rows = read.selectExpr(*named, f"{_PATH} AS {FILE}", f"_metadata.row_index AS {ROW}")
+    rows = read.selectExpr(*named, f"{PATH} AS {FILE}", f"_metadata.row_index AS {ROW}")
     if any(x.deletes for x in files):
         rows = rows.join(deleted_rows(spark, files).hint("broadcast"), [FILE, ROW], "left_anti")
     if outside := [c for c in columns if c in fields]:

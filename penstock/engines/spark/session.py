@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from penstock.changes.facts import MergeSpec, listed
 from penstock.config import AwsSettings
 from penstock.engines.base import Settled
+from penstock.engines.curve import SAMPLE_ROWS, SAMPLED, place_on_curve, sample_of
 from penstock.engines.deleting import Arrival, thinned
 from penstock.engines.partition import partition_value
 from penstock.engines.settling import overwriting, settle, unknown
@@ -17,15 +18,16 @@ from penstock.maintenance import Clustering, Group
 from penstock.schema import Column, literal, names, quote
 from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenDeletes, WrittenFile
 
+from .buckets import make_buckets_known
 from .dialect import spark_sql, statement
 from .reading import FILE, ROW, deleted_rows, framed, name, rows_of
-from .writing import SLOT, Writer
+from .writing import SLOT, Writer, exported
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FILE_ROWS = 1_000_000
-_PART = "__part"
+_PART, _CURVE = "__part", "__curve"
 
 
 class SparkBatchSession:
@@ -161,21 +163,26 @@ class SparkBatchSession:
         return self._written(table, pinned, "amended", columns[0], tag)
 
     def compact(self, table: LakeTable, pinned: Pinned, group: Group, order: Clustering, tag: str) -> Change:
-        if order.zorder:
-            raise NotSupportedError("z-order on Spark", hint="maintain the table with the embedded engine, or say compact: sort")
         columns = [c for c in order.columns or table.design.sort_by if c in names(pinned.columns)]
-        rows = rows_of(self._spark, table, pinned, group.files, names(pinned.columns)).selectExpr("*", f"0 AS {SLOT}")
-        writer = Writer(
-            table, pinned, tag, self._aws, max(1, group.rows * order.file_bytes // max(1, group.bytes)), columns
-        )  # fmt: skip
-        return Change("replace", writer.write(rows, [Slot(0, group.partition)], {0: group.rows}), group.files)
+        curved = order.zorder and len(columns) > 1
+        place = self._curve(table, pinned, group, columns) if curved else "0"
+        self.name("curved", f"SELECT *, 0 AS {SLOT}, {place} AS {_CURVE} FROM ({self.rows_of(table, pinned, group.files, names(pinned.columns))})", "VIEW")
+        file_rows = max(1, group.rows * order.file_bytes // max(1, group.bytes))
+        writer = Writer(table, pinned, tag, self._aws, file_rows, [_CURVE] if curved else columns)
+        return Change("replace", writer.write(self._spark.table("curved"), [Slot(0, group.partition)], {0: group.rows}), group.files)
+
+    def _curve(self, table: LakeTable, pinned: Pinned, group: Group, columns: Sequence[str]) -> str:
+        files = sample_of(group.files)
+        share = min(1.0, SAMPLE_ROWS / max(1, sum(f.rows for f in files)))
+        self._keep(SAMPLED, rows_of(self._spark, table, pinned, files, columns).sample(share, seed=1), lasting=True)
+        return place_on_curve(self, columns, {c.name: c.type.duckdb for c in pinned.columns})
 
     def found_below(self, location: str, keys: str, columns: Sequence[str]) -> int:
         del location, keys, columns
         raise NotSupportedError("proving on Spark that no file has a row any more", hint="erase with the embedded engine")
 
     def export(self, rows: str, uri: str) -> Sequence[WrittenFile]:
-        raise NotSupportedError(f"writing {rows} to {uri} on Spark", hint="run the step on the embedded engine")
+        return exported(self._spark.table(_view(rows)), uri.removesuffix(".parquet"), self._aws)
 
     def _writer(self, table: LakeTable, pinned: Pinned, tag: str, keys: Sequence[str] = ()) -> Writer:
         return Writer(table, pinned, tag, self._aws, FILE_ROWS, table.design.sort_by or tuple(keys))
@@ -186,18 +193,19 @@ class SparkBatchSession:
 
         types = {c.name: c.type for c in pinned.columns}
         if any(p.transform == "bucket" for p in table.partition_by):
-            raise NotSupportedError("partitions by bucket on Spark", hint="run the step on the embedded engine")
+            make_buckets_known(self._spark)
         values = [partition_value(p, types[p.column]) for p in table.partition_by]
         if not values:
             self.name("incoming", f"SELECT *, 0 AS {_PART} FROM {rows}", "VIEW")
             (count,) = self.query(f"SELECT COUNT(*) AS n FROM {rows}").to_pylist()
             return [()], {0: count["n"]}
         named, numbers = ", ".join(f"{v} AS __p{i}" for i, v in enumerate(values)), ", ".join(f"__p{i}" for i in range(len(values)))
-        found = self.query(f"SELECT {numbers}, COUNT(*) AS __rows FROM (SELECT {named} FROM {rows}) p GROUP BY {numbers}")
+        self.name("valued", f"SELECT *, {named} FROM {rows}", "VIEW")
+        found = self.query(f"SELECT {numbers}, COUNT(*) AS __rows FROM valued GROUP BY {numbers}")
         partitions: list[Partition] = list(zip(*(column.to_pylist() for column in found.columns[:-1]), strict=True))
         self.load("parts", found.append_column(_PART, pa.array(range(found.num_rows), pa.int32())))
-        on = " AND ".join(f"{v} IS NOT DISTINCT FROM __p{i}" for i, v in enumerate(values))
-        self.name("incoming", f"SELECT r.*, p.{_PART} FROM {rows} r JOIN parts p ON {on}", "VIEW")
+        on = " AND ".join(f"r.__p{i} IS NOT DISTINCT FROM p.__p{i}" for i in range(len(values)))
+        self.name("incoming", f"SELECT {listed('r.{0}', names(pinned.columns))}, p.{_PART} FROM valued r JOIN parts p ON {on}", "VIEW")
         return partitions, {i: row["__rows"] for i, row in enumerate(found.to_pylist())}
 
     def _written(self, table: LakeTable, pinned: Pinned, rows: str, first_key: str, tag: str) -> Change:

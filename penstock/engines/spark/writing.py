@@ -12,14 +12,15 @@ from penstock.errors import NotSupportedError
 from penstock.schema import Column, names
 from penstock.tables import FileLayout, LakeTable, Pinned, WrittenFile
 
-from .reading import name
+from .reading import FILE, PATH, name
 
 SLOT = "slot"
+_UNMARKED = {"mapreduce.fileoutputcommitter.marksuccessfuljobs": "false"}
 
 
 @dataclass(frozen=True)
 class Writer:
-    """Writes files of one table. `tag` names the run; the rows of each file lie in the order of the columns `order`, NULLs first."""
+    """Writes files of one table. `tag` names the run; the rows of each file lie in the order of the columns `order` of what is written, NULLs first."""
 
     table: LakeTable
     pinned: Pinned
@@ -46,13 +47,13 @@ class Writer:
         _check(self.table.name, self.pinned, layout)
         wanted = [c for c in self.pinned.columns if c.name in self.columns]
         typed = [f"CAST({name(c.name)} AS {c.type.spark}) AS {name(c.name)}" for c in wanted]
-        order = (SLOT, *(name(c) for c in self.order if c in self.columns))
+        order = (SLOT, *map(name, self.order))
         divided = self._divided(rows, counts, order)
         typed_rows = divided.sortWithinPartitions(*order).selectExpr(SLOT, *typed)
         numbered = [_numbered(typed_rows[name(c.name)], c, layout) for c in wanted]
         outgoing = typed_rows.select(typed_rows[SLOT], *numbered)
-        options = {"compression": layout.compression, "maxRecordsPerFile": 2 * self.file_rows, "mapreduce.fileoutputcommitter.marksuccessfuljobs": "false"}
-        outgoing.write.options(**options).partitionBy(SLOT).parquet(folder)
+        options = {"compression": layout.compression, "maxRecordsPerFile": 2 * self.file_rows}
+        outgoing.write.options(**options, **_UNMARKED).partitionBy(SLOT).parquet(folder)
         partitions = {slot.number: slot.partition for slot in slots}
         return [WrittenFile(uri, partitions[number], size) for number, uri, size in self._written(folder)]
 
@@ -67,14 +68,27 @@ class Writer:
 
     def _written(self, folder: str) -> list[tuple[int, str, int]]:
         """Slot, URI and bytes of each file in the folder."""
-        from penstock.connectors.stores import store_at
-
         found = []
-        for item in store_at(folder, self.aws).list():
-            head, _, rest = item.uri.removeprefix(f"{folder}/").partition("/")
-            if head.startswith(f"{SLOT}=") and rest.endswith(".parquet"):
-                found.append((int(head.removeprefix(f"{SLOT}=")), item.uri, item.size))
+        for uri, size in _parquet_files(folder, self.aws).items():
+            head, _, _ = uri.removeprefix(f"{folder}/").partition("/")
+            if head.startswith(f"{SLOT}="):
+                found.append((int(head.removeprefix(f"{SLOT}=")), uri, size))
         return found
+
+
+def exported(rows: Any, folder: str, aws: AwsSettings) -> list[WrittenFile]:
+    """A DataFrame as Parquet files in a folder that was never used before; none for no rows."""
+    rows.write.options(compression="zstd", **_UNMARKED).parquet(folder)
+    counts = rows.sparkSession.read.parquet(folder).selectExpr(f"{PATH} AS {FILE}").groupBy(FILE).count().collect()
+    sizes = _parquet_files(folder, aws)
+    return [WrittenFile(row[FILE], (), sizes[row[FILE]], row["count"]) for row in counts]
+
+
+def _parquet_files(folder: str, aws: AwsSettings) -> dict[str, int]:
+    """URI and bytes of each."""
+    from penstock.connectors.stores import store_at
+
+    return {item.uri: item.size for item in store_at(folder, aws).list() if item.uri.endswith(".parquet")}
 
 
 def _numbered(value: Any, column: Column, layout: FileLayout) -> Any:
