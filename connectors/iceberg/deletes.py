@@ -39,15 +39,16 @@ def packed(io: FileIO, new_file: Callable[[DataFile], str], deletes: Sequence[tu
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([  # type: ignore[arg-type]
-        pa.field("file_path", pa.string(), nullable=False, metadata={"PARQUET:field_id": str(FILE_PATH)}),
+    schema = pa.schema([
+        pa.field("file_path", pa.dictionary(pa.int32(), pa.string()), nullable=False, metadata={"PARQUET:field_id": str(FILE_PATH)}),
         pa.field("pos", pa.int64(), nullable=False, metadata={"PARQUET:field_id": str(POS)}),
     ])  # fmt: skip
 
     def write(found: tuple[DataFile, pa.ChunkedArray[Any]]) -> WrittenDeletes:
         file, positions = found
         uri, written = new_file(file), pa.BufferOutputStream()
-        rows = pa.table([pa.repeat(file.spelled, len(positions)), positions], schema=schema)
+        path = pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), len(positions)), pa.array([file.spelled]))
+        rows = pa.table([path, positions], schema=schema)
         pq.write_table(rows, written, compression="zstd", use_dictionary=["file_path"], store_schema=False)  # type: ignore[arg-type]
         content = written.getvalue()
         with io.new_output(full(uri)).create() as stream:

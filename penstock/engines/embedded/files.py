@@ -79,7 +79,7 @@ def source(positions: Positions, table: LakeTable, pinned: Pinned, files: Sequen
     read, thin = (_read(pinned, layout, part, in_files, types) if part else "" for part in (whole, thinned))
     parts = [only.of(read) if only else read] if whole else []
     if thinned:
-        parts.append(f"FROM ({only.of(thin) if only else thin}) r ANTI JOIN ({positions.of(thinned)}) d ON r.__file = d.path AND r.__row = d.pos")
+        parts.append(positions.left(only.of(thin) if only else thin, thinned, few=only is not None))
     rows = " UNION ALL ".join(f"({part})" for part in parts)
     if in_order := replacing({c.name: c.type.arrow() for c in pinned.columns if c.type.is_nested and c.name in wanted}):
         rows = f"SELECT *{in_order} FROM ({rows})"

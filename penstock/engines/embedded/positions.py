@@ -21,6 +21,7 @@ class Positions:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         self._unpacked: dict[DeleteFile, int] = {}
+        self._kept = 0
 
     def of(self, files: Sequence[DataFile]) -> str:
         """A query for `path` (a data file's) and `pos`, of files that have deletes."""
@@ -36,6 +37,17 @@ class Positions:
             numbered = ", ".join(f"({self._unpacked[d]}, {literal(f.uri)})" for f, d in packed)
             parts.append(f"SELECT n.path, p.pos FROM __unpacked p JOIN (VALUES {numbered}) n(number, path) ON p.number = n.number")
         return " UNION ALL ".join(parts)
+
+    def left(self, rows: str, files: Sequence[DataFile], *, few: bool) -> str:
+        """A query for those of some rows of files, with `__file` and `__row`, that are not deleted; `few`: of many positions they meet a few.
+
+        DuckDB looks the positions up among the rows, and not the rows among all positions, only where it knows how few rows there are.
+        """
+        if few:
+            self._kept += 1
+            self._connection.execute(f"CREATE TABLE __few_{self._kept} AS {rows}")
+            rows = f"FROM __few_{self._kept}"
+        return f"FROM ({rows}) r ANTI JOIN ({self.of(files)}) d ON r.__file = d.path AND r.__row = d.pos"
 
     def own(self, files: Sequence[DataFile]) -> str | None:
         """A query for `path` and `pos` of what files of their own delete in data files; None where there are none."""
