@@ -25,10 +25,12 @@ def master_of(runtime: str) -> str:
     return runtime
 
 
-def submit_args(runtime: str, pipeline: Pipeline) -> tuple[str, ...]:
-    """The options of `spark-submit` for a pipeline on a Spark that brings nothing of AWS by itself."""
-    args = ("--master", master_of(runtime), "--name", pipeline.pipeline, "--conf", "spark.log.level=ERROR", "--conf", "spark.ui.showConsoleProgress=false")
-    return (*args, "--packages", ",".join(_S3A), "--exclude-packages", _BUNDLE) if _is_on_s3(pipeline) else args
+def submit_args(runtime: str, pipeline: Pipeline, memory_mb: int) -> tuple[str, ...]:
+    """The options of `spark-submit` for a pipeline on a Spark that brings nothing of AWS by itself. `memory_mb` is that of the driver."""
+    args = ("--master", master_of(runtime), "--name", pipeline.pipeline, "--driver-memory", f"{memory_mb}m")
+    quiet = ("--conf", "spark.log.level=ERROR", "--conf", "spark.ui.showConsoleProgress=false")
+    jars = ("--packages", ",".join(_S3A), "--exclude-packages", _BUNDLE) if _is_on_s3(pipeline) else ()
+    return (*args, *quiet, *jars)
 
 
 def _is_on_s3(pipeline: Pipeline) -> bool:

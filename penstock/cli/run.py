@@ -33,7 +33,7 @@ def run_command(
 
     loaded, plan = ready(path, env, param, engine="spark" if runtime else None)
     if runtime:
-        _start_spark_as(submit_args(runtime, loaded.pipeline))
+        _start_spark_as(submit_args(runtime, loaded.pipeline, _half_of_memory()))
     try:
         with watching(sys.stdout, as_json=log == "json") as watch:
             finished = run(loaded, plan, select=select, full_refresh=full_refresh, backfill=backfill, watch=watch)
@@ -52,9 +52,14 @@ def run_command(
     return finished.error.exit_code
 
 
+def _half_of_memory() -> int:
+    """In MB; Spark's own default, 1 GB, is too little for the driver's part in a batch."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**21
+
+
 def _start_spark_as(options: Sequence[str]) -> None:
     """What pyspark looks at when it starts the JVM. Raises ArgumentError where it would not start any."""
-    if remote := os.environ.get("SPARK_REMOTE"):
+    if remote := os.environ.pop("SPARK_REMOTE", ""):  # pyspark takes an empty one for a server too
         raise ArgumentError(f"--runtime, where $SPARK_REMOTE names another Spark, {remote}", hint="leave one of them out")
     os.environ["PYSPARK_SUBMIT_ARGS"] = shlex.join([*options, "pyspark-shell"])
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)

@@ -7,9 +7,10 @@ import random
 from pathlib import Path
 
 import pytest
+import spark_server
 from changes_model import HISTORY, SOFT, SPEC, batches, stream
 from merged import Merged
-from pipelines import Project, event, events
+from pipelines import EVENTS, Project, event, events
 
 from penstock.changes.facts import MergeSpec
 from penstock.config import AwsSettings
@@ -105,6 +106,19 @@ def test_plan_says_which_steps_are_on_spark(tmp_path: Path) -> None:
     assert "on Spark" not in project.penstock("plan", ".").out
     project.write("pipeline.yaml", (tmp_path / "pipeline.yaml").read_text().replace("- id: totals", "- id: totals\n    engine: spark"))
     assert "on Spark: totals\n" in project.penstock("plan", ".").out
+
+
+@pytest.mark.skipif(bool(spark_server.missing()), reason=spark_server.missing())
+def test_a_run_starts_a_spark_of_its_own(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.write("pipeline.yaml", EVENTS.replace("FORMAT", "iceberg"))
+    project.write("landing/orders/1.json", events(event("c", 1, 1, "new"), event("c", 2, 2, "new"), event("d", 1, 3)))
+    quick = {k: v for k, v in spark_server.SETTINGS.items() if k.startswith(("spark.sql.shuffle", "spark.sql.codegen", "spark.ui", "spark.driver.extra"))}
+    project.write("conf/spark-defaults.conf", "".join(f"{k} {v}\n" for k, v in quick.items()))
+    done = project.process("run", ".", "--runtime", "local[1]", "--log", "json", SPARK_CONF_DIR=str(tmp_path / "conf"), SPARK_REMOTE="")
+    assert done.code == 0, done.err
+    assert [s["counts"]["applied"] for s in json.loads(done.out.splitlines()[-1])["steps"]][-1] == 2
+    assert project.rows("lake.shop.orders", "id, state") == [{"id": 2, "state": "new"}]
 
 
 def test_a_pipeline_changes_its_engine_between_runs(table_format: str, tmp_path: Path, spark_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
