@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from penstock.changes.counts import Counts
@@ -14,10 +14,9 @@ from penstock.changes.scd1_general import general_rules
 from penstock.changes.scd2 import history_rules
 from penstock.changes.scd2_in_order import ASTRAY, in_order_rules, of_astray, within
 from penstock.schema import names, quote
-from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenFile
+from penstock.tables import DataFile, LakeTable, Pinned
 
 from .base import Session, Settled
-from .slots import Partition, place
 
 
 class Finder(Session, Protocol):
@@ -52,13 +51,6 @@ def unknown(session: Finder, table: LakeTable, pinned: Pinned, rows: str, sequen
     session.locate("held", f"SELECT {listed('{0}', sequence)} FROM {rows}", table, pinned, sequence, names(pinned.columns))
     session.name("unknown", f"SELECT {columns} FROM {rows} EXCEPT SELECT {columns} FROM held")
     return "unknown"
-
-
-def overwriting(session: Finder, table: LakeTable, pinned: Pinned, added: Sequence[WrittenFile], replaces: Callable[[Partition], bool] | None) -> Change:
-    """Files in place of all that the table has, or of those in their partitions and in others that `replaces` names."""
-    places = {place(file.partition) for file in added}
-    removed = [f for f in session.files(table, pinned) if replaces is None or place(f.partition) in places or replaces(f.partition)]
-    return Change("overwrite", added, removed)
 
 
 def settle(session: Finder, spec: MergeSpec, table: LakeTable, pinned: Pinned, memory: LakeTable, remembered: Pinned) -> Settled:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from penstock.changes.facts import MergeSpec, listed
 from penstock.config import AwsSettings
 from penstock.engines.base import Settled
+from penstock.engines.changing import amend, overwriting, rewrite
 from penstock.engines.curve import SAMPLE_ROWS, SAMPLED, place_on_curve, sample_of
 from penstock.engines.deleting import Arrival, thinned
-from penstock.engines.settling import overwriting, settle, unknown
+from penstock.engines.settling import settle, unknown
 from penstock.engines.slots import slots_of
 from penstock.maintenance import Clustering, Group
 from penstock.schema import literal, names, quote
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class EmbeddedSession:
-    """Implements `penstock.engines.base.Session`."""
+    """Implements `penstock.engines.base.Session` and `penstock.engines.changing.Writing`."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, aws: AwsSettings) -> None:
         self._connection, self._aws = connection, aws
@@ -64,18 +65,7 @@ class EmbeddedSession:
         return unknown(self, table, pinned, rows, sequence)
 
     def rewrite(self, table: LakeTable, pinned: Pinned, upserts: str, deletes: str, tag: str) -> Change:
-        keys = self.columns(deletes)
-        of = listed("{0}", keys)
-        self.name("touched", f"SELECT {of} FROM {upserts} UNION ALL SELECT {of} FROM {deletes}")
-        if self._connection.execute("SELECT 1 FROM touched LIMIT 1").fetchone() is None:
-            return Change("append")
-        located = self.found.get((table.name, pinned.version))
-        if located is None:
-            located = "found"
-            self.locate(located, "SELECT * FROM touched", table, pinned, keys, keys)
-        self.name("gone", f"SELECT __file, __row FROM {located} SEMI JOIN touched USING ({of})")
-        gone = dict(self._connection.execute("SELECT __file, COUNT(*) FROM gone GROUP BY __file").fetchall())
-        return self._written(table, pinned, upserts, keys, gone, tag)
+        return rewrite(self, table, pinned, upserts, deletes, tag)
 
     def append(self, table: LakeTable, pinned: Pinned, rows: str, tag: str) -> Change:
         writer = Writer(self._connection, self._positions, table, pinned, tag)
@@ -91,14 +81,7 @@ class EmbeddedSession:
         return overwriting(self, table, pinned, self.append(table, pinned, rows, tag).add, replaces)
 
     def amend(self, table: LakeTable, pinned: Pinned, where: str, values: Mapping[str, str], tag: str) -> Change:
-        columns = names(pinned.columns)
-        types = {c.name: c.type.duckdb for c in pinned.columns}
-        self.name("touched", f"SELECT * FROM ({self.rows_of(table, pinned, self.files(table, pinned), columns)}) WHERE {where}")
-        changed = ", ".join(f"CAST({values[c]} AS {types[c]}) AS {quote(c)}" if c in values else quote(c) for c in columns)
-        self.name("amended", f"SELECT {changed} FROM touched{'' if values else ' LIMIT 0'}")
-        self.name("gone", "SELECT __file, __row FROM touched")
-        gone = dict(self._connection.execute("SELECT __file, COUNT(*) FROM gone GROUP BY __file").fetchall())
-        return self._written(table, pinned, "amended", columns[:1], gone, tag)
+        return amend(self, table, pinned, where, values, tag)
 
     def compact(self, table: LakeTable, pinned: Pinned, group: Group, order: Clustering, tag: str) -> Change:
         self._reach(table.location)
@@ -131,7 +114,8 @@ class EmbeddedSession:
         found = self._connection.execute(f"COPY (FROM {rows}) TO {literal(uri)} (FORMAT parquet, COMPRESSION zstd, RETURN_STATS)").fetchall()
         return [WrittenFile(str(row[0]), (), int(row[2]), int(row[1])) for row in found if row[1]]
 
-    def _written(self, table: LakeTable, pinned: Pinned, rows: str, keys: Sequence[str], gone: dict[str, int], tag: str) -> Change:
+    def written(self, table: LakeTable, pinned: Pinned, rows: str, keys: Sequence[str], tag: str) -> Change:
+        gone = dict(self._connection.execute("SELECT __file, COUNT(*) FROM gone GROUP BY __file").fetchall())
         writer = Writer(self._connection, self._positions, table, pinned, tag)
         files = self.files(table, pinned)
         partitions = incoming(self._connection, table, pinned, rows)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 from penstock.changes.facts import MergeSpec, listed
 from penstock.config import AwsSettings
 from penstock.engines.base import Settled
+from penstock.engines.changing import amend, overwriting, rewrite
 from penstock.engines.curve import SAMPLE_ROWS, SAMPLED, place_on_curve, sample_of
 from penstock.engines.deleting import Arrival, thinned
 from penstock.engines.partition import partition_value
-from penstock.engines.settling import overwriting, settle, unknown
+from penstock.engines.settling import settle, unknown
 from penstock.engines.slots import Partition, Slot, bound, place, slots_of
 from penstock.errors import NotSupportedError
 from penstock.maintenance import Clustering, Group
@@ -31,7 +32,7 @@ _PART, _CURVE = "__part", "__curve"
 
 
 class SparkBatchSession:
-    """Implements `penstock.engines.base.Session` and `penstock.engines.settling.Finder`. What it names is kept until it is closed."""
+    """Implements `penstock.engines.base.Session` and `penstock.engines.changing.Writing`. What it names is kept until it is closed."""
 
     def __init__(self, spark: Any, aws: AwsSettings) -> None:
         self._spark, self._aws = spark, aws
@@ -131,19 +132,7 @@ class SparkBatchSession:
     # changes
 
     def rewrite(self, table: LakeTable, pinned: Pinned, upserts: str, deletes: str, tag: str) -> Change:
-        keys = self.columns(deletes)
-        of = listed("{0}", keys)
-        self.name("touched", f"SELECT {of} FROM {upserts} UNION SELECT {of} FROM {deletes}")
-        (count,) = self.query("SELECT COUNT(*) AS rows FROM touched").to_pylist()
-        if not count["rows"]:
-            return Change("append")
-        located = self.found.get((table.name, pinned.version))
-        if located is None:
-            located = "found"
-            self.locate(located, "SELECT * FROM touched", table, pinned, keys, keys)
-        on = listed("l.{0} = t.{0}", keys, " AND ")
-        self.name("gone", f"SELECT l.{FILE}, l.{ROW} FROM {located} l SEMI JOIN touched t ON {on}")
-        return self._written(table, pinned, upserts, keys[0], tag)
+        return rewrite(self, table, pinned, upserts, deletes, tag)
 
     def append(self, table: LakeTable, pinned: Pinned, rows: str, tag: str) -> Change:
         partitions, counts = self._incoming(table, pinned, rows)
@@ -155,12 +144,7 @@ class SparkBatchSession:
         return overwriting(self, table, pinned, self.append(table, pinned, rows, tag).add, replaces)
 
     def amend(self, table: LakeTable, pinned: Pinned, where: str, values: Mapping[str, str], tag: str) -> Change:
-        columns, types = names(pinned.columns), {c.name: c.type.duckdb for c in pinned.columns}
-        self.name("touched", f"SELECT * FROM ({self.rows_of(table, pinned, self.files(table, pinned), columns)}) WHERE {where}")
-        changed = ", ".join(f"CAST({values[c]} AS {types[c]}) AS {quote(c)}" if c in values else quote(c) for c in columns)
-        self.name("amended", f"SELECT {changed} FROM touched{'' if values else ' WHERE FALSE'}")
-        self.name("gone", f"SELECT {FILE}, {ROW} FROM touched")
-        return self._written(table, pinned, "amended", columns[0], tag)
+        return amend(self, table, pinned, where, values, tag)
 
     def compact(self, table: LakeTable, pinned: Pinned, group: Group, order: Clustering, tag: str) -> Change:
         columns = [c for c in order.columns or table.design.sort_by if c in names(pinned.columns)]
@@ -208,7 +192,8 @@ class SparkBatchSession:
         self.name("incoming", f"SELECT {listed('r.{0}', names(pinned.columns))}, p.{_PART} FROM valued r JOIN parts p ON {on}", "VIEW")
         return partitions, {i: row["__rows"] for i, row in enumerate(found.to_pylist())}
 
-    def _written(self, table: LakeTable, pinned: Pinned, rows: str, first_key: str, tag: str) -> Change:
+    def written(self, table: LakeTable, pinned: Pinned, rows: str, keys: Sequence[str], tag: str) -> Change:
+        first_key = keys[0]
         gone = {r[FILE]: r["n"] for r in self.query(f"SELECT {FILE}, COUNT(*) AS n FROM gone GROUP BY {FILE}").to_pylist()}
         files = self.files(table, pinned)
         partitions, arriving = self._incoming(table, pinned, rows)
