@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -76,10 +76,12 @@ class Catalog:
                 location = f"{self.warehouse}/{namespace}/{name}"
                 found = self.shelves[format_name].create(namespace, name, location, columns, partition_by, design or Design())
         pinned = found.state
-        if change := evolution(found.name, pinned.columns, columns, on_change, pinned.former):
-            found.evolve(pinned, change, reshape)
-        if tuple(found.partition_by) != tuple(partition_by):
+        change = evolution(found.name, pinned.columns, columns, on_change, pinned.former)
+        renamed = dict(change.rename)
+        if [replace(p, column=renamed.get(p.column, p.column)) for p in found.partition_by] != list(partition_by):
             raise DataError(f"table {found.name} is partitioned by {_listed(found.partition_by)} but {_listed(partition_by)} is declared", hint=_ANEW)
+        if change:
+            found.evolve(pinned, change, reshape)
         if design is not None and found.design != design:
             found.redesign(found.state, design)
         return found

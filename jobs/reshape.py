@@ -1,25 +1,19 @@
-"""A table's rows written anew with other columns, for formats whose files know columns by their names."""
+"""A table's files written anew with other columns, for formats whose files know columns by their names."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from penstock.evolution import Evolution
 from penstock.killpoints import reach
-from penstock.schema import quote
+from penstock.maintenance import Clustering, Group
 from penstock.tables import RUN, Change, LakeTable, Pinned
 
 from .context import Context
 
 
 def reshaped(context: Context, table: LakeTable, pinned: Pinned, evolution: Evolution) -> Change:
-    """Files with the columns that an evolution gives the rows of a pinned state, in place of all that it has."""
-    columns, before = evolution.of(pinned.columns), evolution.former_names
-    new = {c.name for c in evolution.append}
-    values = (f"CAST({'NULL' if c.name in new else quote(before.get(c.name, c.name))} AS {c.type.duckdb}) AS {quote(c.name)}" for c in columns)
+    """Each file of a pinned state with the columns that an evolution gives its rows, in their order."""
+    files = table.files(pinned)
     with context.engine.session() as session:
-        session.scan("former", table, pinned)
-        session.execute(f"CREATE VIEW reshaped AS SELECT {', '.join(values)} FROM former")
-        change = session.overwrite(table, replace(pinned, columns=columns), "reshaped", context.run)
+        written = [session.compact(table, pinned, Group(f.partition, (f,)), Clustering(), context.run, evolution).add for f in files]
     reach("before_reshape_commit")
-    return replace(change, summary={RUN: context.run})
+    return Change("overwrite", [file for part in written for file in part], files, summary={RUN: context.run})

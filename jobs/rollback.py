@@ -9,14 +9,14 @@ from typing import Literal
 from penstock.errors import ArgumentError, NotSupportedError
 from penstock.maintenance import Clustering, Group
 from penstock.pipeline import MergeStep
-from penstock.tables import Change, LakeTable, Version, WrittenFile
+from penstock.tables import Change, LakeTable, Pinned, Version, WrittenFile
 
 from .context import Context
 from .history import after_batch, declared_table
 from .ledger import applied_by, target_of
 from .lock import exclusive
 from .publish import publish
-from .targets import memory_table
+from .targets import MEMORY, memory_table
 from .waiting import source_of
 
 
@@ -45,11 +45,13 @@ def rollback(context: Context, location: str, *, to: int, then: Literal["replay"
         if then == "replay":
             _check_replay(context, step, last)
         version = after_batch(table, table.history(), context.key(step.id), to)
-        _restore(context, table, version, step.id, last)
+        restored = [_planned(table, version)]
         if isinstance(step, MergeStep):
-            memory = memory_table(context, step)
+            memory = context.lake_table(location + MEMORY) or memory_table(context, step)
             known = [v for v in memory.history() if v.ledger.get(context.key(step.id), to + 1) <= to]
-            _restore(context, memory, known[0] if known else None, step.id, last)
+            restored.append(_planned(memory, known[0] if known else None))
+        for planned in restored:
+            _restore(context, planned, step.id, last)
         again = _cut_again(context, step, undone) if then == "replay" else ()
     return RolledBack(version, undone, again)
 
@@ -75,18 +77,33 @@ def _check_replay(context: Context, step, last: int) -> None:  # type: ignore[no
         )
 
 
-def _restore(context: Context, table: LakeTable, version: Version | None, step_id: str, last: int) -> None:
-    """One commit from the present files to those of a former state; none of it for a table without commits.
+@dataclass(frozen=True)
+class _Planned:
+    """A table's present state, and the one that is to stand again: None for a table without rows."""
 
-    A file of which other rows were deleted then is written anew, as it was.
-    """
+    table: LakeTable
+    pinned: Pinned
+    former: Pinned | None
+
+
+def _planned(table: LakeTable, version: Version | None) -> _Planned:
+    """Raises NotSupportedError for a state that cannot stand again."""
     pinned = table.pin()
-    if pinned.version is None or (version and version.version == pinned.version):
-        return
     former = table.pin(version.version) if version else None
     if former and former.rewritten != pinned.rewritten:
         hint = "make it anew from its sources with `penstock run --full-refresh`"
         raise NotSupportedError(f"rolling back {table.name} to version {former.version}, whose files have other columns,", hint=hint)
+    return _Planned(table, pinned, former)
+
+
+def _restore(context: Context, planned: _Planned, step_id: str, last: int) -> None:
+    """One commit from the present files to those of a former state; none of it for a table without commits.
+
+    A file of which other rows were deleted then is written anew, as it was.
+    """
+    table, pinned, former = planned.table, planned.pinned, planned.former
+    if pinned.version is None or (former and former.version == pinned.version):
+        return
     now = {(f.uri, f.deletes): f for f in table.files(pinned)}
     then = {(f.uri, f.deletes): f for f in table.files(former)} if former else {}
     missing = [f for key, f in then.items() if key not in now]
@@ -96,7 +113,7 @@ def _restore(context: Context, table: LakeTable, version: Version | None, step_i
             if former and file.uri not in {f.uri for f in back}:
                 back += session.compact(table, former, Group(file.partition, (file,)), Clustering(), context.run).add
     gone = [f for key, f in now.items() if key not in then]
-    change = Change("overwrite", back, gone, summary={"penstock.rollback": str(version.version if version else 0)})
+    change = Change("overwrite", back, gone, summary={"penstock.rollback": str(former.version if former else 0)})
     publish(context, table, pinned, change, step_id, last)
 
 

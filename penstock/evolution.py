@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from penstock.connections import Model
 from penstock.errors import DataError, some
@@ -23,6 +23,12 @@ class OnSchemaChange(Model):
     wider_type: Literal["widen", "fail"] = "widen"
     dropped_column: Literal["drop", "fail"] = "fail"
     renamed_from: dict[str, str] = Field(default={}, description="new name: the name that the column had")
+
+    @model_validator(mode="after")
+    def _no_chains(self) -> Self:
+        if both := sorted(set(self.renamed_from) & set(self.renamed_from.values())):
+            raise ValueError(f"column {both[0]!r} is said to be a new and a former name; rename one column after the other, with a run between")
+        return self
 
 
 BY_DECLARATION = OnSchemaChange()
@@ -52,6 +58,9 @@ class Evolution:
         return (*(wider.get(c.name, c) for c in stay), *self.append)
 
 
+UNCHANGED = Evolution()
+
+
 def renames(held: Iterable[str], policy: OnSchemaChange) -> tuple[tuple[str, str], ...]:
     """Old and new names of the columns that are yet to be renamed."""
     there = set(held)
@@ -78,6 +87,8 @@ def evolution(table: str, held: Columns, declared: Columns, policy: OnSchemaChan
     widen = tuple(c for c in changed if is_wider(c.type, there[c.name].type))
     wrong = [said for c in changed if c not in widen or policy.wider_type == "fail" for said in _differences(there[c.name], c)]
     wrong += [f"it has besides {c}" for c in gone if c.name not in drop]
+    spelled = {c.name.casefold(): c.name for c in gone}
+    wrong += [f"it has {spelled[c.name.casefold()]} where {c.name} is declared" for c in append if c.name.casefold() in spelled]
     if wrong or policy.new_column == "fail" or any(_why(c, former) for c in append):
         wrong = [f"it lacks {c}{_why(c, former)}" for c in append] + wrong
     if wrong:

@@ -68,6 +68,7 @@ class Table(Model):
         named = {
             "keys": self.keys,
             "partition_by": tuple(p.column for p in self.partition_fields),
+            "on_schema_change.renamed_from": tuple(self.on_schema_change.renamed_from),
             "maintain.sort_by": self.maintain.sort_by,
             "maintain.zorder_by": self.maintain.zorder_by,
         }

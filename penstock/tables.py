@@ -124,8 +124,8 @@ class Pinned:
 
     `ledger` maps `<pipeline>/<step>` to the last batch applied. `native` is the connector's loaded table, so that a commit is checked against
     exactly what was read, `schema` its number of the columns. `evolved`: some files may lack columns, or have narrower types of them, or (`is_renamed`)
-    have them under other names. `former`: names that columns of the table had before, and none has now. `rewritten`: how often all files were written anew
-    for other columns; those of another time have other columns, whatever the table says.
+    have them under other names. `former`: names that columns of the table had before, and none has now. `rewritten`: the version for which all files were
+    written anew with other columns, 0 for none; files from before have other columns, whatever the table says.
     """
 
     table: str

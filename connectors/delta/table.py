@@ -57,6 +57,7 @@ class DeltaTable:
         self._name, self._location, self._aws = name, location.rstrip("/"), aws
         self._store = store_at(self._location, aws)
         self._log, self._vectors = Log(self._store), Vectors(self._location, self._store, aws)
+        self._becoming: Design | None = None  # while all files are written anew
         with self._reaching():
             self._native = self._load_pinned(None)
         self._partition_columns: list[str] = self._native.metadata().partition_columns
@@ -83,7 +84,7 @@ class DeltaTable:
 
     @property
     def design(self) -> Design:
-        return _designed(self._native)
+        return self._becoming or _designed(self._native)
 
     @property
     def state(self) -> Pinned:
@@ -172,16 +173,17 @@ class DeltaTable:
         self._reshape(pinned, change, reshape)
 
     def _reshape(self, pinned: Pinned, change: Evolution, reshape: Reshape) -> None:
-        """Files know columns by their names: all of them are written anew, in the order of the columns' new names, and the columns change with them."""
-        renamed = dict(change.rename)
-        sort_by = tuple(renamed.get(c, c) for c in self.design.sort_by if c not in change.drop)
-        if sort_by != self.design.sort_by:
-            self._publish_metadata(pinned, _sorted_by(Design(sort_by)))
-            pinned = self.state
-        columns = change.of(pinned.columns)
-        files = reshape(self, pinned, change)
-        recorded = {_NESTED: "{}"} | _record(columns) | {_EVOLVED: "false", _REWRITTEN: str(pinned.rewritten + 1)}
-        self._publish_metadata(pinned, recorded, columns, files)
+        """Files know columns by their names: all of them are written anew, and the columns change with them, in one commit."""
+        native: Native = pinned.native
+        check_writable(self.name, native, removing=True)
+        columns, renamed = change.of(pinned.columns), dict(change.rename)
+        self._becoming = replace(self.design, sort_by=tuple(renamed.get(c, c) for c in self.design.sort_by if c not in change.drop))
+        try:
+            files = reshape(self, pinned, change)
+            recorded = {_NESTED: "{}"} | _record(columns) | _sorted_by(self.design) | {_EVOLVED: "false", _REWRITTEN: str(native.version() + 1)}
+            self._publish_metadata(pinned, recorded, columns, files)
+        finally:
+            self._becoming = None
 
     def redesign(self, pinned: Pinned, design: Design) -> None:
         native: Native = pinned.native
@@ -225,6 +227,7 @@ class DeltaTable:
             native, now = self._load(None), datetime.now(UTC) + timedelta(minutes=1)
             native.create_checkpoint()
             forgotten = forget_log(native, *filesystem(self._location, self._aws))
+        self._log = Log(self._store)  # what it knew may begin with an entry that is gone
         return [*forgotten, *self.sweep(now, now, ())]
 
     def sweep(self, before: datetime, kept: datetime, needed: Collection[int]) -> Sequence[tuple[str, int]]:

@@ -54,12 +54,14 @@ def run_command(
 
 def _half_of_memory() -> int:
     """In MB; Spark's own default, 1 GB, is too little for the driver's part in a batch."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**21
+    has, allowed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), Path("/sys/fs/cgroup/memory.max")
+    said = allowed.read_text().strip() if allowed.exists() else "max"
+    return min(has, int(said) if said.isdigit() else has) // 2**21
 
 
 def _start_spark_as(options: Sequence[str]) -> None:
     """What pyspark looks at when it starts the JVM. Raises ArgumentError where it would not start any."""
     if remote := os.environ.pop("SPARK_REMOTE", ""):  # pyspark takes an empty one for a server too
         raise ArgumentError(f"--runtime, where $SPARK_REMOTE names another Spark, {remote}", hint="leave one of them out")
-    os.environ["PYSPARK_SUBMIT_ARGS"] = shlex.join([*options, "pyspark-shell"])
+    os.environ["PYSPARK_SUBMIT_ARGS"] = f"{shlex.join(options)} {os.environ.get('PYSPARK_SUBMIT_ARGS', 'pyspark-shell')}"
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from penstock.changes.counts import Counts
+from penstock.evolution import UNCHANGED, Evolution
 from penstock.tables import Change, LakeTable, Pinned, WrittenFile
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ class Session(Protocol):
         """Delete the rows for which a condition is true, or with `values` (column -> expression over the row) change them."""
         ...
 
-    def compact(self, table: LakeTable, pinned: Pinned, group: Group, order: Clustering, tag: str) -> Change:
-        """The rows of a group of files in fewer files, cut about where `order` says."""
+    def compact(self, table: LakeTable, pinned: Pinned, group: Group, order: Clustering, tag: str, evolution: Evolution = UNCHANGED) -> Change:
+        """The rows of a group of files in fewer files, cut about where `order` says, with the columns that `evolution` gives them."""
         ...
 
     def found_below(self, location: str, keys: str, columns: Sequence[str]) -> int:

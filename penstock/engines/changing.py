@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from penstock.changes.facts import listed
+from penstock.evolution import Evolution
 from penstock.schema import names, quote
 from penstock.tables import Change, LakeTable, Pinned, WrittenFile
 
@@ -45,6 +47,13 @@ def amend(session: Writing, table: LakeTable, pinned: Pinned, where: str, values
     session.name("amended", f"SELECT {changed} FROM touched{'' if values else ' WHERE FALSE'}")
     session.name("gone", "SELECT __file, __row FROM touched")
     return session.written(table, pinned, "amended", columns[:1], tag)
+
+
+def evolved(evolution: Evolution, pinned: Pinned) -> tuple[Pinned, Mapping[str, str]]:
+    """What a state becomes, and the expression for each column over its rows as they are."""
+    columns, before, new = evolution.of(pinned.columns), evolution.former_names, names(evolution.append)
+    values = {c.name: f"CAST({'NULL' if c.name in new else quote(before.get(c.name, c.name))} AS {c.type.duckdb})" for c in columns}
+    return replace(pinned, columns=columns), values if evolution else {c: quote(c) for c in values}
 
 
 def overwriting(session: Finder, table: LakeTable, pinned: Pinned, added: Sequence[WrittenFile], replaces: Callable[[Partition], bool] | None) -> Change:

@@ -23,14 +23,15 @@ def place_on_curve(session: Session, columns: Sequence[str], types: Mapping[str,
     """An expression for the place of a row; the relation SAMPLED, of some rows, says how the columns' values are spread."""
     codes = []
     for i, column in enumerate(columns):
-        cuts = [f"CAST({literal(cut)} AS {types[column]})" for cut in _cuts(session, quote(column))]
+        text, value = ("hex({0})", "unhex({0})") if types[column] == "BLOB" else ("CAST({0} AS VARCHAR)", f"CAST({{0}} AS {types[column]})")
+        cuts = [value.format(literal(cut)) for cut in _cuts(session, quote(column), text.format(quote(column)))]
         codes.append(_code(quote(column), cuts, [_spread(n * (2**_BITS - 1) // max(1, len(cuts)), i, len(columns)) for n in range(len(cuts) + 1)]))
     return " + ".join(codes)
 
 
-def _cuts(session: Session, column: str) -> list[str]:
+def _cuts(session: Session, column: str, text: str) -> list[str]:
     """The values that divide the sampled ones into equal parts, as text: fewer where many rows have the same value."""
-    values = session.query(f"SELECT CAST({column} AS VARCHAR) AS v FROM {SAMPLED} WHERE {column} IS NOT NULL ORDER BY {column}")["v"].to_pylist()
+    values = session.query(f"SELECT {text} AS __cut FROM {SAMPLED} WHERE {column} IS NOT NULL ORDER BY {column}")["__cut"].to_pylist()
     return list(dict.fromkeys(values[len(values) * n // 2**_BITS] for n in range(1, 2**_BITS))) if values else []
 
 

@@ -55,6 +55,39 @@ def test_anything_else_is_refused_by_name(held: dict[str, str], declared: dict[s
         evolution("t", columns(**held), columns(**declared), OnSchemaChange(**policy))
 
 
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [("{c: b, b: a}", "column 'b' is said to be a new and a former name"), ("{y: a}", "y not among the columns"), ("{}", "it has A where a is declared")],
+)
+def test_renamings_that_could_lose_values_are_refused(tmp_path: Path, policy: str, said: str) -> None:
+    if policy == "{}":
+        with pytest.raises(DataError, match=said):
+            evolution("t", columns(A="int"), columns(a="int"), OnSchemaChange(dropped_column="drop"))
+        return
+    project = Project(tmp_path)
+    project.write("pipeline.yaml", EVENTS.replace("FORMAT", "delta").replace("keys: [id]", f"keys: [id]\n    on_schema_change: {{renamed_from: {policy}}}"))
+    done = project.penstock("plan", ".")
+    assert (done.code, said in done.err) == (2, True), done.err
+
+
+def test_a_rollback_is_refused_as_a_whole(tmp_path: Path) -> None:
+    """The memory of a Delta table that is about to be renamed has other columns in its former files than it will have."""
+    shop = Project(tmp_path)
+    text = EVENTS.replace("FORMAT", "delta")
+    shop.write("pipeline.yaml", text)
+    for number in (1, 2, 3):
+        shop.write(f"landing/orders/{number}.json", events(event("c", number, 10 * number, "new"), event("d", 90 + number, 10 * number + 1)))
+        assert shop.record()[0].code == 0
+    shop.write("pipeline.yaml", renamed(text, "amount", "total", '"decimal(12,2)"'))
+    done = shop.penstock("rollback", "lake.shop.orders", "--to", "1", "--then", "replay")
+    assert done.code == 0, done.err
+    assert shop.rows("lake.shop.orders", "count(*) AS n") == [{"n": 1}]
+    assert shop.record()[0].code == 0
+    assert shop.rows("lake.shop.orders", "count(*) AS n, count(total) AS t") == [{"n": 1, "t": 0}]
+    reasons = [r["__reason"] for r in shop.rows("lake.shop.orders__quarantine", "__reason")]
+    assert set(reasons) == {"column 'total' is not in the event"}, "what was replayed"
+
+
 @pytest.fixture
 def shop(tmp_path: Path, table_format: str) -> Project:
     project = Project(tmp_path)
@@ -187,6 +220,11 @@ def test_delta_files_are_written_anew_in_their_order_and_partitions(by_state: Pr
     text = by_state.text("pipeline.yaml")
     by_state.write("pipeline.yaml", renamed(text, "amount", "total", '"decimal(12,2)"').replace('total: "decimal(12,2)"', 'total: "decimal(14,2)"'))
     by_state.write("landing/orders/3.json", events(event("c", 30, 30, "paid").replace('"amount": null', '"total": "4.00"')))
+    killed = by_state.process("run", ".", PENSTOCK_KILL_AT="before_reshape_commit")
+    assert killed.code == -signal.SIGKILL, killed.err
+    left = context(by_state).catalog("lake").table("shop", "orders")
+    assert left
+    assert left.design.sort_by == ("amount",), "nothing of the table changed"
     killed = by_state.process("run", ".", PENSTOCK_KILL_AT="before_reshape_commit:2")
     assert killed.code == -signal.SIGKILL, killed.err
     done = by_state.penstock("run", ".")
@@ -201,6 +239,38 @@ def test_delta_files_are_written_anew_in_their_order_and_partitions(by_state: Pr
     assert then.json() == [{"total": "28.50"}], then.err
 
 
+def test_a_delta_file_keeps_its_rows_and_their_order(tmp_path: Path) -> None:
+    shop = Project(tmp_path)
+    text = EVENTS.replace("FORMAT", "delta").replace("merge:", "copy:")
+    shop.write("pipeline.yaml", text.replace("format: debezium, decimal_handling_mode: string", "format: json").replace("    keys: [id]\n", ""))
+    for number, ids in ((1, [3, 1, 2]), (2, [9, 7, 8])):
+        shop.write(f"landing/orders/{number}.json", "".join(f'{{"id": {i}, "state": "new", "amount": "1.00"}}\n' for i in ids))
+        assert shop.record()[0].code == 0
+    shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace("decimal(12,2)", "decimal(14,2)"))
+    shop.write("landing/orders/3.json", '{"id": 4, "state": "new", "amount": "999999999999.00"}\n')
+    assert shop.record()[0].code == 0
+    table = context(shop).catalog("lake").table("shop", "orders")
+    assert table
+    assert sorted(pq.ParquetFile(f.uri).read(["id"])["id"].to_pylist() for f in table.files(table.pin())) == [[3, 1, 2], [4], [9, 7, 8]]
+
+
+def test_what_cannot_be_written_is_refused_before_files_are(by_state: Project) -> None:
+    table = context(by_state).catalog("lake").table("shop", "orders")
+    assert table
+    text, version, files = by_state.text("pipeline.yaml"), table.pin().version, len(list(by_state.folder.rglob("*.parquet")))
+    by_state.write("pipeline.yaml", text.replace("id: bigint!", "id: bigint!, note: string").replace("partition_by: [state]", "partition_by: [note]"))
+    by_state.write("landing/orders/3.json", events(event("c", 30, 30)))
+    done = by_state.penstock("run", ".")
+    assert (done.code, "is partitioned by state but note is declared" in done.err) == (1, True), done.err
+    assert (table.pin().version, len(list(by_state.folder.rglob("*.parquet")))) == (version, files)
+    native: Any = table.pin().native
+    native.alter.set_table_properties({"delta.appendOnly": "true"})
+    by_state.write("pipeline.yaml", renamed(text, "amount", "total", '"decimal(12,2)"'))
+    done = by_state.penstock("run", ".")
+    assert (done.code, "append-only tables" in done.err) == (2, True), done.err
+    assert len(list(by_state.folder.rglob("*.parquet"))) == files
+
+
 def test_a_delta_partition_keeps_its_name(by_state: Project) -> None:
     by_state.write("pipeline.yaml", renamed(by_state.text("pipeline.yaml"), "state", "status", "string"))
     by_state.write("landing/orders/3.json", events(event("c", 30, 30)))
@@ -211,10 +281,11 @@ def test_a_delta_partition_keeps_its_name(by_state: Project) -> None:
 def test_a_delta_table_goes_back_only_to_states_with_its_columns(by_state: Project) -> None:
     by_state.write("pipeline.yaml", renamed(by_state.text("pipeline.yaml"), "amount", "total", '"decimal(12,2)"'))
     for number in (3, 4):
-        by_state.write(f"landing/orders/{number}.json", events(event("c", 10 * number, 10 * number, "new")))
+        by_state.write(f"landing/orders/{number}.json", events(event("c", 10 * number, 10 * number, "new").replace("amount", "total")))
         assert by_state.record()[0].code == 0
     refused = by_state.penstock("rollback", "lake.shop.orders", "--to", "1", "--then", "skip")
     assert (refused.code, "whose files have other columns, is not supported" in refused.err) == (2, True), refused.err
+    assert by_state.rows("lake.shop.orders", "count(*) AS n") == [{"n": 8}]
     done = by_state.penstock("rollback", "lake.shop.orders", "--to", "2", "--then", "skip")
     assert done.code == 0, done.err
     assert by_state.rows("lake.shop.orders", "count(*) AS n, sum(total) AS total") == [{"n": 6, "total": "33.00"}]

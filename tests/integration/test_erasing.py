@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from pipelines import EVENTS, Project, context, event, events
 
+from penstock.engines import deleting
+
 GATED = EVENTS.replace("orders}", "orders, stored_as_scd_type: SCD}\n    gate: {suite: orders, on_failure: quarantine}")
 SUITE = {"name": "orders", "expectations": [{"type": "expect_column_values_to_not_be_in_set", "kwargs": {"column": "state", "value_set": ["refused"]}}]}
 
@@ -59,6 +61,23 @@ def test_nothing_is_left_of_a_key_and_all_of_the_others(tmp_path: Path, table_fo
     assert shop.penstock("run", ".", "--full-refresh").code == 0
     assert 4711 not in [r["id"] for r in shop.rows("lake.shop.orders", "id")]
     assert context(shop).lake_table("lake.shop.orders").history()  # type: ignore[union-attr]
+
+
+def test_a_table_of_which_rows_are_deleted_by_position_is_rid_of_a_key(tmp_path: Path, table_format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deleting, "LARGE_ROWS", 1)
+    shop = Project(tmp_path)
+    shop.write("pipeline.yaml", EVENTS.replace("FORMAT", table_format).replace("keys: [id]", "keys: [id]\n    readers: [spark]"))
+    for number, said in enumerate(([event("c", i, i, "new") for i in range(1, 41)], [event("u", 3, 50, "paid")], [event("u", 4, 60, "paid")]), 1):
+        shop.write(f"landing/orders/{number}.json", events(*said))
+        assert shop.penstock("run", ".").code == 0
+    table = context(shop).lake_table("lake.shop.orders")
+    assert table
+    assert any(f.deleted for f in table.files(table.pin()))
+    shop.write("keys.csv", "id\n5\n")
+    done = shop.penstock("erase", "lake.shop.orders", "--keys", "keys.csv", "--json")
+    assert done.code == 0, (done.out, done.err)
+    assert {p["left"] for p in json.loads(done.out)["places"]} == {0}
+    assert [r["id"] for r in shop.rows("lake.shop.orders", "id")] == [i for i in range(1, 41) if i != 5]
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "json"])

@@ -170,9 +170,9 @@ class Writer:
         """A row group lies in memory before it is written: where its rows are so long that it does not fit, it is made smaller."""
         row_group = _row_group(output)
         while row_group > _VECTOR_ROWS:
-            row_group = max(_VECTOR_ROWS, row_group // 8)
             if (found := self._tried(output, row_group)) is not None:
                 return found
+            row_group = max(_VECTOR_ROWS, row_group // 8)
         return self._written(output, row_group)
 
     def _written(self, output: Output, row_group: int) -> list[WrittenFile]:

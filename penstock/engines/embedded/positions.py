@@ -21,7 +21,7 @@ class Positions:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         self._unpacked: dict[DeleteFile, int] = {}
-        self._kept = 0
+        self._kept: list[str] = []
 
     def of(self, files: Sequence[DataFile]) -> str:
         """A query for `path` (a data file's) and `pos`, of files that have deletes."""
@@ -44,10 +44,16 @@ class Positions:
         DuckDB looks the positions up among the rows, and not the rows among all positions, only where it knows how few rows there are.
         """
         if few:
-            self._kept += 1
-            self._connection.execute(f"CREATE TABLE __few_{self._kept} AS {rows}")
-            rows = f"FROM __few_{self._kept}"
+            self._kept.append(f"__few_{len(self._kept)}")
+            self._connection.execute(f"CREATE TABLE {self._kept[-1]} AS {rows}")
+            rows = f"FROM {self._kept[-1]}"
         return f"FROM ({rows}) r ANTI JOIN ({self.of(files)}) d ON r.__file = d.path AND r.__row = d.pos"
+
+    def let_go(self) -> None:
+        """Of the rows that queries of `left` are over, which were asked and are not asked again."""
+        for name in self._kept:
+            self._connection.execute(f"DROP TABLE {name}")
+        self._kept.clear()
 
     def own(self, files: Sequence[DataFile]) -> str | None:
         """A query for `path` and `pos` of what files of their own delete in data files; None where there are none."""

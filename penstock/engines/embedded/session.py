@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from penstock.changes.facts import MergeSpec, listed
 from penstock.config import AwsSettings
 from penstock.engines.base import Settled
-from penstock.engines.changing import amend, overwriting, rewrite
+from penstock.engines.changing import amend, evolved, overwriting, rewrite
 from penstock.engines.curve import SAMPLE_ROWS, SAMPLED, place_on_curve, sample_of
 from penstock.engines.deleting import Arrival, thinned
 from penstock.engines.settling import settle, unknown
 from penstock.engines.slots import slots_of
+from penstock.evolution import UNCHANGED, Evolution
 from penstock.maintenance import Clustering, Group
 from penstock.schema import literal, names, quote
 from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenFile
@@ -83,10 +84,12 @@ class EmbeddedSession:
     def amend(self, table: LakeTable, pinned: Pinned, where: str, values: Mapping[str, str], tag: str) -> Change:
         return amend(self, table, pinned, where, values, tag)
 
-    def compact(self, table: LakeTable, pinned: Pinned, group: Group, order: Clustering, tag: str) -> Change:
+    def compact(self, table: LakeTable, pinned: Pinned, group: Group, order: Clustering, tag: str, evolution: Evolution = UNCHANGED) -> Change:
         self._reach(table.location)
-        writer = Writer(self._connection, self._positions, table, pinned, tag)
-        query = f"SELECT {listed('{0}', writer.columns)} FROM ({source(self._positions, table, pinned, group.files, writer.columns)})"
+        now, values = evolved(evolution, pinned)
+        writer = Writer(self._connection, self._positions, table, now, tag)
+        read = names(pinned.columns) if evolution else writer.columns
+        query = f"SELECT {', '.join(f'{values[c]} AS {quote(c)}' for c in writer.columns)} FROM ({self.rows_of(table, pinned, group.files, read)})"
         within = [c for c in order.columns or table.design.sort_by if c in writer.columns]
         by = [self._curve(table, pinned, group, within)] if order.zorder and len(within) > 1 else [quote(c) for c in within]
         file_rows = max(1, group.rows * order.file_bytes // max(1, group.bytes))
@@ -137,6 +140,7 @@ class EmbeddedSession:
             return
         held = candidates(self._connection, wanted, keys[0], self._type(pinned, keys[0]), files)
         self.name(name, self.rows_of(table, pinned, held, columns, Wanted(wanted, tuple(keys))))
+        self._positions.let_go()
 
     def locate_sequences(self, name: str, wanted: str, table: LakeTable, pinned: Pinned, keys: Sequence[str], sequence: Sequence[str], least: object) -> None:
         """Name keys and sequence of the stored rows of the wanted keys, as `locate` does. Of a file of which all rows are older than `least`, the first
@@ -153,6 +157,7 @@ class EmbeddedSession:
             parts.append(f"""SELECT {listed("t.{0}", keys)}, {typed}, t.__file, t.__row FROM ({self.rows_of(table, pinned, older, keys, only)}) t
               JOIN (VALUES {lowest}) l(__path, {listed("{0}", sequence)}) ON t.__file = l.__path""")
         self.name(name, " UNION ALL ".join(parts))
+        self._positions.let_go()
 
     def rows_of(self, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns: Iterable[str], only: Wanted | None = None) -> str:
         """A query for columns of some files of a table, and `__file`."""

@@ -32,7 +32,8 @@ SETTINGS = {
     "spark.sql.pyspark.jvmStacktrace.enabled": "false",
 }
 # of rows that were kept Spark infers conditions on columns that they no longer have, and fails on a union of them
-KEEPING = {"spark.sql.constraintPropagation.enabled": "false"}
+# and where it is not told to keep to the standard, small decimals become text with an exponent
+KEEPING = {"spark.sql.constraintPropagation.enabled": "false", "spark.sql.ansi.enabled": "true"}
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 from penstock.changes.facts import MergeSpec, listed
 from penstock.config import AwsSettings
 from penstock.engines.base import Settled
-from penstock.engines.changing import amend, overwriting, rewrite
+from penstock.engines.changing import amend, evolved, overwriting, rewrite
 from penstock.engines.curve import SAMPLE_ROWS, SAMPLED, place_on_curve, sample_of
 from penstock.engines.deleting import Arrival, thinned
 from penstock.engines.partition import partition_value
 from penstock.engines.settling import settle, unknown
 from penstock.engines.slots import Partition, Slot, bound, place, slots_of
 from penstock.errors import NotSupportedError
+from penstock.evolution import UNCHANGED, Evolution
 from penstock.maintenance import Clustering, Group
 from penstock.schema import Column, literal, names, quote
 from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenDeletes, WrittenFile
@@ -146,13 +147,16 @@ class SparkBatchSession:
     def amend(self, table: LakeTable, pinned: Pinned, where: str, values: Mapping[str, str], tag: str) -> Change:
         return amend(self, table, pinned, where, values, tag)
 
-    def compact(self, table: LakeTable, pinned: Pinned, group: Group, order: Clustering, tag: str) -> Change:
-        columns = [c for c in order.columns or table.design.sort_by if c in names(pinned.columns)]
+    def compact(self, table: LakeTable, pinned: Pinned, group: Group, order: Clustering, tag: str, evolution: Evolution = UNCHANGED) -> Change:
+        now, values = evolved(evolution, pinned)
+        columns = [c for c in order.columns or table.design.sort_by if c in values]
         curved = order.zorder and len(columns) > 1
         place = self._curve(table, pinned, group, columns) if curved else "0"
-        self.name("curved", f"SELECT *, 0 AS {SLOT}, {place} AS {_CURVE} FROM ({self.rows_of(table, pinned, group.files, names(pinned.columns))})", "VIEW")
+        columns_now = ", ".join(f"{value} AS {quote(c)}" for c, value in values.items())
+        rows = self.rows_of(table, pinned, group.files, names(pinned.columns))
+        self.name("curved", f"SELECT {columns_now}, 0 AS {SLOT}, {place} AS {_CURVE} FROM ({rows})", "VIEW")
         file_rows = max(1, group.rows * order.file_bytes // max(1, group.bytes))
-        writer = Writer(table, pinned, tag, self._aws, file_rows, [_CURVE] if curved else columns)
+        writer = Writer(table, now, tag, self._aws, file_rows, [_CURVE] if curved else columns)
         return Change("replace", writer.write(self._spark.table("curved"), [Slot(0, group.partition)], {0: group.rows}), group.files)
 
     def _curve(self, table: LakeTable, pinned: Pinned, group: Group, columns: Sequence[str]) -> str:
