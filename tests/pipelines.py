@@ -28,13 +28,17 @@ from penstock.tables import LakeTable
 
 COMMAND = [sys.executable, "-c", "from penstock.cli import main; main()"]
 
-EVENTS = """
+# the beginning of a pipeline: its tables follow
+SHOP = """
 pipeline: shop
 connections:
   raw: {kind: files, path: landing}
   lake: {kind: catalog, catalog: sqlite, warehouse: warehouse}
 tables:
-  lake.shop.orders:
+"""
+EVENTS = (
+    SHOP
+    + """  lake.shop.orders:
     format: FORMAT
     columns: {id: bigint!, state: string, amount: "decimal(12,2)"}
     keys: [id]
@@ -44,6 +48,7 @@ steps:
   - id: orders
     merge: {from: changes, into: lake.shop.orders}
 """
+)
 
 APPENDED = """
 pipeline: rows

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from keyed import COLUMNS, as_delta_rs_reads, ids, written
-from pipelines import Project, lake
+from pipelines import SHOP, Project, lake
 from spark_server import open_lake
 
 from penstock.config import AwsSettings
@@ -20,13 +20,9 @@ from penstock.engines import deleting
 from penstock.errors import NotSupportedError
 from penstock.tables import Design
 
-PIPELINE = """
-pipeline: shop
-connections:
-  raw: {kind: files, path: landing}
-  lake: {kind: catalog, catalog: sqlite, warehouse: warehouse}
-tables:
-  lake.shop.orders:
+PIPELINE = (
+    SHOP
+    + """  lake.shop.orders:
     format: iceberg
     columns: {id: bigint!, version: bigint!, state: string}
     keys: [id]
@@ -37,6 +33,7 @@ steps:
   - id: orders
     merge: {from: files, into: lake.shop.orders, sequence_by: version, apply_as_deletes: state = 'gone'}
 """
+)
 
 
 def asked(spark: Any, *statements: str) -> list[list[dict[str, Any]]]:

@@ -10,7 +10,7 @@ import pytest
 import spark_server
 from changes_model import HISTORY, SOFT, SPEC, batches, stream
 from merged import Merged
-from pipelines import EVENTS, Project, event, events
+from pipelines import EVENTS, SHOP, Project, event, events
 
 from penstock.changes.facts import MergeSpec
 from penstock.config import AwsSettings
@@ -42,13 +42,9 @@ def test_engines_in_turns_end_as_the_model(
     merged.agrees(events, seed)
 
 
-PIPELINE = """
-pipeline: shop
-connections:
-  raw: {kind: files, path: landing}
-  lake: {kind: catalog, catalog: sqlite, warehouse: warehouse}
-tables:
-  lake.shop.orders:
+PIPELINE = (
+    SHOP
+    + """  lake.shop.orders:
     format: FORMAT
     columns: {id: bigint!, state: string, amount: "decimal(12,2)"}
     keys: [id]
@@ -74,6 +70,7 @@ steps:
 environments:
   large: {engine: spark}
 """
+)
 SUITE = {"name": "orders", "expectations": [{"type": "expect_column_values_to_be_between", "kwargs": {"column": "amount", "min_value": 0}}]}
 TABLES = ("lake.shop.orders", "lake.shop.seen", "lake.shop.totals", "lake.shop.orders__quarantine")
 

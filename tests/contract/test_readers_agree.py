@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from foreign import TOOLS, Delta, Iceberg
-from pipelines import Project, lake
+from pipelines import SHOP, Project, lake
 from spark_server import open_lake
 
 from penstock.config import AwsSettings
@@ -32,13 +32,9 @@ COLUMNS = {
     "attrs": "map<string, decimal(10,2)>",
 }  # fmt: skip
 RENAMED = {{"note": "remark"}.get(c, c): kind for c, kind in COLUMNS.items() if c != "gone"}
-PIPELINE = """
-pipeline: shop
-connections:
-  raw: {kind: files, path: landing}
-  lake: {kind: catalog, catalog: sqlite, warehouse: warehouse}
-tables:
-  lake.shop.rewritten: {COMMON}
+PIPELINE = (
+    SHOP
+    + """  lake.shop.rewritten: {COMMON}
   lake.shop.thinned: {COMMON, readers: [spark]}
   lake.shop.versions: {COMMON, readers: [spark]}
 steps:
@@ -48,6 +44,7 @@ steps:
   - {id: thinned, merge: {from: changes, into: lake.shop.thinned, RULE}}
   - {id: versions, merge: {from: changes, into: lake.shop.versions, stored_as_scd_type: 2, RULE}}
 """
+)
 PARTITIONS = {"iceberg": "'months(born)', 'bucket(3, id)'", "delta": "part"}
 UTC = dt.UTC
 VALUES: dict[str, list[Any]] = {

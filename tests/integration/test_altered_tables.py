@@ -10,15 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from foreign import TOOLS, Iceberg, Tool
-from pipelines import Project
+from pipelines import SHOP, Project
 
-PIPELINE = """
-pipeline: shop
-connections:
-  raw: {kind: files, path: landing}
-  lake: {kind: catalog, catalog: sqlite, warehouse: warehouse}
-tables:
-  lake.shop.orders:
+PIPELINE = (
+    SHOP
+    + """  lake.shop.orders:
     format: FORMAT
     columns: {id: bigint!, version: bigint!, state: string, number: int}
     keys: [id]
@@ -28,6 +24,7 @@ steps:
   - id: orders
     merge: {from: files, into: lake.shop.orders, sequence_by: version, apply_as_deletes: state = 'gone'}
 """
+)
 COPIED = "    copy: {from: files, into: lake.shop.orders, write: append}\n"
 HEADER = "id,version,state,number\n"
 FIRST = [(1, 1, "a", 1), (2, 1, "b", 2), (3, 1, "c", 3)]

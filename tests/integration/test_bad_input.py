@@ -13,15 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from foreign import TOOLS
-from pipelines import EVENTS, Project, event, events
+from pipelines import EVENTS, SHOP, Project, event, events
 
-PIPELINE = """
-pipeline: shop
-connections:
-  raw: {kind: files, path: landing}
-  lake: {kind: catalog, catalog: sqlite, warehouse: warehouse}
-tables:
-  lake.shop.orders:
+PIPELINE = (
+    SHOP
+    + """  lake.shop.orders:
     format: FORMAT
     columns: {id: bigint!, version: bigint!, state: string}
     keys: [id]
@@ -31,6 +27,7 @@ steps:
   - id: orders
     STEP
 """
+)
 MERGE = "merge: {from: files, into: lake.shop.orders, sequence_by: version, apply_as_deletes: state = 'gone', apply_as_truncates: state = 'none'}"
 COPY = "copy: {from: files, into: lake.shop.orders, write: append}"
 FORMATS = pytest.mark.parametrize("table_format", ["iceberg", "delta"])

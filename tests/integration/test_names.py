@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from foreign import TOOLS
-from pipelines import Project
+from pipelines import SHOP, Project
 
 ODD = (
     *("filename", "file_row_number", "file_index", "rows", "batch", "pos", "path", "file", "events", "settled", "touched", "placed", "gone", "part", "slot"),
@@ -34,13 +34,9 @@ ODD = (
     *("a,b;c=(d)", "Größe", "日本", "\U0001f600", "CamelCase", "it's -- no comment", "/*", "x" * 300),
 )
 COLUMNS = {"id": "bigint!", "version": "bigint!"} | dict.fromkeys(ODD, "string")
-PIPELINE = """
-pipeline: shop
-connections:
-  raw: {kind: files, path: landing}
-  lake: {kind: catalog, catalog: sqlite, warehouse: warehouse}
-tables:
-  TABLE: {format: FORMAT, columns: COLUMNS, keys: [id]}
+PIPELINE = (
+    SHOP
+    + """  TABLE: {format: FORMAT, columns: COLUMNS, keys: [id]}
   lake.shop.copied: {format: FORMAT, columns: COLUMNS}
 steps:
   - id: files
@@ -51,6 +47,7 @@ steps:
   - id: copied
     transform: {sql: copied.sql, into: lake.shop.copied}
 """
+)
 
 
 def pipeline(folder: Path, table_format: str, table: str, columns: dict[str, str]) -> Project:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from foreign import TOOLS, Iceberg
-from pipelines import Project, lake
+from pipelines import SHOP, Project, lake
 from pyiceberg.types import IntegerType
 
 COLUMNS = {
@@ -23,14 +23,11 @@ COLUMNS = {
     "attrs": "map<string, decimal(10,2)>",
     "days": "map<date, array<bigint>>",
 }
-HEAD = """
-pipeline: shop
-connections:
-  raw: {kind: files, path: landing}
-  lake: {kind: catalog, catalog: sqlite, warehouse: warehouse}
-tables:
-  lake.shop.orders: {format: FORMAT, columns: COLUMNS, keys: [id]}
+HEAD = (
+    SHOP
+    + """  lake.shop.orders: {format: FORMAT, columns: COLUMNS, keys: [id]}
 """
+)
 MERGED = """
   lake.shop.versions: {format: FORMAT, columns: COLUMNS, keys: [id]}
   lake.shop.lines:
