@@ -151,10 +151,10 @@ class SparkBatchSession:
         now, values = evolved(evolution, pinned)
         columns = [c for c in order.columns or table.design.sort_by if c in values]
         curved = order.zorder and len(columns) > 1
-        place = self._curve(table, pinned, group, columns) if curved else "0"
+        along = self._curve(table, pinned, group, columns) if curved else "0"
         columns_now = ", ".join(f"{value} AS {quote(c)}" for c, value in values.items())
         rows = self.rows_of(table, pinned, group.files, names(pinned.columns))
-        self.name("curved", f"SELECT {columns_now}, 0 AS {SLOT}, {place} AS {_CURVE} FROM ({rows})", "VIEW")
+        self.name("curved", f"SELECT {columns_now}, 0 AS {SLOT}, {along} AS {_CURVE} FROM ({rows})", "VIEW")
         file_rows = max(1, group.rows * order.file_bytes // max(1, group.bytes))
         writer = Writer(table, now, tag, self._aws, file_rows, [_CURVE] if curved else columns)
         return Change("replace", writer.write(self._spark.table("curved"), [Slot(0, group.partition)], {0: group.rows}), group.files)
