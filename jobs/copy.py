@@ -15,7 +15,7 @@ from penstock.pipeline import CopyStep
 from penstock.schema import quote
 
 from .context import Context
-from .pins import cut_reads, pinned
+from .pins import cut_reads, scan_pinned
 from .reading import read_batch
 from .record import StepRecord
 from .rows import Writing, publish_rows
@@ -60,7 +60,7 @@ def _load(context: Context, step: CopyStep, batch: Batch) -> StepRecord:
         return StepRecord(step.id, "copy", "nothing to do", note=f"batch {batch.number} is there already")
     target, store = target_table(context, step.copy_.into), _staging(context, step, batch)
     with context.engine.session() as session:
-        session.scan("source", *pinned(context, batch, step.copy_.from_))
+        scan_pinned(context, session, batch, step.copy_.from_, "source")
         typed = ", ".join(f"CAST({quote(c.name)} AS {c.type.duckdb}) AS {quote(c.name)}" for c in target.columns)
         session.execute(f"CREATE OR REPLACE TEMP VIEW outgoing AS SELECT {typed} FROM source")
         written = session.export("outgoing", f"{store.root}{context.run}.parquet")

@@ -8,8 +8,11 @@ from pathlib import Path
 
 from penstock.batches import Batch
 from penstock.connections import RedshiftConnection
+from penstock.engines.base import Input, Session
 from penstock.errors import DataError
-from penstock.tables import LakeTable, Pinned
+from penstock.evolution import BY_DECLARATION, read_as
+from penstock.schema import is_hidden, quote
+from penstock.tables import LakeTable
 
 from .context import Context
 from .cut import cut_pins
@@ -34,10 +37,26 @@ def pins_of_tables(context: Context, locations: Iterable[str]) -> dict[str, int]
     return {location: version for location, version in versions.items() if version is not None}
 
 
-def pinned(context: Context, batch: Batch, location: str) -> tuple[LakeTable, Pinned]:
-    """A batch's input table at the version that the batch pinned."""
+def pinned(context: Context, batch: Batch, location: str) -> Input:
+    """A batch's input table at the version that the batch pinned, with the columns that the table has now."""
     table = existing(context, location)
-    return table, table.pin(batch.pins[location])
+    then, now = table.pin(batch.pins[location]), table.state.columns
+    if then.columns == now:
+        return Input(location, table, then)
+    declared = context.pipeline.tables.get(location)
+    found = read_as(then.columns, now, declared.on_schema_change if declared else BY_DECLARATION)
+    return Input(location, table, then, read_as=tuple((c, found[c.name]) for c in now if not is_hidden(c.name)))
+
+
+def scan_pinned(context: Context, session: Session, batch: Batch, location: str, name: str) -> None:
+    """Name a batch's input rows in a session."""
+    read = pinned(context, batch, location)
+    assert read.table is not None
+    assert read.pinned is not None
+    session.scan(f"{name}_then" if read.read_as else name, read.table, read.pinned)
+    if read.read_as:
+        columns = ", ".join(f"CAST({quote(then) if then else 'NULL'} AS {c.type.duckdb}) AS {quote(c.name)}" for c, then in read.read_as)
+        session.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {columns} FROM {name}_then")
 
 
 def pins_of_loads(context: Context, step_id: str, connection: str) -> dict[str, int]:

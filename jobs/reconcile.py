@@ -14,7 +14,7 @@ from penstock.schema import Columns, names, quote
 
 from .context import Context
 from .cut import cut_pins
-from .pins import is_warehouse, pinned, pins_of_loads, pins_of_tables
+from .pins import is_warehouse, pins_of_loads, pins_of_tables, scan_pinned
 from .record import StepRecord
 
 
@@ -48,7 +48,7 @@ def _named(context: Context, session: Session, batch: Batch, name: str, location
         rows = context.warehouse(where.connection).query(f"SELECT {listed} FROM {quote(where.namespace)}.{quote(where.table)}")
         session.load(name, rows)
     else:
-        session.scan(name, *pinned(context, batch, location))
+        scan_pinned(context, session, batch, location, name)
 
 
 def apply(context: Context, step: ReconcileStep, batch: Batch) -> StepRecord:

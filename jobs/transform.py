@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.batches import Batch
 from penstock.connectors.readers import rejected_schema
-from penstock.engines.base import Input
 from penstock.errors import DataError, some
 from penstock.pipeline import TransformStep
 from penstock.schema import Column, arrow_schema
@@ -77,7 +76,7 @@ def apply(context: Context, step: TransformStep, batch: Batch) -> StepRecord:
     path = _file(context, step)
 
     def run(target: Target) -> Rows:
-        inputs = tuple(Input(name, *pinned(context, batch, name)) for name in context.tables_read(step.id))
+        inputs = tuple(pinned(context, batch, name) for name in context.tables_read(step.id))
         code: dict[str, str | Path] = {"sql": path.read_text()} if step.transform.sql else {"python": path}
         found = fitted(target, step.id, context.engine.transform(inputs, context.loaded.parameters, **code))  # type: ignore[arg-type]
         return Rows(with_positions(found, f"{context.key(step.id)}/{batch.number}"), rejected_schema().empty_table(), found.num_rows)

@@ -67,6 +67,13 @@ def renames(held: Iterable[str], policy: OnSchemaChange) -> tuple[tuple[str, str
     return tuple((old, new) for new, old in policy.renamed_from.items() if old in there and new not in there)
 
 
+def read_as(then: Columns, now: Columns, policy: OnSchemaChange) -> dict[str, str | None]:
+    """Under which names a former state has the columns of now; None for one that it lacks."""
+    before = {new: old for old, new in renames(names(then), policy)}
+    there = set(names(then))
+    return {c.name: before.get(c.name, c.name if c.name in there else None) for c in now}
+
+
 def evolution(table: str, held: Columns, declared: Columns, policy: OnSchemaChange, former: Collection[str] = ()) -> Evolution:
     """What makes `held` the `declared` columns, in whatever order they stand. NOT NULL is no part of it: a table keeps the promises it was made with.
 

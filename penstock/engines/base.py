@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from penstock.changes.counts import Counts
 from penstock.evolution import UNCHANGED, Evolution
+from penstock.schema import Column
 from penstock.tables import Change, LakeTable, Pinned, WrittenFile
 
 if TYPE_CHECKING:
@@ -94,12 +95,16 @@ class Session(Protocol):
 
 @dataclass(frozen=True)
 class Input:
-    """What user code reads under `name`: a pinned lake table, or rows."""
+    """What user code reads under `name`: a pinned lake table, or rows.
+
+    `read_as`: the columns that it is read with, where the pinned state has others, and the name there of each; None for one that it lacks.
+    """
 
     name: str
     table: LakeTable | None = None
     pinned: Pinned | None = None
     rows: pa.Table | None = None
+    read_as: tuple[tuple[Column, str | None], ...] = ()
 
 
 class Engine(Protocol):

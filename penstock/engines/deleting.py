@@ -10,8 +10,8 @@ from penstock.tables import DataFile
 
 LARGE_ROWS = 50_000
 SEALED_ROWS = 500_000
-MOST_DELETED, TOO_MANY_DELETED = 0.2, 0.3
-AT_ONCE = 0.2  # of the rows of the files touched
+MOST_DELETED, TOO_MANY_DELETED = 0.15, 0.25
+AT_ONCE = 0.1  # of the rows of the files touched
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,15 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from penstock.engines.base import Input
 from penstock.errors import TransformError
 from penstock.lineage import replaced_tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+# the same for a user's code on every engine: a value that a cast or a division cannot give is an error, and no NULL
+SETTINGS = {"spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "true"}
 
 
 def applied(spark: Any, frames: Mapping[str, Any], parameters: Mapping[str, object], *, sql: str | None, python: Path | None) -> pa.Table:
@@ -29,6 +33,13 @@ def applied(spark: Any, frames: Mapping[str, Any], parameters: Mapping[str, obje
     assert python is not None
     with _explained(str(python)):
         return cast("pa.Table", _built(python)(spark, frames).toArrow())
+
+
+def as_read(frame: Any, item: Input) -> Any:
+    """An input's frame with the columns that the input is read with."""
+    quoted = {name: f"`{name.replace('`', '``')}`" for c, then in item.read_as for name in (c.name, then) if name}
+    columns = [f"{quoted[then] if then else f'CAST(NULL AS {c.type.spark})'} AS {quoted[c.name]}" for c, then in item.read_as]
+    return frame.selectExpr(*columns) if columns else frame
 
 
 def _built(file: Path) -> Callable[[Any, Mapping[str, Any]], Any]:

@@ -197,6 +197,31 @@ def test_a_transform_reads_renamed_columns(tmp_path: Path, table_format: str) ->
     assert shop.rows("lake.shop.states") == [{"status": "new", "orders": 2}, {"status": "paid", "orders": 1}]
 
 
+def test_what_was_pinned_before_columns_changed_is_read_with_those_of_now(tmp_path: Path, table_format: str) -> None:
+    shop = Project(tmp_path)
+    text = EVENTS.replace("FORMAT", table_format).replace(
+        "steps:",
+        f"""  lake.shop.seen:
+    format: {table_format}
+    columns: {{id: bigint, status: string, note: int}}
+steps:""",
+    )
+    text += "  - {id: seen, transform: {sql: seen.sql, into: lake.shop.seen, write: append}}\n"
+    shop.write("pipeline.yaml", text)
+    shop.write("seen.sql", "SELECT id, state AS status, CAST(state AS INT) AS note FROM lake.shop.orders")
+    shop.write("landing/orders/1.json", events(event("c", 1, 1, "new"), event("c", 2, 2, "paid")))
+    assert shop.penstock("run", ".").code == 1, "the batch is cut, and fails"
+    policy = "on_schema_change: {renamed_from: {status: state}}"
+    changed = text.replace("{id: bigint!, state: string,", "{note: int, id: bigint!, status: string,")
+    shop.write("pipeline.yaml", changed.replace("    keys: [id]", f"    keys: [id]\n    {policy}"))
+    shop.write("seen.sql", "SELECT id, status, note FROM lake.shop.orders")
+    shop.write("landing/orders/2.json", events(event("c", 3, 3).replace('"state": null', '"status": "late", "note": 7')))
+    done = shop.penstock("run", ".")
+    assert done.code == 0, done.err
+    before, after = [(1, "new", None), (2, "paid", None)], [(1, "new", None), (2, "paid", None), (3, "late", 7)]
+    assert sorted(tuple(r.values()) for r in shop.rows("lake.shop.seen")) == sorted(before + after)
+
+
 @pytest.fixture
 def by_state(tmp_path: Path) -> Project:
     """A Delta table, ordered by amounts, partitioned by states, with two batches applied."""

@@ -73,7 +73,7 @@ def test_ctrl_c_leaves_whole_batches_and_says_what_to_do(orders: Project) -> Non
     process = subprocess.Popen([*COMMAND, "run", "."], cwd=orders.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     assert process.stdout is not None
     while "batch 2 done" not in process.stdout.readline():
-        assert process.poll() is None
+        assert process.poll() is None, process.communicate()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, "run again to go on" in err) == (130, True), err

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.config import AwsSettings
 from penstock.engines.base import Input
-from penstock.engines.user_code import applied, functions_of_connect
+from penstock.engines.user_code import SETTINGS, applied, as_read, functions_of_connect
 from penstock.errors import MissingExtraError
 from penstock.schema import Column, Columns, DataType, is_hidden
 from penstock.tables import DataFile, LakeTable, Pinned
@@ -53,7 +53,8 @@ def _started(aws: AwsSettings) -> Any:
     server.start(background=True)
     host, port = server.listening_address
     spark = SparkSession.builder.remote(f"sc://{host}:{port}").create()
-    spark.conf.set("spark.sql.session.timeZone", "UTC")
+    for setting, value in SETTINGS.items():
+        spark.conf.set(setting, value)
 
     def stop() -> None:
         spark.stop()  # before the server: the other way round, the interpreter hangs at its end
@@ -78,7 +79,7 @@ def run(
     """
     spark = session(aws)
     with functions_of_connect():
-        return applied(spark, {i.name: _frame(spark, i, survivors) for i in inputs}, parameters, sql=sql, python=python)
+        return applied(spark, {i.name: as_read(_frame(spark, i, survivors), i) for i in inputs}, parameters, sql=sql, python=python)
 
 
 def _frame(spark: Any, item: Input, survivors: Survivors) -> Any:

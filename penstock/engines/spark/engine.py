@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.config import AwsSettings
 from penstock.engines.base import Input
-from penstock.engines.user_code import applied
+from penstock.engines.user_code import SETTINGS, applied, as_read
 from penstock.schema import is_hidden, names
 
 from .reading import FILE, ROW, framed, rows_of
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # what is written is what every reader knows: instants in microseconds, dates as they are in the calendar of today, fields by their numbers
-SETTINGS = {
-    "spark.sql.session.timeZone": "UTC",
+WRITING = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
@@ -32,8 +31,7 @@ SETTINGS = {
     "spark.sql.pyspark.jvmStacktrace.enabled": "false",
 }
 # of rows that were kept Spark infers conditions on columns that they no longer have, and fails on a union of them
-# and where it is not told to keep to the standard, small decimals become text with an exponent
-KEEPING = {"spark.sql.constraintPropagation.enabled": "false", "spark.sql.ansi.enabled": "true"}
+KEEPING = {"spark.sql.constraintPropagation.enabled": "false"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class SparkEngine:
     @contextmanager
     def session(self, sharing: int = 1) -> Iterator[SparkBatchSession]:
         del sharing
-        with self._connected(SETTINGS | KEEPING) as spark:
+        with self._connected(KEEPING) as spark:
             session = SparkBatchSession(spark, self.aws)
             try:
                 yield session
@@ -54,14 +52,14 @@ class SparkEngine:
                 session.close()
 
     def transform(self, inputs: tuple[Input, ...], parameters: Mapping[str, object], *, sql: str | None = None, python: Path | None = None) -> pa.Table:
-        with self._connected(SETTINGS) as spark:
-            frames = {i.name: self._frame(spark, i) for i in inputs}
+        with self._connected({}) as spark:
+            frames = {i.name: as_read(self._frame(spark, i), i) for i in inputs}
             return applied(spark, frames, parameters, sql=sql, python=python)
 
     @contextmanager
-    def _connected(self, settings: Mapping[str, str]) -> Iterator[Any]:
+    def _connected(self, settings: dict[str, str]) -> Iterator[Any]:
         with self.connect() as spark:
-            for setting, value in settings.items():
+            for setting, value in (SETTINGS | WRITING | settings).items():
                 spark.conf.set(setting, value)
             yield spark
 
