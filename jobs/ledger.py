@@ -58,7 +58,9 @@ def applied_by(context: Context, step: Any) -> int:
 def note_applied(context: Context, step: Any, batch: int) -> None:
     """Keep beside the step's manifests that a lake table holds a batch: only to see, later, that it was there. What it holds, it says itself."""
     if (place := _lake_place(context, step)) is not None:
-        context.state.write(f"{step.id}/{_APPLIED}", json.dumps({"target": place, "batch": batch}).encode())
+        table = context.lake_table(target_of(step) or "")
+        noted = {"target": place, "batch": batch, "version": table.state.version if table else None}
+        context.state.write(f"{step.id}/{_APPLIED}", json.dumps(noted).encode())
 
 
 def forget_applied(context: Context, step: Any) -> None:
@@ -73,12 +75,14 @@ def _lake_place(context: Context, step: Any) -> str | None:
     return f"{context.catalog(context.table_location(target).connection).warehouse} {target}"
 
 
-def _noted(context: Context, step: Any) -> int:
-    """The last batch that the step's lake table is known to have held."""
+def _noted(context: Context, step: Any) -> tuple[int, int | None]:
+    """The last batch that the step's lake table is known to have held, and the version that the table had then; 0 where it never held any."""
     place = _lake_place(context, step)
-    found = [context.state.find(f"{name}/{_APPLIED}") for name in (step.id, step.renamed_from) if name and place]
-    notes = [json.loads(note[0]) for note in found if note]
-    return max((n["batch"] for n in notes if n["target"] == place), default=0)
+    for name in filter(None, (step.id, step.renamed_from)):
+        note = context.state.find(f"{name}/{_APPLIED}") if place else None
+        if note and (said := json.loads(note[0]))["target"] == place:
+            return said["batch"], said.get("version")
+    return 0, None
 
 
 def check_owners(context: Context, location: str, ledger: Mapping[str, int]) -> None:
@@ -124,8 +128,21 @@ def check_ledgers(context: Context, source_of: Any) -> None:
                 f"{target} holds batch {held} of step {step.id!r}, but the state store {context.state.root} knows only {cut}",
                 hint="it is another or an older state store: point the pipeline at the right one, or rebuild with `penstock run --full-refresh`",
             )
-        if held < (noted := _noted(context, step)):
-            raise LedgerError(
-                f"{target} holds batch {held} of step {step.id!r}, but batch {noted} was applied to it: another tool dropped it, or made it anew",
-                hint="bring it back as it was, or make it anew from its sources with `penstock run --full-refresh`",
-            )
+        _check_kept(context, step, target, held)
+
+
+def _check_kept(context: Context, step: Any, target: str, held: int) -> None:
+    """Raises LedgerError where another tool took away what was applied: the rows and the number, or, the number left in its place, the rows alone."""
+    batch, version = _noted(context, step)
+    if held < batch:
+        raise LedgerError(
+            f"{target} holds batch {held} of step {step.id!r}, but batch {batch} was applied to it: another tool dropped it, or made it anew",
+            hint="bring it back as it was, or make it anew from its sources with `penstock run --full-refresh`",
+        )
+    table = context.lake_table(target) if version is not None else None
+    if table and version is not None and not table.has_kept(version):
+        raise LedgerError(
+            f"{target} had batch {batch} of step {step.id!r} in its state {version}, and another tool brought it back to a state from before",
+            hint=f"bring that state back, or say what becomes of the batches since: `penstock history {target}`, then "
+            f"`penstock rollback {target} --to BATCH --then replay` (or skip)",
+        )

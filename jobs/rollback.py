@@ -13,7 +13,7 @@ from penstock.tables import Change, LakeTable, Pinned, Version, WrittenFile
 
 from .context import Context
 from .history import after_batch, declared_table
-from .ledger import applied_by, target_of
+from .ledger import applied_by, note_applied, target_of
 from .lock import exclusive
 from .publish import publish
 from .targets import MEMORY, memory_table
@@ -52,6 +52,7 @@ def rollback(context: Context, location: str, *, to: int, then: Literal["replay"
             restored.append(_planned(memory, known[0] if known else None))
         for planned in restored:
             _restore(context, planned, step.id, last)
+        note_applied(context, step, last)
         again = _cut_again(context, step, undone) if then == "replay" else ()
     return RolledBack(version, undone, again)
 

@@ -228,6 +228,10 @@ class LakeTable(Protocol):
         """The states that can still be read, the newest first; each ledger is that of its own commit."""
         ...
 
+    def has_kept(self, version: int) -> bool:
+        """False where the table had a state, and another tool has brought it back to one from before; True also where nobody knows any more."""
+        ...
+
     def files(self, pinned: Pinned) -> Sequence[DataFile]:
         """The live files; raises NotSupportedError for what only others write (deletion vectors, equality deletes ...)."""
         ...

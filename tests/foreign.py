@@ -28,6 +28,10 @@ class Tool(Protocol):
     def delete(self, name: str, condition: str) -> None: ...
     def add_text(self, name: str, column: str) -> None: ...
     def set_properties(self, name: str, properties: dict[str, str]) -> None: ...
+    def bring_back(self, name: str, version: int) -> None:
+        """To a former snapshot or version."""
+        ...
+
     def location(self, name: str) -> str: ...
     def drop(self, name: str) -> None: ...
 
@@ -66,6 +70,9 @@ class Iceberg:
         with self.table(name).transaction() as transaction:
             transaction.set_properties(properties)
 
+    def bring_back(self, name: str, version: int) -> None:
+        self.table(name).manage_snapshots().rollback_to_snapshot(version).commit()
+
     def location(self, name: str) -> str:
         return self.table(name).location().removeprefix("file://")
 
@@ -101,6 +108,9 @@ class Delta:
 
     def set_properties(self, name: str, properties: dict[str, str]) -> None:
         self.table(name).alter.set_table_properties(properties, raise_if_not_exists=False)
+
+    def bring_back(self, name: str, version: int) -> None:
+        self.table(name).restore(version)
 
     def location(self, name: str) -> str:
         return str(self._ask("SELECT location FROM penstock_delta_tables", name)[0][0])

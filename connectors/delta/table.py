@@ -127,6 +127,11 @@ class DeltaTable:
             ) for entry in entries if "timestamp" in entry
         ]  # fmt: skip
 
+    def has_kept(self, version: int) -> bool:
+        later = self._native.version() - version
+        with self._reaching():
+            return later <= 0 or not any(entry.get("operation") == "RESTORE" for entry in self._native.history(later))
+
     def files(self, pinned: Pinned) -> Sequence[DataFile]:
         import pyarrow as pa
 

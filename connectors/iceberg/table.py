@@ -115,6 +115,10 @@ class IcebergTable:
         table = self._load_again()
         return [_version(s) for s in _ancestry(table, table.current_snapshot())]
 
+    def has_kept(self, version: int) -> bool:
+        table = self._loaded
+        return table.snapshot_by_id(version) is None or version in {s.snapshot_id for s in _ancestry(table, table.current_snapshot())}
+
     def files(self, pinned: Pinned) -> Sequence[DataFile]:
         table: Table = pinned.native  # type: ignore[assignment]
         snapshot = table.snapshot_by_id(pinned.version) if pinned.version is not None else None

@@ -158,6 +158,21 @@ def test_a_dropped_memory_stops_the_run_before_a_deleted_row_rises_again(shop: S
     assert shop.found() == MERGED
 
 
+def test_a_table_that_another_tool_brought_back_stops_the_run_until_a_rollback_says_what_becomes_of_its_batches(shop: Shop) -> None:
+    assert shop.record()[0].code == 0
+    first = next(v["version"] for v in shop.penstock("history", "lake.shop.orders", "--json").json() if v["batch"] == 1)
+    shop.tool.bring_back("shop.orders", first)
+    shop.write("landing/orders/3.csv", HEADER + "5,1,e,5\n")
+    done = shop.penstock("run", ".")
+    assert (done.code, "brought it back to a state from before" in done.err) == (1, True), (done.out, done.err)
+    assert shop.found() == FIRST
+    done = shop.penstock("rollback", "lake.shop.orders", "--to", "1", "--then", "skip")
+    assert done.code == 0, done.err
+    assert shop.record()[0].code == 0
+    assert shop.found() == [*FIRST, (5, 1, "e", 5)]
+    assert shop.record()[0].code == 0
+
+
 def test_a_dropped_quarantine_is_begun_anew(shop: Shop) -> None:
     shop.tool.drop("shop.orders__quarantine")
     shop.write("landing/orders/2.csv", shop.text("landing/orders/2.csv") + "y,1,,\n")
