@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from penstock.errors import LedgerError, nearest
+from penstock.errors import LedgerError, NotSupportedError, nearest
 from penstock.pipeline import CallStep, CopyStep, DeleteStep, MergeStep, ReconcileStep, TransformStep, UnloadStep, UpdateStep
 
 from . import reconcile
@@ -96,6 +96,17 @@ def check_owners(context: Context, location: str, ledger: Mapping[str, int]) -> 
         if not context.declared(location).shared:
             hint = "write to a table of your own, and read this one; or declare `shared: true` on the table in both pipelines"
             raise LedgerError(f"{location} is kept by pipeline {owner!r} (step {step!r}); a table has one owner", hint=hint)
+
+
+def others_of(context: Context, ledger: Mapping[str, int]) -> Sequence[str]:
+    """The other pipelines that have batches in a ledger."""
+    return sorted({key.partition("/")[0] for key in ledger} - {context.pipeline.pipeline})
+
+
+def check_sole(context: Context, location: str, ledger: Mapping[str, int], doing: str, *, hint: str) -> None:
+    """Raises NotSupportedError where a table holds batches of other pipelines too."""
+    if others := others_of(context, ledger):
+        raise NotSupportedError(f"{doing} {location}, into which pipeline {', '.join(others)} writes too,", hint=hint)
 
 
 def check_adopted(context: Context, location: str, ledger: Mapping[str, int]) -> None:

@@ -13,7 +13,7 @@ from penstock.tables import Change, LakeTable, Pinned, Version, WrittenFile
 
 from .context import Context
 from .history import after_batch, declared_table
-from .ledger import applied_by, note_applied, target_of
+from .ledger import applied_by, check_sole, note_applied, target_of
 from .lock import exclusive
 from .publish import publish
 from .targets import MEMORY, memory_table
@@ -33,7 +33,8 @@ def rollback(context: Context, location: str, *, to: int, then: Literal["replay"
     """Bring a table, and its memory, back to what they were after batch `to` of the step that keeps it.
 
     Batches after it count as done; with `replay` they are cut again under new numbers, which the next run applies. Quarantined rows stay: their batches
-    are named in them. Raises ArgumentError for a batch that is not applied, and where the state is gone.
+    are named in them. Raises ArgumentError for a batch that is not applied, and where the state is gone, NotSupportedError for a table that other pipelines
+    write too.
     """
     table = declared_table(context, location)
     step = _keeper(context, location)
@@ -46,6 +47,8 @@ def rollback(context: Context, location: str, *, to: int, then: Literal["replay"
             _check_replay(context, step, last)
         version = after_batch(table, table.history(), context.key(step.id), to)
         restored = [_planned(table, version)]
+        hint = "read the former rows with `penstock query --as-of`, and deliver them again as newer events"
+        check_sole(context, location, restored[0].pinned.ledger, "rolling back", hint=hint)
         if isinstance(step, MergeStep):
             memory = context.lake_table(location + MEMORY) or memory_table(context, step)
             known = [v for v in memory.history() if v.ledger.get(context.key(step.id), to + 1) <= to]

@@ -132,6 +132,12 @@ def _steps(loaded: Loaded) -> Iterator[Found]:
             writers[into] = step.id
 
 
+def _shared(pipeline: Pipeline, location: str, field: str, *, replaces: bool) -> Iterator[Found]:
+    """Whose rows a step replaces beside those of its own, only the step's own pipeline can know: so it has a table of its own."""
+    if replaces and location in pipeline.tables and pipeline.tables[location].shared:
+        yield (field,), f"it would replace what other pipelines write into {location} (shared: true); append, merge change events, or write a table of your own"
+
+
 def _declared(pipeline: Pipeline, location: str, field: str) -> Iterator[Found]:
     if location not in pipeline.tables:
         yield (field,), f"table {choice(location, pipeline.tables)}"
@@ -167,6 +173,7 @@ def _merge(loaded: Loaded, step: MergeStep) -> Iterator[Found]:
     if read is None:
         yield ("from",), f"read step {choice(merge.from_, [s.id for s in pipeline.steps if isinstance(s, ReadStep)])}"
     yield from _declared(pipeline, merge.into, "into")
+    yield from _shared(pipeline, merge.into, "full_copy", replaces=merge.full_copy)
     table = pipeline.tables.get(merge.into)
     if table and not table.keys:
         yield ("into",), f"{merge.into} has no keys; a merge needs them: keys: [column] on the table"
@@ -233,6 +240,7 @@ def _order(read: Read, merge: Merge, columns: dict[str, str]) -> Iterator[Found]
 
 def _transform(loaded: Loaded, step: Any) -> Iterator[Found]:
     yield from _declared(loaded.pipeline, step.transform.into, "into")
+    yield from _shared(loaded.pipeline, step.transform.into, "write", replaces=step.transform.write != "append")
     table = loaded.pipeline.tables.get(step.transform.into)
     if table and table.format is None:
         yield ("into",), "a transform goes into a lake table; load Redshift from it with copy"
@@ -275,6 +283,7 @@ def _window(write: str, window: Window | None, table: Table | None) -> Iterator[
 def _copy(loaded: Loaded, step: CopyStep) -> Iterator[Found]:
     pipeline, copy = loaded.pipeline, step.copy_
     yield from _declared(pipeline, copy.into, "into")
+    yield from _shared(pipeline, copy.into, "write", replaces=copy.write not in ("append", "merge"))
     target, read = pipeline.tables.get(copy.into), _read_step(pipeline, copy.from_)
     if read is None and copy.from_ not in pipeline.tables:
         yield ("from",), f"read step or table {choice(copy.from_, [*(s.id for s in pipeline.steps if isinstance(s, ReadStep)), *pipeline.tables])}"

@@ -97,6 +97,51 @@ def test_a_table_is_written_by_two_pipelines_where_both_say_so(tmp_path: Path, t
     assert reasons == [{"__reason": "a truncate would empty what other pipelines wrote"}]
 
 
+def two_pipelines(folder: Path, table_format: str) -> tuple[Project, Project]:
+    """Two pipelines that have merged a row each into one table, and one of them another after that."""
+    text = EVENTS.replace("keys: [id]", "keys: [id]\n    shared: true").replace("warehouse: warehouse", f"warehouse: {folder}/warehouse")
+    ours, theirs = shop_of(folder / "ours", table_format, text), shop_of(folder / "theirs", table_format, text.replace("pipeline: shop", "pipeline: store"))
+    ours.write("landing/orders/1.json", events(event("c", 1, 10, "ours")))
+    theirs.write("landing/orders/1.json", events(event("c", 2, 5, "theirs")))
+    assert [p.penstock("run", ".").code for p in (ours, theirs)] == [0, 0]
+    ours.write("landing/orders/2.json", events(event("u", 1, 11, "ours again")))
+    assert ours.penstock("run", ".").code == 0
+    return ours, theirs
+
+
+@pytest.mark.parametrize(
+    "verb", [("run", ".", "--full-refresh"), ("rollback", "lake.shop.orders", "--to", "1", "--then", "skip")], ids=["full-refresh", "rollback"]
+)
+def test_what_two_pipelines_wrote_is_not_undone_by_one(tmp_path: Path, table_format: str, verb: tuple[str, ...]) -> None:
+    ours, theirs = two_pipelines(tmp_path, table_format)
+    refused = ours.penstock(*verb)
+    assert (refused.code, "lake.shop.orders, into which pipeline store writes too, is not supported" in refused.err) == (2, True), refused.err
+    assert [(r["id"], r["state"]) for r in ours.rows("lake.shop.orders")] == [(1, "ours again"), (2, "theirs")]
+    assert {s["status"] for p in (ours, theirs) for s in p.record()[1].values()} == {"nothing to do"}
+
+
+def test_a_shared_table_that_was_dropped_is_filled_again_by_each_pipeline(tmp_path: Path, table_format: str) -> None:
+    both = two_pipelines(tmp_path, table_format)
+    context(both[0]).catalog("lake").drop("shop", "orders")
+    for project in both:
+        done = project.penstock("run", ".")
+        assert (done.code, "--full-refresh" in done.err) == (1, True), done.err
+        done = project.penstock("run", ".", "--full-refresh")
+        assert done.code == 0, done.err
+    assert [(r["id"], r["state"]) for r in both[0].rows("lake.shop.orders")] == [(1, "ours again"), (2, "theirs")]
+
+
+@pytest.mark.parametrize("step", ["merge, full_copy: true", "copy, write: overwrite", "copy, write: overwrite_partitions", "transform, write: overwrite"])
+def test_a_shared_table_is_not_replaced(tmp_path: Path, table_format: str, step: str) -> None:
+    kind, said = step.split(", ")
+    text = EVENTS.replace("format: debezium, decimal_handling_mode: string", "format: csv, take: all").replace("keys: [id]", "keys: [id]\n    shared: true")
+    text = text.replace("merge: {from: changes, into: lake.shop.orders}", f"{kind}: {{from: changes, into: lake.shop.orders, {said}}}")
+    text = text.replace("from: changes, into", "sql: t.sql, into") if kind == "transform" else text
+    planned = shop_of(tmp_path, table_format, text).penstock("plan", ".")
+    found = "it would replace what other pipelines write into lake.shop.orders (shared: true); append, merge change events, or write a table of your own"
+    assert (planned.code, found in planned.err) == (2, True), planned.err
+
+
 def test_a_shared_delta_table_on_s3_is_refused_by_plan(tmp_path: Path, table_format: str) -> None:
     text = (
         EVENTS.replace("keys: [id]", "keys: [id]\n    shared: true").replace("warehouse: warehouse", 'warehouse: "s3://bucket/lake"').replace("sqlite", "glue")
