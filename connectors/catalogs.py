@@ -76,7 +76,7 @@ class Catalog:
                 location = f"{self.warehouse}/{namespace}/{name}"
                 found = self.shelves[format_name].create(namespace, name, location, columns, partition_by, design or Design())
         pinned = found.state
-        change = evolution(found.name, pinned.columns, columns, on_change, pinned.former)
+        change = evolution(found.name, pinned.columns, columns, on_change, pinned.former, is_begun=bool(pinned.ledger))
         renamed = dict(change.rename)
         if [replace(p, column=renamed.get(p.column, p.column)) for p in found.partition_by] != list(partition_by):
             raise DataError(f"table {found.name} is partitioned by {_listed(found.partition_by)} but {_listed(partition_by)} is declared", hint=_ANEW)

@@ -16,7 +16,7 @@ from penstock.tables import LakeTable, Pinned
 
 from .context import Context
 from .publish import publish
-from .targets import lake_target, memory_table, merge_spec
+from .targets import merge_spec, merged
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,7 +84,7 @@ def forget(context: Context, step: MergeStep) -> int:
     spec, merge = merge_spec(context, step), step.merge
     if not merge.retention or spec.history:
         return 0
-    target, memory = lake_target(context, merge.into), memory_table(context, step)
+    target, memory = merged(context, step)
     pinned, remembered = target.table.state, memory.state
     with context.engine.session() as session:
         recall_marks(session, memory, remembered)

@@ -25,7 +25,7 @@ from .publish import publish
 from .quarantine import quarantine
 from .reading import read_batch
 from .record import StepRecord
-from .targets import Target, lake_target, memory_table, merge_spec, sequence_types
+from .targets import Target, merge_spec, merged, sequence_types
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,7 +71,7 @@ def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
     from penstock.quality.quarantine import quarantine_rows
 
     location = step.merge.into
-    target, memory = lake_target(context, location), memory_table(context, step)
+    target, memory = merged(context, step)
     pinned, remembered = target.table.state, memory.state
     if context.applied(pinned.ledger, step.id) >= batch.number:
         return StepRecord(step.id, "merge", "nothing to do", note=f"batch {batch.number} is there already")

@@ -13,7 +13,7 @@ from .context import Context
 from .ledger import target_of
 from .pins import is_warehouse
 from .publish import publish
-from .targets import lake_target, memory_table
+from .targets import lake_target, merged
 
 
 def skip_batch(context: Context, step: Any, batch: Batch) -> None:
@@ -24,7 +24,5 @@ def skip_batch(context: Context, step: Any, batch: Batch) -> None:
     elif target is not None and (target in context.pipeline.connections or is_warehouse(context, target)):
         context.warehouse(target.partition(".")[0]).skip(context.keys(step.id), batch.number)
     elif target is not None:
-        table = lake_target(context, target).table
-        if isinstance(step, MergeStep):
-            memory_table(context, step)
+        table = (merged(context, step)[0] if isinstance(step, MergeStep) else lake_target(context, target)).table
         publish(context, table, table.pin(), Change("append", summary={"penstock.skipped": str(batch.number)}), step.id, batch.number)

@@ -114,28 +114,40 @@ def _has_position_deletes(declared: Table) -> bool:
     return not table_format(declared.format).without_position_deletes(declared.readers)
 
 
+def merged(context: Context, step: MergeStep) -> tuple[Target, LakeTable]:
+    """A merge's table and its memory, held against each other before a column of either changes. Raises as `lake_target` and `memory_table` do."""
+    _check_memory(context, step)
+    return lake_target(context, step.merge.into), _memory(context, step)
+
+
 def memory_table(context: Context, step: MergeStep) -> LakeTable:
     """`<table>__memory`: events that the table itself cannot say.
 
     Raises DataError when the table was kept by other keys, which these do not fit, LedgerError when the memory of a table that has batches is gone.
     """
-    where = context.table_location(step.merge.into)
-    catalog = context.catalog(where.connection)
-    if catalog.table(where.namespace, where.table + MEMORY) is None and context.applied(lake_ledger(context, step.merge.into), step.id):
-        raise LedgerError(
-            f"{step.merge.into}{MEMORY} is gone: the deletes that it remembered could rise again",
-            hint=f"bring it back, or make {step.merge.into} anew from its sources with `penstock run --full-refresh`",
-        )
-    known = (*context.declared(step.merge.into).schema_columns, *sequence_columns(sequence_types(context, step)))
-    spec = merge_spec(context, step)
-    _rename_in_events(context, step)
-    table = beside(context, step.merge.into, MEMORY, memory_columns(spec, known))
-    held = names(table.state.columns)
-    keys = held[1 : held.index(spec.sequence[0])]
+    _check_memory(context, step)
+    return _memory(context, step)
+
+
+def _check_memory(context: Context, step: MergeStep) -> None:
+    into, spec, memory = step.merge.into, merge_spec(context, step), context.lake_table(step.merge.into + MEMORY)
+    if memory is None:
+        if context.applied(lake_ledger(context, into), step.id):
+            hint = f"bring it back, or make {into} anew from its sources with `penstock run --full-refresh`"
+            raise LedgerError(f"{into}{MEMORY} is gone: the deletes that it remembered could rise again", hint=hint)
+        return
+    held = names(memory.state.columns)
+    renamed = dict(renames(held, context.declared(into).on_schema_change))
+    keys = tuple(renamed.get(c, c) for c in held[1 : held.index(spec.sequence[0])])
     if keys != spec.keys:
         hint = "declare the keys that it has, or make it anew with `penstock run --full-refresh`"
-        raise DataError(f"table {step.merge.into} is kept by the keys ({', '.join(keys)}) but ({', '.join(spec.keys)}) are declared", hint=hint)
-    return table
+        raise DataError(f"table {into} is kept by the keys ({', '.join(keys)}) but ({', '.join(spec.keys)}) are declared", hint=hint)
+
+
+def _memory(context: Context, step: MergeStep) -> LakeTable:
+    known = (*context.declared(step.merge.into).schema_columns, *sequence_columns(sequence_types(context, step)))
+    _rename_in_events(context, step)
+    return beside(context, step.merge.into, MEMORY, memory_columns(merge_spec(context, step), known))
 
 
 def _rename_in_events(context: Context, step: MergeStep) -> None:

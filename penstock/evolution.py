@@ -74,11 +74,11 @@ def read_as(then: Columns, now: Columns, policy: OnSchemaChange) -> dict[str, st
     return {c.name: before.get(c.name, c.name if c.name in there else None) for c in now}
 
 
-def evolution(table: str, held: Columns, declared: Columns, policy: OnSchemaChange, former: Collection[str] = ()) -> Evolution:
+def evolution(table: str, held: Columns, declared: Columns, policy: OnSchemaChange, former: Collection[str] = (), *, is_begun: bool = False) -> Evolution:
     """What makes `held` the `declared` columns, in whatever order they stand. NOT NULL is no part of it: a table keeps the promises it was made with.
 
     `former`: names that columns had before. Given again, such a name would show NULL, or what is left in old files, in place of the values that it had:
-    only where columns are dropped by declaration is that meant.
+    only where columns are dropped by declaration is that meant. `is_begun`: the table has batches, whose rows have a sequence of as many parts as it is.
 
     Raises DataError, naming every difference, where the policy does not allow one.
     """
@@ -96,8 +96,8 @@ def evolution(table: str, held: Columns, declared: Columns, policy: OnSchemaChan
     wrong += [f"it has besides {c}" for c in gone if c.name not in drop]
     spelled = {c.name.casefold(): c.name for c in gone}
     wrong += [f"it has {spelled[c.name.casefold()]} where {c.name} is declared" for c in append if c.name.casefold() in spelled]
-    if wrong or policy.new_column == "fail" or any(_why(c, former) for c in append):
-        wrong = [f"it lacks {c}{_why(c, former)}" for c in append] + wrong
+    if wrong or policy.new_column == "fail" or any(_why(c, former, is_begun) for c in append):
+        wrong = [f"it lacks {c}{_why(c, former, is_begun)}" for c in append] + wrong
     if wrong:
         both = f"table {table} has the columns ({some(map(str, held))}) but ({some(map(str, declared))}) are declared"
         raise DataError(f"{both}: {'; '.join(wrong)}", hint=_ANEW)
@@ -115,10 +115,12 @@ def _differences(held: Column, declared: Column) -> Iterator[str]:
             yield from _differences(*(replace(part, name=f"{held.name}.{part.name}") for part in (inner, wanted)))
 
 
-def _why(column: Column, former: Collection[str]) -> str:
+def _why(column: Column, former: Collection[str], is_begun: bool) -> str:
     """What speaks against appending a column; nothing where nothing does."""
     if column.name in former:
         return ", which it had before and another tool dropped or renamed"
+    if is_begun and is_reserved(column.name):
+        return ", which orders events, and the rows that are there were ordered without it"
     return ", and a new column has no value in the rows that are there" if column.required else ""
 
 

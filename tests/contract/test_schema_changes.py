@@ -322,6 +322,8 @@ def test_a_delta_table_goes_back_only_to_states_with_its_columns(by_state: Proje
         ("state: string", "state: int", "it has state string where state int is declared"),
         (", state: string", "", "it has besides state string"),
         ("keys: [id]", "keys: [id, state]", "is kept by the keys (id) but (id, state) are declared"),
+        ("}\n    keys: [id]", ", more: int}\n    keys: [id, state]", "is kept by the keys (id) but (id, state) are declared"),
+        ("format: debezium", "format: debezium, connector: mysql", "it lacks __sequence_3 bigint, which orders events"),
     ],
 )
 def test_other_changes_stop_before_a_write(shop: Project, old: str, new: str, said: str) -> None:
@@ -334,3 +336,21 @@ def test_other_changes_stop_before_a_write(shop: Project, old: str, new: str, sa
     assert (done.code, said in done.err) == (1, True), done.err
     shop.write("pipeline.yaml", text)
     assert shop.rows("lake.shop.orders") == before
+
+
+def test_a_sequence_gets_no_further_part_by_which_deleted_rows_would_rise(tmp_path: Path, table_format: str) -> None:
+    project = Project(tmp_path)
+    text = (
+        EVENTS.replace("FORMAT", table_format)
+        .replace("format: debezium, decimal_handling_mode: string", "format: csv")
+        .replace("state: string", "state: string, v: bigint!, w: bigint!")
+        .replace("orders}", "orders, sequence_by: v, apply_as_deletes: state = 'gone'}")
+    )
+    project.write("pipeline.yaml", text)
+    project.write("landing/orders/1.csv", "id,state,v,w,amount\n1,new,5,1,\n2,gone,5,9,\n")
+    assert project.record()[0].code == 0
+    project.write("pipeline.yaml", text.replace("sequence_by: v", "sequence_by: [v, w]"))
+    project.write("landing/orders/2.csv", "id,state,v,w,amount\n1,older,5,0,\n2,risen,5,1,\n")
+    done = project.penstock("run", ".")
+    assert (done.code, "it lacks __sequence_2 bigint, which orders events" in done.err) == (1, True), done.err
+    assert project.rows("lake.shop.orders", "id, state") == [{"id": 1, "state": "new"}]
