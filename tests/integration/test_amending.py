@@ -49,6 +49,14 @@ def test_rows_are_deleted_and_updated_where_there_are_any_and_once(shop: Project
     assert [(r["id"], r["note"]) for r in shop.rows("lake.shop.visits")] == [(2, "none!"), (3, "c!"), (5, "e!")]
 
 
+@pytest.mark.parametrize(("column", "value"), [("id", "CASE WHEN id > 2 THEN id + 1 END"), ("day", "CASE WHEN id > 9 THEN day END")])
+def test_a_column_that_is_never_null_does_not_become_so(shop: Project, column: str, value: str) -> None:
+    shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace("""set: {note: "coalesce(note, 'none') || '!'"}""", f"set: {{{column}: {value}}}"))
+    refused = shop.penstock("run", ".")
+    assert (refused.code, f"would set column {column!r} of 1 rows of lake.shop.visits to NULL" in refused.err) == (1, True), refused.err
+    assert [r["id"] for r in shop.rows("lake.shop.visits")] == [2, 3], "deleted, and not updated"
+
+
 def test_partitions_of_the_window_that_are_empty_now_are_emptied(shop: Project) -> None:
     assert shop.penstock("run", ".").code == 0
     assert [r["day"] for r in shop.rows("lake.shop.daily")] == ["2026-01-03", "2026-01-04"]
