@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from penstock.connectors.nested import MISFIT, Array, of_objects
 from penstock.schema import Column, Columns, DataType
+from penstock.sources import lacks
 
 Epoch = Literal["days", "ms", "us", "ns"]
 
@@ -95,7 +96,7 @@ def missing(array: Array, column: Column, may_lack: Container[int] = ()) -> dict
     if not (column.required and array.null_count):
         return {}
     nulls: Array = pc.indices_nonzero(array.is_null())
-    return {i: f"column {column.name!r} is {column.type}! and may not be NULL" for i in nulls.to_pylist() if i not in may_lack}
+    return {i: lacks(column) for i in nulls.to_pylist() if i not in may_lack}
 
 
 def typed(values: Sequence[Any], column: Column, encoding: Encoding) -> tuple[Array, dict[int, str]]:

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from penstock.batches import Batch
 from penstock.changes.counts import Counts
 from penstock.engines.base import Session
-from penstock.errors import ArgumentError, DataError
-from penstock.lineage import SqlProblem, bound
+from penstock.errors import DataError
 from penstock.pipeline import Delete, DeleteStep, Update, UpdateStep
 from penstock.tables import LakeTable, Pinned
 
@@ -23,23 +22,16 @@ def _said(step: DeleteStep | UpdateStep) -> Delete | Update:
     return step.delete if isinstance(step, DeleteStep) else step.update
 
 
-def _bound(context: Context, expression: str) -> str:
-    found = bound(expression, context.loaded.parameters)
-    if isinstance(found, SqlProblem):
-        raise ArgumentError(found.message)
-    return found
-
-
 def _matching(context: Context, said: Delete | Update, session: Session, table: LakeTable, pinned: Pinned) -> int:
     session.scan("present", table, pinned)
-    (found,) = session.query(f"SELECT COUNT(*) AS rows FROM present WHERE {_bound(context, said.where)}").to_pylist()
+    (found,) = session.query(f"SELECT COUNT(*) AS rows FROM present WHERE {context.bound(said.where)}").to_pylist()
     return int(found["rows"])
 
 
 def _check_values(context: Context, said: Delete | Update, session: Session, values: Mapping[str, str]) -> None:
     """Raises DataError where a column that is never NULL would become so. The table's rows are `present`."""
     for column in (c for c in context.declared(said.table).schema_columns if c.required and c.name in values):
-        condition = f"({_bound(context, said.where)}) AND ({values[column.name]}) IS NULL"
+        condition = f"({context.bound(said.where)}) AND ({values[column.name]}) IS NULL"
         (found,) = session.query(f"SELECT COUNT(*) AS rows FROM present WHERE {condition}").to_pylist()
         if found["rows"]:
             what = f"the update would set column {column.name!r} of {found['rows']} rows of {said.table} to NULL; it is {column.type}!"
@@ -66,9 +58,9 @@ def apply(context: Context, step: DeleteStep | UpdateStep, batch: Batch) -> Step
     if context.applied(pinned.ledger, step.id) >= batch.number:
         return StepRecord(step.id, kind, "nothing to do", note=f"batch {batch.number} is there already")
     with context.engine.session() as session:
-        values = {column: _bound(context, expression) for column, expression in said.set.items()}
+        values = {column: context.bound(expression) for column, expression in said.set.items()}
         rows = _matching(context, said, session, table, pinned)
         _check_values(context, said, session, values)
-        change = session.amend(table, pinned, _bound(context, said.where), values, context.run)
+        change = session.amend(table, pinned, context.bound(said.where), values, context.run)
         publish(context, table, pinned, change, step.id, batch.number)
     return StepRecord(step.id, kind, "done", (batch.number,), Counts(read=rows, applied=rows), 1, change.bytes)

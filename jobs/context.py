@@ -17,6 +17,7 @@ from penstock.connections import CatalogConnection, FilesConnection, RedshiftCon
 from penstock.connectors.catalogs import Catalog, open_catalog
 from penstock.connectors.stores import open_store
 from penstock.errors import ArgumentError, choice
+from penstock.lineage import SqlProblem, bound
 from penstock.locations import PathLocation, TableLocation, parse_location
 from penstock.objects import ObjectStore
 from penstock.pipeline import Pipeline, Table
@@ -110,6 +111,13 @@ class Context:
         lake = [name for name, table in self.pipeline.tables.items() if table.format]
         if location not in lake:
             raise ArgumentError(f"table {choice(location, lake)}")
+
+    def bound(self, expression: str) -> str:
+        """A Spark SQL expression over a row, with the run's parameters, as a session takes it. Raises ArgumentError for one without a value."""
+        found = bound(expression, self.loaded.parameters)
+        if isinstance(found, SqlProblem):
+            raise ArgumentError(found.message)
+        return found
 
     def lake_table(self, location: str) -> LakeTable | None:
         """A lake table as its catalog has it, None where there is none."""

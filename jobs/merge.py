@@ -15,7 +15,7 @@ from penstock.errors import DataError
 from penstock.killpoints import reach
 from penstock.pipeline import MergeStep
 from penstock.schema import quote
-from penstock.sources import OP, POSITION, UNAVAILABLE
+from penstock.sources import OP, POSITION, REASON, UNAVAILABLE
 from penstock.tables import Pinned
 
 from .context import Context
@@ -23,7 +23,7 @@ from .gate import judge, sort_rows
 from .horizon import recall_marks, taken, with_mark
 from .publish import publish
 from .quarantine import quarantine
-from .reading import read_batch
+from .reading import read_batch, unfit
 from .record import StepRecord
 from .targets import Target, merge_spec, merged, sequence_types
 
@@ -34,18 +34,27 @@ EVENTS = "events"
 _U = "'u'"
 
 
-def as_events(step: MergeStep, spec: MergeSpec, session: Session, rows: pa.Table, batch: int) -> None:
-    """Name a batch's rows as canonical events; a feed that is not change data says itself what orders, what deletes, what empties."""
-    merge = step.merge
+def as_events(context: Context, step: MergeStep, spec: MergeSpec, session: Session, rows: pa.Table, batch: int) -> pa.Table | None:
+    """Name a batch's rows as canonical events; a feed that is not change data says itself what orders, what deletes, what empties.
+
+    Returns the rows that are no such event, with reasons.
+    """
+    merge, source, failed = step.merge, "rows", None
     said = [quote(c) for c in (OP, *spec.keys, *spec.sequence, *spec.data, UNAVAILABLE, POSITION) if c != spec.soft_delete]
-    named = ""
+    session.load("rows", rows)
     if merge.full_copy or merge.sequence_columns:
-        whens = " ".join(f"WHEN {on} THEN '{op}'" for op, on in {"t": merge.apply_as_truncates, "d": merge.apply_as_deletes}.items() if on)
+        whens = " ".join(f"WHEN {context.bound(condition)} THEN '{op}'" for op, condition in merge.conditions.items())
         order = [f"CAST({batch} AS BIGINT)"] if merge.full_copy else [quote(c) for c in merge.sequence_columns]
         numbered = ", ".join(f"{by} AS {quote(name)}" for by, name in zip(order, spec.sequence, strict=True))
-        named = f", {f'CASE {whens} ELSE {_U} END' if whens else _U} AS {OP}, CAST(NULL AS VARCHAR) AS {UNAVAILABLE}, {numbered}"
-    session.load("rows", rows)
-    session.execute(f"CREATE OR REPLACE TEMP TABLE {EVENTS} AS SELECT {', '.join(said)} FROM (SELECT *{named} FROM rows)")
+        op = f"CASE {whens} ELSE {_U} END" if whens else _U
+        source = f"(SELECT *, {op} AS {OP}, CAST(NULL AS VARCHAR) AS {UNAVAILABLE}, {numbered} FROM rows)"
+    if merge.conditions:
+        read = context.pipeline.step(merge.from_)
+        session.execute(f"CREATE OR REPLACE TEMP VIEW named AS SELECT *, {unfit(context, step, read)} AS {REASON} FROM {source} said")
+        failed = session.query(f"SELECT * FROM named WHERE {REASON} <> ''")
+        source = f"(SELECT * FROM named WHERE {REASON} = '')"
+    session.execute(f"CREATE OR REPLACE TEMP TABLE {EVENTS} AS SELECT {', '.join(said)} FROM {source} said")
+    return failed
 
 
 def compared(spec: MergeSpec, session: Session, target: Target, pinned: Pinned, passed: str, *, deletes: bool) -> tuple[str, int, int]:
@@ -78,7 +87,7 @@ def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
     spec = merge_spec(context, step)
     rows = read_batch(context, step.merge.from_, location, batch)
     with context.engine.session() as session:
-        as_events(step, spec, session, rows.table, batch.number)
+        unnamed = as_events(context, step, spec, session, rows.table, batch.number)
         passed, failed = sort_rows(context, step.gate, session, EVENTS)
         if step.merge.retention:
             recall_marks(session, memory, remembered)
@@ -90,7 +99,7 @@ def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
         session.execute(f"CREATE OR REPLACE TABLE batch AS {prepared(spec, passed)}")
         settled = session.settle(spec, target.table, pinned, memory, remembered)
         gates = judge(context, step.gate, session, settled.upserts, batch.number, passed=settled.counts.read + same)
-        bad = quarantine_rows(context.key(step.id), batch.number, rows.rejected, failed, may_go.failed)
+        bad = quarantine_rows(context.key(step.id), batch.number, rows.rejected, unnamed, failed, may_go.failed)
         commits = quarantine(context, session, location, step.id, batch.number, bad)
         remember = with_mark(context, step.merge, spec, session, settled.remember) if step.merge.retention else settled.remember
         reminder = session.rewrite(memory, remembered, remember, settled.forget, context.run)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from penstock.batches import Batch
 from penstock.connectors.readers import ReadSpec, read_rows
-from penstock.pipeline import ReadStep
-from penstock.schema import Column, Columns
-from penstock.sources import Rows
+from penstock.pipeline import MergeStep, ReadStep
+from penstock.schema import Column, Columns, literal, quote
+from penstock.sources import OP, Rows, lacks
 
 from .context import Context
 from .targets import merge_into
@@ -21,8 +23,20 @@ def columns_of(context: Context, step: ReadStep, location: str) -> Columns:
     return tuple(Column.parse(name, text) for name, text in step.read.columns.items())
 
 
+def unfit(context: Context, step: MergeStep, read: ReadStep) -> str:
+    """SQL for the reason against a row that says itself what it is, '' where there is none: a truncate needs only what orders it, a delete also its key."""
+    sequence, keys = step.merge.sequence_columns, context.declared(step.merge.into).keys
+    whens = ""
+    for column in (c for c in columns_of(context, read, step.merge.into) if c.required):
+        lacking = "" if column.name in sequence else f" AND {OP} <> 't'" if column.name in keys else f" AND {OP} = 'u'"
+        whens += f" WHEN {quote(column.name)} IS NULL{lacking} THEN {literal(lacks(column))}"
+    return f"CASE{whens} ELSE '' END"
+
+
 def read_batch(context: Context, read_id: str, location: str, batch: Batch) -> Rows:
     """Read a batch's files as the manifest names them; raises SourceError or SourceChangedError when they are no longer that."""
     step = context.pipeline.step(read_id)
-    columns = columns_of(context, step, location)
+    columns, merge = columns_of(context, step, location), merge_into(context, location)
+    if merge and merge.merge.conditions:  # what an event is, and so what it may lack, is known when it was read
+        columns = tuple(replace(c, required=False) for c in columns)
     return read_rows(context.store(step.read.from_), batch.files, ReadSpec.of(step.read, columns, context.declared(location).keys))

@@ -183,6 +183,10 @@ def _merge(loaded: Loaded, step: MergeStep) -> Iterator[Found]:
         yield from _full_copy(read) if merge.full_copy else _order(read, merge, read.columns or table.columns)
         yield from _merged_columns(merge, table)
         yield from _ahead(merge, read.columns or table.columns)
+        known = read.columns or table.columns.keys() - {merge.soft_delete}
+        for op, condition in merge.conditions.items():
+            field = "apply_as_deletes" if op == "d" else "apply_as_truncates"
+            yield from (((field,), message) for message in expression_problems(loaded, condition, known))
 
 
 def _merged_columns(merge: Merge, table: Table) -> Iterator[Found]:

@@ -109,7 +109,8 @@ def bound(expression: str, parameters: Mapping[str, Any]) -> str | SqlProblem:
     tree = parse(f"SELECT {expression}", "spark")
     if isinstance(tree, SqlProblem):
         return tree
-    if len(tree.selects) != 1 or tree.find(exp.Table, exp.Subquery, exp.AggFunc, exp.Window):
+    alone = exp.Select(expressions=[e.copy() for e in tree.selects if not isinstance(e, exp.Alias | exp.Star)])
+    if len(alone.selects) != 1 or tree != alone or tree.find(exp.Table, exp.Subquery, exp.AggFunc, exp.Window):
         return SqlProblem(f"one expression over a row is expected, not {expression!r}")
     values = {name: sqlglot.exp.convert(value) for name, value in parameters.items()}
     if unknown := sorted({p.name for p in tree.find_all(exp.Placeholder)} - set(values)):
@@ -118,11 +119,11 @@ def bound(expression: str, parameters: Mapping[str, Any]) -> str | SqlProblem:
 
 
 def columns_of(expression: str) -> set[str]:
-    """The columns that an expression reads; none where it does not parse."""
+    """The columns that an expression reads, of fields inside one the column; none where it does not parse."""
     from sqlglot import exp
 
     tree = parse(f"SELECT {expression}", "spark")
-    return set() if isinstance(tree, SqlProblem) else {c.name for c in tree.find_all(exp.Column)}
+    return set() if isinstance(tree, SqlProblem) else {c.parts[0].name for c in tree.find_all(exp.Column)}
 
 
 def replaced_tables(sql: str, names: Mapping[str, str]) -> str:

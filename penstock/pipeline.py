@@ -159,8 +159,8 @@ class Merge(Model):
     into: Location
     stored_as_scd_type: Literal[1, 2] = 1
     sequence_by: tuple[str, ...] | str | None = None
-    apply_as_deletes: str | None = Field(default=None, description="SQL condition on an event's columns")
-    apply_as_truncates: str | None = Field(default=None, description="SQL condition on an event's columns")
+    apply_as_deletes: str | None = Field(default=None, min_length=1, description="Spark SQL condition on an event's columns; :name is a parameter")
+    apply_as_truncates: str | None = Field(default=None, min_length=1, description="Spark SQL condition on an event's columns; :name is a parameter")
     ignore_null_updates: bool | tuple[str, ...] = Field(default=False, description="columns, or all, in which a NULL keeps the value that the row had")
     column_list: tuple[str, ...] | None = None
     except_column_list: tuple[str, ...] | None = None
@@ -173,6 +173,11 @@ class Merge(Model):
         default=None,
         description="how far a sequence may lie ahead: of now, for dates and timestamps (1 day), else of the greatest that the table has (a number)",
     )
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """By which of a user's events are truncates (`t`), and which of the others deletes (`d`)."""
+        return {op: condition for op, condition in (("t", self.apply_as_truncates), ("d", self.apply_as_deletes)) if condition}
 
     @property
     def sequence_columns(self) -> tuple[str, ...]:

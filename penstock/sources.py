@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from penstock.errors import ArgumentError, choice
+from penstock.types import Column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,6 +19,11 @@ POSITION = "__position"
 REASON = "__reason"
 PAYLOAD = "__payload"
 OPERATIONS = {"c": "insert", "u": "update", "d": "delete", "r": "snapshot read", "t": "truncate"}
+
+
+def lacks(column: Column) -> str:
+    """The reason against a row without a value of a column that must have one."""
+    return f"column {column.name!r} is {column.type}! and may not be NULL"
 
 
 @dataclass(frozen=True)

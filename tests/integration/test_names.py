@@ -42,7 +42,7 @@ steps:
   - id: files
     read: {from: raw/in/, format: json, batch: {max_files: 1}}
   - id: merged
-    merge: {from: files, into: TABLE, sequence_by: version, apply_as_deletes: \"\\\"a b\\\" = 'gone'\"}
+    merge: {from: files, into: TABLE, sequence_by: version, apply_as_deletes: \"`a b` = 'gone'\"}
     gate: {suite: suite, on_failure: quarantine}
   - id: copied
     transform: {sql: copied.sql, into: lake.shop.copied}
