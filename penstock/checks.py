@@ -90,6 +90,7 @@ def _flat(path: Path, table: Table) -> Iterator[Found]:
     listed = {
         ("keys",): table.keys,
         ("partition_by",): tuple(p.column for p in table.partition_fields if p.transform == "identity"),
+        ("sort_by",): table.sort_by,
         ("maintain", "sort_by"): table.maintain.sort_by,
         ("maintain", "zorder_by"): table.maintain.zorder_by,
     }

@@ -67,7 +67,8 @@ class Table(Model):
     def _names_are_columns(self) -> Self:
         named = {
             "keys": self.keys,
-            "partition_by": tuple(p.column for p in self.partition_fields),
+            "partition_by": tuple(dict.fromkeys(p.column for p in self.partition_fields)),
+            "sort_by": self.sort_by,
             "on_schema_change.renamed_from": tuple(self.on_schema_change.renamed_from),
             "maintain.sort_by": self.maintain.sort_by,
             "maintain.zorder_by": self.maintain.zorder_by,
@@ -75,8 +76,20 @@ class Table(Model):
         for what, names in named.items():
             if missing := [n for n in names if n not in self.columns]:
                 raise ValueError(f"{what}: {', '.join(missing)} not among the columns {', '.join(self.columns)}")
+            if twice := next((n for n, count in Counter(names).items() if count > 1), None):
+                raise ValueError(f"{what}: {twice} is there twice")
         if loose := [k for k in self.keys if not self.columns[k].rstrip().endswith("!")]:
             raise ValueError(f"keys: {', '.join(loose)} may be NULL; a key's type ends with ! ({loose[0]}: {self.columns[loose[0]]}!)")
+        return self
+
+    @model_validator(mode="after")
+    def _partitions_have_names_of_their_own(self) -> Self:
+        by_value = {f.name for f in self.partition_fields if f.transform == "identity"}
+        taken = {name.lower(): f"the column {name}" for name in self.columns if name not in by_value}
+        for field in self.partition_fields:
+            if other := taken.get(field.name.lower()):
+                raise ValueError(f"partition_by: {field} and {other} have one name, {field.name}; leave one of them out, or call the column otherwise")
+            taken[field.name.lower()] = str(field)
         return self
 
     @property

@@ -75,6 +75,12 @@ def test_selection(tmp_path: Path) -> None:
 CASES = {
     "a partition of a wrong type": ("[months(day)]", '["truncate(2, at)"]', "truncate(2, at) is not made of a timestamp; truncate takes"),
     "a bucket without a number": ("[months(day)]", '["bucket(day)"]', "'bucket(day)' is no partition: a column, or years(c), months(c)"),
+    "an unknown order": ("keys: [id],", "keys: [id], sort_by: [dey],", "sort_by: dey not among the columns id, day"),
+    "an order by a struct": ('"decimal(12,2)", at: timestamp!},', '"struct<a: int>", at: timestamp!}, sort_by: [amount],', "sort_by takes columns that"),
+    "a key twice": ("keys: [id],", "keys: [id, id],", "keys: id is there twice"),
+    "a partition twice": ("[months(day)]", "[day, day]", "partition_by: day and day have one name, day"),
+    "two partitions of a name": ("[months(day)]", '["bucket(4, id)", "bucket(8, id)"]', "bucket(8, id) and bucket(4, id) have one name, id_bucket"),
+    "a partition of a column's name": ("day: date!, am", "day: date!, Day_Month: int, am", "months(day) and the column Day_Month have one name, day_month"),
     "unknown connection": ("from: raw/x/", "from: row/x/", "connection 'row' is not one of cloud, lake, raw, warehouse; did you mean 'raw'?"),
     "a table is no path": ("from: raw/x/", "from: lake.a.orders", "is not a connection/path/"),
     "unknown read step": ("merge: {from: files", "merge: {from: fils", "did you mean 'files'?"),
