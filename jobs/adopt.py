@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from penstock.changes.facts import listed
 from penstock.engines.base import Session
 from penstock.errors import ArgumentError, DataError, NotSupportedError
-from penstock.pipeline import MergeStep
+from penstock.pipeline import Merge, MergeStep
 from penstock.schema import Columns, names
 from penstock.tables import RUN, Change, LakeTable, Pinned
 
@@ -22,6 +22,10 @@ _OLDEST_INSTANT = "'0001-01-01 00:00:00'"
 _MERGED = (
     "Every row counts as older than any event, so the first event of a key replaces it, and a delete removes it. Deletes from before are not known: "
     "an event of a key that was deleted by then makes its row again, so let the feed begin where the table ends."
+)
+_COPIED = (
+    "The next full copy is compared with these rows: one that differs is replaced, and one whose key the copy does not have is deleted, or marked where "
+    "`soft_delete` says so. Keys that only this table has go, so let the copy be of the whole source."
 )
 _WRITTEN = "An append adds to these rows; an overwrite replaces them, or those of the partitions that it writes."
 
@@ -57,7 +61,13 @@ def adopt(context: Context, location: str) -> Adopted:
         outcome = table.commit(pinned, replace(change, ledger=ledger, summary={RUN: context.run, "penstock.adopted": "true"}))
     if outcome.state != "done":
         raise DataError(f"{location} was not adopted: {outcome.cause}", hint="another program wrote it meanwhile; adopt it again")
-    return Adopted(rows, tuple(s.id for s in steps), _MERGED if merge else _WRITTEN)
+    return Adopted(rows, tuple(s.id for s in steps), _meaning(merge))
+
+
+def _meaning(merge: Merge | None) -> str:
+    if merge is None:
+        return _WRITTEN
+    return _COPIED if merge.full_copy else _MERGED
 
 
 def _oldest(hidden: Columns, column: str) -> str:

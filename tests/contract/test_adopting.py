@@ -57,6 +57,18 @@ def test_a_table_of_others_is_adopted_before_anything_is_merged_into_it(tmp_path
     assert found == [(1, "kept"), (2, "paid"), (4, "new")]
 
 
+def test_what_a_full_copy_does_to_an_adopted_table_is_what_was_said(tmp_path: Path, table_format: str) -> None:
+    text = EVENTS.replace("format: debezium, decimal_handling_mode: string", "format: csv, take: all").replace("orders}", "orders, full_copy: true}")
+    shop = shop_of(tmp_path, table_format, text)
+    made_by_others(shop, table_format, ROWS)
+    done = shop.penstock("adopt", "lake.shop.orders")
+    assert (done.code, "one whose key the copy does not have is deleted" in done.out, "older than any event" in done.out) == (0, True, False), done.err
+    shop.write("landing/orders/1.csv", "id,state,amount\n1,kept,1.00\n2,other,2.00\n")
+    run, steps = shop.record()
+    assert (run.code, steps["orders"]["counts"]["applied"], steps["orders"]["counts"]["unchanged"]) == (0, 2, 1), run.err
+    assert [(r["id"], r["state"]) for r in shop.rows("lake.shop.orders")] == [(1, "kept"), (2, "other")]
+
+
 @pytest.mark.parametrize(
     ("rows", "text", "said"),
     [
