@@ -19,6 +19,9 @@ Key = tuple[Any, ...]
 SPEC = MergeSpec(("tenant", "Customer Id"), ("order", "Total Amount", "note"), 2)
 HISTORY = replace(SPEC, history=True, tracked=("order", "Total Amount"))
 SOFT = replace(SPEC, data=("gone", *SPEC.data), soft_delete="gone")
+KINDS = {"scd1": SPEC, "soft_delete": SOFT, "scd2": HISTORY}
+ONE_PART = {f"{kind} by one part": replace(spec, sequences=1) for kind, spec in KINDS.items()}
+NULL_UPDATES = {f"{kind} with NULL updates": replace(spec, optional=frozenset(SPEC.data)) for kind, spec in KINDS.items()}
 TYPES = {
     "tenant": pa.int64(), "Customer Id": pa.string(), "order": pa.int64(), "Total Amount": pa.decimal128(12, 2), "note": pa.string(), "gone": pa.bool_(),
     "__sequence_1": pa.int64(), "__sequence_2": pa.int64(), "__op": pa.string(), "__unavailable": pa.string(), "__position": pa.string(),
@@ -30,8 +33,8 @@ def key(event: Event) -> Key:
     return tuple(event[k] for k in SPEC.keys)
 
 
-def sequence(event: Event) -> tuple[int, ...]:
-    return tuple(event[s] for s in SPEC.sequence)
+def sequence(spec: MergeSpec, event: Event) -> tuple[int, ...]:
+    return tuple(event[s] for s in spec.sequence)
 
 
 def has(event: Event, column: str) -> bool:
@@ -41,24 +44,25 @@ def has(event: Event, column: str) -> bool:
 def place(spec: MergeSpec, event: Event) -> tuple[Any, ...]:
     """Where a fact stands in the order; equal places are one fact."""
     values = ((has(event, c), has(event, c) and event[c] is not None, event[c] if has(event, c) and event[c] is not None else 0) for c in spec.data)
-    return (*sequence(event), RANKS[event["__op"]], tuple(values))
+    return (*sequence(spec, event), RANKS[event["__op"]], tuple(values))
 
 
 @dataclass
 class Truth:
-    """What one sorted batch leaves: rows and versions by key, what became of the events, and the keys that an event waits for."""
+    """What one sorted batch leaves: rows and versions by key, what became of the events, the keys that an event waits for, and the truncates."""
 
     rows: dict[Key, dict[str, Any]] = field(default_factory=dict)
     versions: dict[tuple[Key, Any], tuple[Any, dict[str, Any]]] = field(default_factory=dict)
     waiting: set[Key] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
+    truncates: set[tuple[int, ...]] = field(default_factory=set)
 
 
 def replay(spec: MergeSpec, events: list[Event]) -> Truth:
     """`rows` are SCD 1, with their sequence; `versions` SCD 2, from (key, start) to (end or None, values)."""
-    if spec.soft_delete:
-        events = [softened(spec, e) for e in events]
-    truth, truncates = Truth(), {place(spec, e): e for e in events if e["__op"] == "t"}
+    events = [softened(spec, without_nulls(spec, e)) for e in events]
+    truncates = {place(spec, e): e for e in events if e["__op"] == "t"}
+    truth = Truth(truncates={at[: spec.sequences] for at in truncates})
     facts = {(key(e), place(spec, e)): e for e in events if e["__op"] != "t"}
     truth.counts.update(read=len(events), duplicate=len(events) - len(facts) - len(truncates), unchanged=0, applied=0, quarantined=0, superseded=0)
     truth.counts.update(applied=min(len(truncates), 1), superseded=max(len(truncates) - 1, 0))
@@ -70,7 +74,7 @@ def replay(spec: MergeSpec, events: list[Event]) -> Truth:
 def _replay_key(spec: MergeSpec, truth: Truth, k: Key, facts: list[tuple[Any, Event]]) -> None:
     known: dict[str, tuple[Any, Any]] = {}  # column -> its value, and the fact it is from
     last = barrier = opened = None
-    for now, at_once in groupby(facts, key=lambda f: f[0][:2]):
+    for now, at_once in groupby(facts, key=lambda f: f[0][: spec.sequences]):
         closed = False
         for at, event in at_once:
             if RANKS[event["__op"]] > 1:
@@ -82,7 +86,7 @@ def _replay_key(spec: MergeSpec, truth: Truth, k: Key, facts: list[tuple[Any, Ev
         row = {c: known[c][0] if c in known else None for c in spec.data}
         if opened is not None:
             before = truth.versions[k, opened][1]
-            if closed or not whole or any(row[c] != before[c] for c in spec.tracked or spec.data):
+            if closed or not whole or any(row[c] != before[c] for c in spec.tracked):
                 truth.versions[k, opened] = (now, before)
                 opened = None
         if whole:
@@ -91,7 +95,7 @@ def _replay_key(spec: MergeSpec, truth: Truth, k: Key, facts: list[tuple[Any, Ev
     needed = {last, *(at for _, at in known.values())} if last else set()
     mine = dict(facts)
     if opened is not None:
-        truth.rows[k] = {**row, **dict(zip(SPEC.sequence, last[:2], strict=True))}
+        truth.rows[k] = {**row, **dict(zip(spec.sequence, last[: spec.sequences], strict=True))}
         applied, stuck = needed, set()
     else:
         marks = {at for at in needed if spec.soft_delete and has(mine[at], spec.soft_delete) and mine[at][spec.soft_delete]}
@@ -102,15 +106,24 @@ def _replay_key(spec: MergeSpec, truth: Truth, k: Key, facts: list[tuple[Any, Ev
 
 
 def softened(spec: MergeSpec, event: Event) -> Event:
-    if event["__op"] == "t":
+    if event["__op"] == "t" or not spec.soft_delete:
         return event
     if event["__op"] != "d":
         return {**event, "gone": False}
     return {**event, "__op": "u", "gone": True, "__unavailable": unavailable(c for c in spec.data if c != "gone")}
 
 
-def stream(seed: int, *, partial: float = 0, truncates: float = 0, events_a_key: int = 40, keys: int = 5) -> list[Event]:
-    """Few keys, many events: deletes, ties, duplicates, positions that sort otherwise as text (9 before 10); partial rows and truncates if asked for."""
+def without_nulls(spec: MergeSpec, event: Event) -> Event:
+    if RANKS[event["__op"]] > 1 or not spec.optional:
+        return event
+    return {**event, "__unavailable": unavailable(c for c in spec.data if c in spec.optional and event[c] is None)}
+
+
+def stream(seed: int, *, partial: float = 0, truncates: float = 0, events_a_key: int = 40, keys: int = 5, parts: int = 2) -> list[Event]:
+    """Few keys, many events: deletes, ties, duplicates, positions that sort otherwise as text (9 before 10); partial rows and truncates if asked for.
+
+    With one of two `parts` a sequence is told by its first alone.
+    """
     r = random.Random(seed)
     events: list[Event] = []
     now, ties = 0, r.choice((0.05, 0.3))
@@ -118,7 +131,12 @@ def stream(seed: int, *, partial: float = 0, truncates: float = 0, events_a_key:
         for _ in range(r.randint(1, events_a_key)):
             now += r.choice((1, 1, 2))
             at = now if r.random() > ties else r.randint(1, now)
-            event: Event = dict.fromkeys(TYPES) | {"tenant": k % 2, "Customer Id": f"ä'{k}", "__sequence_1": 7 + at // 7, "__sequence_2": at % 7}
+            event: Event = dict.fromkeys(TYPES) | {
+                "tenant": k % 2,
+                "Customer Id": f"ä'{k}",
+                "__sequence_1": 7 + at // 7 if parts == 2 else at,
+                "__sequence_2": at % 7,
+            }
             event |= {"__op": r.choices("cudr", (2, 6, 2, 1))[0], "__position": f"f#{len(events)}"}
             if event["__op"] != "d":
                 event |= {"order": r.choice((None, 9, 10, 100)), "note": r.choice((None, "", "x", "é'"))}

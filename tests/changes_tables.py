@@ -193,6 +193,9 @@ def run(tables: Tables, seed: int, events: list[Event], most: int = 9) -> None:
 
 
 def agree(tables: Tables, truth: Truth, seed: int) -> None:
+    remembered = {tuple(m[s] for s in tables.spec.sequence) for m in tables.kept() if m["__op"] == "t"}
+    assert remembered <= truth.truncates, f"seed {seed}"
+    assert remembered >= (truth.truncates if tables.spec.history else {*sorted(truth.truncates)[-1:]}), f"seed {seed}"
     if tables.spec.history:
         assert versions(tables) == truth.versions, f"seed {seed}"
     else:

@@ -44,9 +44,10 @@ class Merged:
     ) -> None:
         self.spec, name = spec, name or f"m_{secrets.token_hex(4)}"
         declared = tuple(Column.parse(c, self.texts[c]) for c in (*spec.keys, *spec.data))
-        hidden = interval_columns(SEQUENCE) if spec.history else sequence_columns(SEQUENCE)
+        sequence = SEQUENCE[: spec.sequences]
+        hidden = interval_columns(sequence) if spec.history else sequence_columns(sequence)
         self.table: LakeTable = catalog.create("ops", name, table_format, (*declared, *hidden), partitions, design=Design(position_deletes=position_deletes))
-        self.memory: LakeTable = catalog.create("ops", f"{name}__memory", table_format, memory_columns(spec, (*declared, *sequence_columns(SEQUENCE))))
+        self.memory: LakeTable = catalog.create("ops", f"{name}__memory", table_format, memory_columns(spec, (*declared, *sequence_columns(sequence))))
         self.engine = engine or EmbeddedEngine(AwsSettings.from_environment())
 
     def apply(self, events: list[Event], batch: int, *, crash: bool = False) -> Counts:

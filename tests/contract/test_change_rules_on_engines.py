@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import sqlglot
-from changes_model import HISTORY, SOFT, SPEC, Event, replay, stream
+from changes_model import HISTORY, ONE_PART, SOFT, SPEC, Event, replay, stream
 from changes_tables import InOrder, Tables, WholeRows, agree, run
 
 from penstock.changes.facts import MergeSpec
@@ -22,6 +22,11 @@ RULES: dict[str, tuple[type[Tables], MergeSpec, dict[str, float]]] = {
     "soft_delete": (Tables, SOFT, ALL),
     "scd2": (Tables, HISTORY, ALL),
     "scd2_in_order": (InOrder, replace(HISTORY, tracked=HISTORY.data), {}),
+}
+
+
+ON_SAIL: dict[str, tuple[type[Tables], MergeSpec, dict[str, Any]]] = {
+    "scd1_by_one_part": (Tables, ONE_PART["scd1 by one part"], ALL | {"parts": 1}),
 }
 
 
@@ -65,11 +70,12 @@ def streams(count: int, **chances: Any) -> list[Event]:
     ]
 
 
-@pytest.mark.parametrize("rules", RULES)
-@pytest.mark.parametrize(("on", "seed"), [("sail", 7), ("sail", 8), ("spark", 7)])
+@pytest.mark.parametrize(
+    ("on", "seed", "rules"), [*(("sail", seed, rules) for seed in (7, 8) for rules in RULES | ON_SAIL), *(("spark", 7, rules) for rules in RULES)]
+)
 def test_streams_end_as_the_model(engine: Connected, rules: str, seed: int) -> None:
     """Four streams in one table: on Spark a query takes long, its rows do not."""
-    made, spec, chances = RULES[rules]
+    made, spec, chances = (RULES | ON_SAIL)[rules]
     events, tables = streams(4, **chances), made(spec, engine)
     run(tables, seed, events, most=3)
     agree(tables, replay(spec, events), seed)

@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from changes_model import HISTORY, SOFT, SPEC, TYPES, Event, stream
+from changes_model import HISTORY, NULL_UPDATES, ONE_PART, SOFT, SPEC, TYPES, Event, stream
 from merged import Merged, run
 
 from penstock.changes.facts import MergeSpec
@@ -28,6 +28,12 @@ def test_whole_rows_end_as_the_model(catalog: Catalog, table_format: str, seed: 
 def test_partial_rows_and_truncates_end_as_the_model(catalog: Catalog, table_format: str, seed: int, spec: MergeSpec) -> None:
     events = stream(seed, partial=0.2, truncates=0.03, events_a_key=20)
     run(Merged(catalog, table_format, PartitionField("identity", "order"), spec=spec), events, seed)
+
+
+@pytest.mark.parametrize("name", [*ONE_PART, *NULL_UPDATES])
+def test_sequences_of_one_part_and_null_updates_end_as_the_model(lake: Catalog, table_format: str, name: str) -> None:
+    spec = (ONE_PART | NULL_UPDATES)[name]
+    run(Merged(lake, table_format, spec=spec), stream(6, partial=0 if spec.optional else 0.2, truncates=0.03, events_a_key=15, parts=spec.sequences), 6)
 
 
 def test_a_truncate_reaches_what_comes_late_and_leaves_what_is_newer(catalog: Catalog, table_format: str) -> None:

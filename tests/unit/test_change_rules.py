@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from changes_model import HISTORY, SOFT, SPEC, TYPES, Event, replay, stream
+from changes_model import HISTORY, NULL_UPDATES, ONE_PART, SOFT, SPEC, TYPES, Event, replay, stream
 from changes_tables import InOrder, Tables, WholeRows, agree, run, scd1, versions
 
 from penstock.changes.events import prepared
@@ -28,11 +28,26 @@ def test_any_order_and_any_batching_give_the_table_of_one_sorted_batch(spec: Mer
     agree(tables, replay(spec, events), seed)
 
 
+OTHERS = ONE_PART | NULL_UPDATES | {"NULL updates of some": replace(SPEC, optional=frozenset(["order"])), "nothing tracked": replace(HISTORY, tracked=())}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("seed", range(3))
+def test_so_do_sequences_of_one_part_and_null_updates(name: str, seed: int) -> None:
+    """A feed with NULL updates has no other partial rows."""
+    spec = OTHERS[name]
+    events = stream(seed, partial=0 if spec.optional else 0.2, truncates=0.02, events_a_key=15, parts=spec.sequences)
+    for tables in (Tables(spec), InOrder(spec)) if spec.history else (Tables(spec),):
+        run(tables, seed, events, most=5)
+        agree(tables, replay(spec, events), seed)
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_the_short_rules_do_the_same_for_whole_rows(seed: int) -> None:
-    events, tables = stream(seed), WholeRows(SPEC)
+    spec = SPEC if seed % 3 else ONE_PART["scd1 by one part"]
+    events, tables = stream(seed, parts=spec.sequences), WholeRows(spec)
     run(tables, seed, events)
-    agree(tables, replay(SPEC, events), seed)
+    agree(tables, replay(spec, events), seed)
 
 
 @pytest.mark.parametrize("kind", STREAMS)
@@ -70,7 +85,7 @@ def test_open_versions_are_the_rows_of_type_1(seed: int) -> None:
     assert {k: row for (k, _), (end, row) in versions(two).items() if end is None} == rows, f"seed {seed}"
 
 
-@pytest.mark.parametrize("spec", [SPEC, SOFT], ids=["scd1", "soft_delete"])
+@pytest.mark.parametrize("spec", [SPEC, SOFT, NULL_UPDATES["scd1 with NULL updates"]], ids=["scd1", "soft_delete", "NULL updates"])
 @pytest.mark.parametrize("kind", STREAMS)
 @pytest.mark.parametrize("seed", range(4))
 def test_the_counts_of_one_batch_are_the_models(spec: MergeSpec, kind: str, seed: int) -> None:
@@ -133,6 +148,7 @@ def texts() -> list[str]:
         whole_row_rules(SPEC),
         general_rules(SPEC),
         general_rules(SOFT),
+        general_rules(ONE_PART["scd1 by one part"]),
         history_rules(HISTORY),
         of_astray(history_rules(HISTORY)),
         in_order_rules(HISTORY),
