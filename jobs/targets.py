@@ -77,7 +77,7 @@ def merge_spec(context: Context, step: MergeStep) -> MergeSpec:
         history=merge.stored_as_scd_type == 2,
         tracked=tuple(tracked),
         soft_delete=merge.soft_delete,
-        optional=frozenset(optional),
+        optional=frozenset(optional) - {merge.soft_delete or ""},
     )
 
 

@@ -192,7 +192,7 @@ def _merge(loaded: Loaded, step: MergeStep) -> Iterator[Found]:
 
 def _merged_columns(merge: Merge, table: Table) -> Iterator[Found]:
     """The column lists of a merge against the table that it keeps."""
-    others = [c for c in table.columns if c not in table.keys]
+    others = [c for c in table.columns if c not in (*table.keys, merge.soft_delete)]
     null_updates = merge.ignore_null_updates if isinstance(merge.ignore_null_updates, tuple) else ()
     lists = {
         "ignore_null_updates": null_updates,

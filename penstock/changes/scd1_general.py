@@ -11,7 +11,7 @@ def general_rules(spec: MergeSpec) -> Rules:
     found = _result(spec)
     upserts, deletes = changes(found, spec.stored, spec.keys, (*spec.data, *spec.sequence))
     # left to the row alone where that says it all, and no stale row of the same sequence is in its place should this process end now
-    told = f"f.__whole AND f.__rivals = 0{each(spec, ' AND f.__from_{i} = 1')}"
+    told = f"f.__whole AND f.__rivals = 0{each(spec, ' AND COALESCE(f.__from_{i}, 0) = 1')}"
     kept = f"FROM settled f WHERE (f.__needed AND NOT ({told})) OR (f.__rank = 2 AND f.__barriers = 1 AND NOT f.__whole)"
     soft = f"WHEN __needed AND {listed('{0}', [spec.soft_delete])} THEN 'applied' " if spec.soft_delete else ""
     outcome = f"""WHEN __rank = 2 AND __barriers = 1 AND NOT __whole THEN 'applied' WHEN __needed AND __whole THEN 'applied'

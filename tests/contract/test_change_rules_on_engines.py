@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import sqlglot
-from changes_model import HISTORY, ONE_PART, SOFT, SPEC, Event, replay, stream
+from changes_model import HISTORY, NULL_UPDATES, ONE_PART, SOFT, SPEC, Event, replay, stream
 from changes_tables import InOrder, Tables, WholeRows, agree, run
 
 from penstock.changes.facts import MergeSpec
@@ -27,6 +27,7 @@ RULES: dict[str, tuple[type[Tables], MergeSpec, dict[str, float]]] = {
 
 ON_SAIL: dict[str, tuple[type[Tables], MergeSpec, dict[str, Any]]] = {
     "scd1_by_one_part": (Tables, ONE_PART["scd1 by one part"], ALL | {"parts": 1}),
+    "scd1_with_null_updates": (Tables, NULL_UPDATES["scd1 with NULL updates"], {"truncates": 0.01}),
 }
 
 
