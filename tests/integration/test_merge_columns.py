@@ -73,6 +73,7 @@ VERSIONS = [{"id": 1, "v": 1, "a": "x", "b": "x"}, {"id": 1, "v": 2, "a": "x", "
     [
         ("iceberg", "track_history_except_column_list: [v, b]", [("x", "y", 1, 3), ("y", "y", 3, None)]),
         ("delta", "track_history_column_list: [b]", [("x", "x", 1, 2), ("y", "y", 2, None)]),
+        ("iceberg", "track_history_column_list: []", [("y", "y", 1, None)]),
         ("delta", "track_history_except_column_list: []", [("x", "x", 1, 2), ("x", "y", 2, 3), ("y", "y", 3, None)]),
     ],
 )
