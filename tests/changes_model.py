@@ -92,14 +92,15 @@ def _replay_key(spec: MergeSpec, truth: Truth, k: Key, facts: list[tuple[Any, Ev
         if whole:
             opened = now if opened is None else opened
             truth.versions[k, opened] = (None, row)
+    deleted = {barrier} if barrier and dict(facts)[barrier]["__op"] == "d" else set()
     needed = {last, *(at for _, at in known.values())} if last else set()
     mine = dict(facts)
     if opened is not None:
         truth.rows[k] = {**row, **dict(zip(spec.sequence, last[: spec.sequences], strict=True))}
-        applied, stuck = needed, set()
+        applied, stuck = needed | (deleted if len(known) < len(spec.data) else set()), set()
     else:
         marks = {at for at in needed if spec.soft_delete and has(mine[at], spec.soft_delete) and mine[at][spec.soft_delete]}
-        applied, stuck = marks | ({barrier} if barrier and mine[barrier]["__op"] == "d" else set()), needed - marks
+        applied, stuck = marks | deleted, needed - marks
         truth.waiting |= {k} if needed else set()
     own = [at for at, e in facts if e["__op"] != "t"]
     truth.counts.update(applied=len(applied), quarantined=len(stuck), superseded=len(own) - len(applied) - len(stuck))

@@ -12,9 +12,11 @@ def general_rules(spec: MergeSpec) -> Rules:
     upserts, deletes = changes(found, spec.stored, spec.keys, (*spec.data, *spec.sequence))
     # left to the row alone where that says it all, and no stale row of the same sequence is in its place should this process end now
     told = f"f.__whole AND f.__rivals = 0{each(spec, ' AND COALESCE(f.__from_{i}, 0) = 1')}"
-    kept = f"FROM settled f WHERE (f.__needed AND NOT ({told})) OR (f.__rank = 2 AND f.__barriers = 1 AND NOT f.__whole)"
+    # a row newer than a delete holds older values back itself, but for those of columns that no event since has a value for
+    remembered = f"__rank = 2 AND __barriers = 1 AND NOT (__whole{each(spec, ' AND __from_{i} IS NOT NULL')})"
+    kept = f"FROM settled f WHERE (f.__needed AND NOT ({told})) OR ({remembered})"
     soft = f"WHEN __needed AND {listed('{0}', [spec.soft_delete])} THEN 'applied' " if spec.soft_delete else ""
-    outcome = f"""WHEN __rank = 2 AND __barriers = 1 AND NOT __whole THEN 'applied' WHEN __needed AND __whole THEN 'applied'
+    outcome = f"""WHEN {remembered} THEN 'applied' WHEN __needed AND __whole THEN 'applied'
       {soft}WHEN __needed THEN 'quarantined' ELSE 'superseded'"""
     return Rules(
         settled=_settled(spec),
