@@ -17,7 +17,7 @@ from .ledger import target_of
 from .lock import exclusive
 from .targets import hidden_columns, lake_target
 
-_OLDEST = {"int": "-2147483648", "bigint": "-9223372036854775808", "date": "DATE '0001-01-01'"}
+OLDEST = {"int": "-2147483648", "bigint": "-9223372036854775808", "date": "DATE '0001-01-01'"}
 _OLDEST_INSTANT = "'0001-01-01 00:00:00'"
 _MERGED = (
     "Every row counts as older than any event, so the first event of a key replaces it, and a delete removes it. Deletes from before are not known: "
@@ -72,7 +72,7 @@ def _meaning(merge: Merge | None) -> str:
 
 def _oldest(hidden: Columns, column: str) -> str:
     kind = next(c.type for c in hidden if c.name == column)
-    return _OLDEST.get(kind.name, _OLDEST_INSTANT)
+    return OLDEST.get(kind.name, _OLDEST_INSTANT)
 
 
 def _counted(session: Session, table: LakeTable, pinned: Pinned, keys: tuple[str, ...]) -> int:

@@ -14,6 +14,7 @@ from penstock.schema import DataType, literal
 from penstock.sources import OP, REASON, UNAVAILABLE
 from penstock.tables import LakeTable, Pinned
 
+from .adopt import OLDEST
 from .context import Context
 from .publish import publish
 from .targets import merge_spec, merged
@@ -51,15 +52,19 @@ def taken(context: Context, merge: Merge, spec: MergeSpec, session: Session, eve
 
 
 def _greatest(context: Context, merge: Merge, spec: MergeSpec, table: LakeTable, pinned: Pinned, first: DataType) -> str | None:
-    """SQL for the greatest first part of a sequence that is believed; None where there is no bound, or nothing to compare a number with."""
+    """SQL for the greatest first part of a sequence that is believed; None where there is no bound, or nothing to compare a number with.
+
+    What was adopted, and the rows of a log's snapshot, say nothing of where the log is.
+    """
     if isinstance(merge.max_ahead, str):
         last = context.now + duration(merge.max_ahead)
         said = last.date() if first.name == "date" else last if first.name == "timestamp" else last.replace(tzinfo=None)
         return f"CAST({literal(said.isoformat())} AS {first.duckdb})"
     if merge.max_ahead is None:
         return None
-    known = [int(str(found)) for f in table.files(pinned) if (found := f.upper.get(spec.hidden[0])) is not None]
-    return str(max(known) + merge.max_ahead) if known else None
+    before_all = int(OLDEST[first.name]) if merge.sequence_columns else 0
+    known = max((int(str(found)) for f in table.files(pinned) if (found := f.upper.get(spec.hidden[0])) is not None), default=before_all)
+    return str(known + merge.max_ahead) if known > before_all else None
 
 
 def recall_marks(session: Session, memory: LakeTable, remembered: Pinned) -> None:

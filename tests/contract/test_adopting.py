@@ -40,7 +40,7 @@ def made_by_others(project: Project, table_format: str, rows: list[tuple[Any, ..
 
 
 def test_a_table_of_others_is_adopted_before_anything_is_merged_into_it(tmp_path: Path, table_format: str) -> None:
-    shop = shop_of(tmp_path, table_format)
+    shop = shop_of(tmp_path, table_format, EVENTS.replace("orders}", "orders, max_ahead: 1000}"))
     made_by_others(shop, table_format, ROWS)
     shop.write("landing/orders/1.json", events(event("u", 2, 10, "paid", "2.50"), event("d", 3, 11), event("c", 4, 12, "new")))
     refused = shop.penstock("run", ".")

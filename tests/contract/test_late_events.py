@@ -65,6 +65,24 @@ def test_a_sequence_too_far_ahead_does_not_freeze_its_key(shop: Project) -> None
     assert shop.rows("lake.shop.orders", "state") == [{"state": "c"}]
 
 
+def test_a_snapshot_does_not_say_where_the_log_is(shop: Project) -> None:
+    deliver(shop, 0, event("r", 1, 24_023_128, "snapshot").replace('[\\"24023128\\"', "[null"))
+    assert deliver(shop, 1, event("u", 1, 24_023_500, "b")).counts.applied == 1
+    ahead = deliver(shop, 2, event("u", 1, 24_024_501, "from the future"))
+    assert (ahead.counts.quarantined, shop.rows("lake.shop.orders", "state, __sequence_1")) == (1, [{"state": "b", "__sequence_1": 24_023_500}])
+
+
+def test_numbers_below_zero_are_numbers_too(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    text = EVENTS.replace("format: debezium, decimal_handling_mode: string", "format: csv").replace("FORMAT", "delta")
+    text = text.replace("columns: {id: bigint!", "columns: {id: bigint!, v: int!").replace("orders}", "orders, sequence_by: v, max_ahead: 5}")
+    project.write("pipeline.yaml", text)
+    for number, rows in enumerate(("1,-9,a,1\n", "1,-4,b,1\n2,-3,a,1\n")):
+        project.write(f"landing/orders/{number}.csv", f"id,v,state,amount\n{rows}")
+    assert project.penstock("run", ".").code == 0
+    assert [(r["id"], r["v"]) for r in project.rows("lake.shop.orders")] == [(1, -4)]
+
+
 def test_remembered_deletes_are_forgotten_behind_the_horizon_and_not_before(shop: Project) -> None:
     deliver(shop, 0, event("d", 1, 10), event("d", 2, 50))
     deliver(shop, 5, event("d", 3, 60), event("c", 4, 61, "a"))
