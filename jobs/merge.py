@@ -9,7 +9,7 @@ from penstock.batches import Batch
 from penstock.changes.counts import Counts
 from penstock.changes.events import prepared
 from penstock.changes.facts import MergeSpec
-from penstock.changes.full_copy import current, differences
+from penstock.changes.full_copy import beaten, current, differences
 from penstock.engines.base import Session
 from penstock.errors import DataError
 from penstock.killpoints import reach
@@ -57,22 +57,24 @@ def as_events(context: Context, step: MergeStep, spec: MergeSpec, session: Sessi
     return failed
 
 
-def compared(spec: MergeSpec, session: Session, target: Target, pinned: Pinned, passed: str, *, deletes: bool) -> tuple[str, int, int]:
-    """The changes that a full copy makes, how many of its rows make none, and how many keys it no longer has.
+def compared(spec: MergeSpec, session: Session, target: Target, pinned: Pinned, passed: str, *, deletes: bool) -> tuple[str, Counts, int]:
+    """The changes that a full copy makes, what its rows are that make none, and how many keys it no longer has.
 
     Raises DataError for an empty copy of a table that has rows.
     """
     session.scan("target_rows", target.table, pinned)
     session.execute(f"CREATE OR REPLACE TEMP TABLE known AS {current(spec, 'target_rows')}")
-    (count,) = session.query(
-        f"SELECT (SELECT COUNT(*) FROM {EVENTS}) AS copied, (SELECT COUNT(*) FROM {passed}) AS passed, COUNT(*) AS known FROM known"
-    ).to_pylist()
+    session.execute(f"CREATE OR REPLACE TEMP TABLE beaten AS {beaten(spec, passed)}")
+    session.execute(f"CREATE OR REPLACE TEMP VIEW standing AS SELECT a.* FROM {passed} a ANTI JOIN beaten b ON a.{POSITION} = b.{POSITION}")
+    (count,) = session.query(f"""SELECT (SELECT COUNT(*) FROM {EVENTS}) AS copied, (SELECT COUNT(*) FROM standing) AS standing, COUNT(*) AS known,
+      (SELECT COUNT(*) FROM beaten) AS beaten, (SELECT COUNT(*) FROM beaten WHERE __copy > 1) AS again FROM known""").to_pylist()
     if count["known"] and not count["copied"]:
         hint = "deliver it again, or `penstock batch skip` it; a table is emptied by `penstock run --full-refresh`"
         raise DataError(f"the full copy of {target.table.name} is empty, and would delete all of its {count['known']} rows", hint=hint)
-    session.execute(f"CREATE OR REPLACE TEMP TABLE differing AS {differences(spec, passed, EVENTS, 'known', deletes=deletes)}")
+    session.execute(f"CREATE OR REPLACE TEMP TABLE differing AS {differences(spec, 'standing', EVENTS, 'known', deletes=deletes)}")
     (found,) = session.query(f"SELECT COUNT(*) FILTER (WHERE {OP} <> 'd') AS changed, COUNT(*) FILTER (WHERE {OP} = 'd') AS gone FROM differing").to_pylist()
-    return "differing", count["passed"] - found["changed"], found["gone"]
+    same, again = count["standing"] - found["changed"], count["again"]
+    return "differing", Counts(same + count["beaten"], unchanged=same, superseded=count["beaten"] - again, duplicate=again), found["gone"]
 
 
 def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
@@ -93,12 +95,12 @@ def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
             recall_marks(session, memory, remembered)
         may_go = taken(context, step.merge, spec, session, passed, target.table, pinned, sequence_types(context, step)[0])
         passed = may_go.events
-        same = gone = 0
+        rest, gone = Counts(), 0
         if step.merge.full_copy:
-            passed, same, gone = compared(spec, session, target, pinned, passed, deletes=not rows.rejected.num_rows)
+            passed, rest, gone = compared(spec, session, target, pinned, passed, deletes=not rows.rejected.num_rows)
         session.execute(f"CREATE OR REPLACE TABLE batch AS {prepared(spec, passed)}")
         settled = session.settle(spec, target.table, pinned, memory, remembered)
-        gates = judge(context, step.gate, session, settled.upserts, batch.number, passed=settled.counts.read + same)
+        gates = judge(context, step.gate, session, settled.upserts, batch.number, passed=settled.counts.read + rest.read)
         bad = quarantine_rows(context.key(step.id), batch.number, rows.rejected, unnamed, failed, may_go.failed)
         commits = quarantine(context, session, location, step.id, batch.number, bad)
         remember = with_mark(context, step.merge, spec, session, settled.remember) if step.merge.retention else settled.remember
@@ -109,7 +111,7 @@ def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
         reach("after_memory")
         change = session.rewrite(target.table, pinned, settled.upserts, settled.deletes, context.run)
         publish(context, target.table, pinned, change, step.id, batch.number)
-    counts = settled.counts + Counts(unchanged=same, filtered=rows.filtered, quarantined=bad.num_rows)
+    counts = settled.counts + rest + Counts(filtered=rows.filtered, quarantined=bad.num_rows)
     # a full copy says besides its rows which keys it no longer has: the only events that no reader counts
     counts = replace(counts, read=rows.read + gone)
     return StepRecord(step.id, "merge", "done", (batch.number,), counts.check(f"step {step.id}, batch {batch.number}"), commits + 1, change.bytes, gates=gates)

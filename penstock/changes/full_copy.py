@@ -15,6 +15,17 @@ def current(spec: MergeSpec, table: str) -> str:
     return f"SELECT {listed('{0}', (*spec.keys, *_copied(spec)))} FROM {table}{' WHERE ' + ' AND '.join(conditions) if conditions else ''}"
 
 
+def beaten(spec: MergeSpec, passed: str) -> str:
+    """Positions of the rows that another of their key beats: as among facts of one sequence the greatest content stands. `__copy` above 1: it says the same."""
+    keys, content = listed("{0}", spec.keys), listed(", {0}", _copied(spec), "")
+    greatest = listed("{0} DESC NULLS LAST, ", _copied(spec), "")
+    twice = f"SELECT {keys} FROM {passed} GROUP BY {keys} HAVING COUNT(*) > 1"
+    places = f"""ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY {greatest}{POSITION}) AS __place,
+      ROW_NUMBER() OVER (PARTITION BY {keys}{content} ORDER BY {POSITION}) AS __copy"""
+    contested = f"SELECT a.* FROM {passed} a SEMI JOIN ({twice}) t ON {listed('a.{0} = t.{0}', spec.keys, ' AND ')}"
+    return f"SELECT {POSITION}, __copy FROM (SELECT {POSITION}, {places} FROM ({contested}) c) ranked WHERE __place > 1"
+
+
 def differences(spec: MergeSpec, passed: str, said: str, known: str, *, deletes: bool) -> str:
     """Events: the `passed` rows that differ from the `known` ones, and deletes of keys that nothing of what was `said` has."""
     keys, same = listed("a.{0} = b.{0}", spec.keys, " AND "), listed(" AND a.{0} IS NOT DISTINCT FROM b.{0}", _copied(spec), "")

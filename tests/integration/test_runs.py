@@ -290,6 +290,17 @@ def test_full_copies_become_a_history(people: Project) -> None:
     ]  # fmt: skip
 
 
+def test_of_a_key_that_stands_twice_in_a_full_copy_the_same_row_stays(people: Project) -> None:
+    people.write("pipeline.yaml", people.text("pipeline.yaml").replace("stored_as_scd_type: 2", "stored_as_scd_type: 1").replace("people", "staff"))
+    for batch, bob in enumerate(("20.00", "21.00", "22.00"), 1):
+        people.write("landing/staff/all.csv", f"id,name,pay\n1,Ann,10.00\n1,Ann,9.00\n1,Ann,10.00\n1,Ann,\n2,Bob,{bob}\n")
+        done, steps = people.record()
+        assert done.code == 0, done.err
+        counts = steps["staff"]["counts"]
+        assert [counts[k] for k in ("read", "applied", "unchanged", "superseded", "duplicate")] == [5, 2 if batch == 1 else 1, 0 if batch == 1 else 1, 2, 1]
+        assert [tuple(r.values()) for r in people.rows("lake.hr.staff")] == [(1, "Ann", "10.00"), (2, "Bob", bob)]
+
+
 def test_a_full_copy_with_a_bad_row_deletes_nothing(people: Project) -> None:
     people.write("landing/people/all.csv", "id,name,pay\n1,Ann,much\n3,Eve,1.00\n")
     done, steps = people.record()
