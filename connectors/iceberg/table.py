@@ -28,7 +28,7 @@ from .statistics import data_files, described, described_deletes, full
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
-    from pyiceberg.table import Table
+    from pyiceberg.table import Table, Transaction
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot
     from pyiceberg.table.update import TableRequirement, TableUpdate
@@ -148,23 +148,23 @@ class IcebergTable:
             raise DataError(f"table {self.name} is partitioned by {needed[0]}, which is to be dropped", hint="declare the column again, or make the table anew")
         wanted = {f.name: f.field_type for f in schema_of((*change.append, *change.widen)).fields}
         try:
-            with self._reaching(), table.update_schema(allow_incompatible_changes=bool(change.drop)) as update:
-                for old, new in change.rename:
-                    update.rename_column(old, new)
-                for name in change.drop:
-                    update.delete_column(name)
-                for column in change.append:
-                    update.add_column(column.name, wanted[column.name])
-                for column in change.widen:
-                    update.update_column(change.former_names.get(column.name, column.name), wanted[column.name])
+            with self._reaching(), table.transaction() as both:
+                self._sort(both, tuple(c for c in self.design.sort_by if c not in change.drop))
+                with both.update_schema(allow_incompatible_changes=bool(change.drop)) as update:
+                    for old, new in change.rename:
+                        update.rename_column(old, new)
+                    for name in change.drop:
+                        update.delete_column(name)
+                    for column in change.append:
+                        update.add_column(column.name, wanted[column.name])
+                    for column in change.widen:
+                        update.update_column(change.former_names.get(column.name, column.name), wanted[column.name])
         except CommitFailedException as error:
             raise CommitConflictError(f"the columns of {self.name} were not changed: {error}") from error
         self._load_again()
 
     def redesign(self, pinned: Pinned, design: Design) -> None:
         from pyiceberg.exceptions import CommitFailedException
-        from pyiceberg.table.sorting import NullOrder
-        from pyiceberg.transforms import IdentityTransform
 
         table: Table = pinned.native  # type: ignore[assignment]
         design = replace(design, position_deletes=design.position_deletes and table.format_version == 2)
@@ -174,13 +174,19 @@ class IcebergTable:
         try:
             with self._reaching(), table.transaction() as change:
                 change.set_properties({_DELETES: _ON_READ if design.position_deletes else _ON_WRITE})
-                if design.sort_by != self.design.sort_by:
-                    with change.update_sort_order() as order:
-                        for column in design.sort_by:
-                            order.asc(column, IdentityTransform(), NullOrder.NULLS_FIRST)
+                self._sort(change, design.sort_by)
         except CommitFailedException as error:
             raise CommitConflictError(f"the design of {self.name} was not changed: {error}") from error
         self._load_again()
+
+    def _sort(self, change: Transaction, columns: Sequence[str]) -> None:
+        from pyiceberg.table.sorting import NullOrder
+        from pyiceberg.transforms import IdentityTransform
+
+        if columns != self.design.sort_by:
+            with change.update_sort_order() as order:
+                for column in columns:
+                    order.asc(column, IdentityTransform(), NullOrder.NULLS_FIRST)
 
     def expire(self, before: datetime, needed: Collection[int]) -> int:
         from pyiceberg.exceptions import CommitFailedException

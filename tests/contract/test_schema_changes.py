@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from pipelines import EVENTS, Project, context, event, events
+from pipelines import EVENTS, Project, context, event, events, lake
 
 from penstock.errors import DataError
 from penstock.evolution import Evolution, OnSchemaChange, evolution, is_wider
@@ -167,6 +167,21 @@ def test_columns_are_renamed_dropped_and_named_again_without_a_value_in_the_wron
     state = native.pin().native
     rows = (state.scan().to_arrow() if table_format == "iceberg" else state.to_pyarrow_table()).to_pylist()
     assert {(r["id"], r["status"], r["note"], r["remark"]) for r in rows} == expected, "as pyiceberg or delta-rs reads it"
+
+
+def test_a_column_that_rows_were_sorted_by_is_dropped(tmp_path: Path, table_format: str) -> None:
+    shop = Project(tmp_path)
+    text = EVENTS.replace("FORMAT", table_format).replace("keys: [id]", "keys: [id]\n    sort_by: [state, amount]\n    POLICY")
+    shop.write("pipeline.yaml", text.replace("POLICY", ""))
+    shop.write("landing/orders/1.json", events(event("c", 1, 1, "new", "2.50")))
+    assert shop.penstock("run", ".").code == 0
+    dropped = text.replace("state: string, ", "note: string, ").replace("[state, amount]", "[note, amount]")
+    shop.write("pipeline.yaml", dropped.replace("POLICY", "on_schema_change: {dropped_column: drop}"))
+    shop.write("landing/orders/2.json", events(event("c", 2, 2, amount="1.50").replace('"state"', '"note"')))
+    done = shop.penstock("run", ".")
+    assert done.code == 0, done.err
+    assert shop.rows("lake.shop.orders") == [{"id": 1, "note": None, "amount": "2.50"}, {"id": 2, "note": None, "amount": "1.50"}]
+    assert lake(shop, "shop", "orders").design.sort_by == ("note", "amount")
 
 
 def test_a_transform_reads_renamed_columns(tmp_path: Path, table_format: str) -> None:
