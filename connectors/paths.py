@@ -8,12 +8,13 @@ from collections.abc import Iterable
 
 # Clients disagree on when a path is percent-encoded; names made of these characters are the same for all.
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+|^\.+")
-_LOCAL = re.compile(r"^file:(//)?(?=/)")
+_LOCAL = re.compile(r"^file:(///|/(?!/))")
+_S3 = re.compile(r"^s3[an]://")  # Hadoop's names of its clients of S3
 
 
 def plain(uri: str) -> str:
-    """A local file's URI as a path, however it is spelt: `file:///a`, or `file:/a` as Hadoop has it; others as they are."""
-    return _LOCAL.sub("", uri)
+    """One spelling of one place: a path for `file:///a` or `file:/a`, `s3://` for `s3a://` and `s3n://`; others as they are."""
+    return _S3.sub("s3://", _LOCAL.sub("/", uri))
 
 
 def new_file(folder: str, partition: Iterable[tuple[str, object]], tag: str) -> str:

@@ -58,7 +58,7 @@ class Descriptor:
             case "i":
                 return None
             case "p":
-                return unquote(plain(self.place)) if self.place.startswith("file:") else self.place
+                return unquote(plain(self.place)) if self.place.startswith("file:") else plain(self.place)
             case "u":
                 folder, name = self.place[:-_UUID_CHARACTERS], uuid.UUID(bytes=_from_z85(self.place[-_UUID_CHARACTERS:]))
                 return f"{location}/{folder}/{_file_name(name)}" if folder else f"{location}/{_file_name(name)}"

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from penstock.connectors.paths import plain
+from penstock.errors import NotSupportedError
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import ManifestFile
     from pyiceberg.table import Table
 
 _THREADS = 8
+_SLASHES = re.compile("(?<!:)/{2,}")
 
 
 def remove_orphans(load: Callable[[], Table], before: datetime) -> list[tuple[str, int]]:
     """Remove files older than `before` that the table does not need; returns their URIs and bytes.
 
-    The files are listed before the metadata is read, so that what a commit adds meanwhile is either not listed or referred to.
+    The files are listed before the metadata is read, so that what a commit adds meanwhile is either not listed or referred to. Raises NotSupportedError
+    where the table names a file in a way that may or may not mean one below it.
     """
     from pyiceberg.io.pyarrow import PyArrowFileIO
 
@@ -30,7 +34,7 @@ def remove_orphans(load: Callable[[], Table], before: datetime) -> list[tuple[st
     if not listed:
         return []
     needed = referenced(load())
-    orphans = [(uri, size) for uri, size in listed if plain(uri) not in needed]
+    orphans = [(uri, size) for uri, size in listed if _place(uri) not in needed]
     with ThreadPoolExecutor(_THREADS) as pool:
         list(pool.map(lambda found: io.delete(found[0]), orphans))
     return [(plain(uri), size) for uri, size in orphans]
@@ -48,7 +52,7 @@ def _older(io, location: str, before: datetime) -> Iterator[tuple[str, int]]:  #
 
 
 def referenced(table: Table) -> set[str]:
-    """Every file that a snapshot, or the metadata itself, names."""
+    """The place of every file that a snapshot, or the metadata itself, names."""
     metadata = table.metadata
     found = {table.metadata_location, *(log.metadata_file for log in metadata.metadata_log)}
     found |= {s.statistics_path for s in metadata.statistics} | {s.statistics_path for s in metadata.partition_statistics}
@@ -59,4 +63,12 @@ def referenced(table: Table) -> set[str]:
     with ThreadPoolExecutor(_THREADS) as pool:
         for entries in pool.map(lambda m: m.fetch_manifest_entry(table.io, discard_deleted=True), manifests.values()):
             found |= {entry.data_file.file_path for entry in entries}
-    return {plain(uri) for uri in found | set(manifests)}
+    return {_place(uri) for uri in found | set(manifests)}
+
+
+def _place(uri: str) -> str:
+    """Where a file lies, the same for all spellings; doubled slashes, which clients keep or drop, are one."""
+    if not (found := plain(uri)).startswith(("/", "s3://")):
+        hint = "have it name its files by s3://, s3a://, s3n:// or a path, or leave the removal of files to its writer"
+        raise NotSupportedError(f"removing files of an Iceberg table that names one of them {uri}", hint=hint)
+    return _SLASHES.sub("/", found)

@@ -83,6 +83,7 @@ def test_what_is_written_names_its_file_as_the_specification_does() -> None:
     """The example of Delta's PROTOCOL.md."""
     vector = Descriptor("u", "ab^-aqEH.-t@S}K{vb[*k^", 40, 6, 4)
     assert vector.file("s3://mytable") == "s3://mytable/ab/deletion_vector_d2c639aa-8816-431a-aaf6-d3fe2512ff61.bin"
+    assert Descriptor("p", "s3a://mytable/d.bin", 40, 6, 4).file("s3://mytable") == "s3://mytable/d.bin", "a sweep compares it with what lies there"
 
 
 def test_all_vectors_of_a_commit_lie_in_one_file_and_the_log_has_the_files_anew(table: LakeTable) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,12 +14,15 @@ import pytest
 from pipelines import APPENDED, EVENTS, Project, context, event, events
 
 from penstock.config import AwsSettings
+from penstock.connections import CatalogConnection
+from penstock.connectors.catalogs import open_catalog
 from penstock.engines.embedded.engine import EmbeddedEngine
-from penstock.errors import LedgerError
+from penstock.errors import LedgerError, NotSupportedError
 from penstock.jobs.run import new_run_id
 from penstock.jobs.upkeep import Maintained, maintain, work_list
 from penstock.maintenance import MEGABYTE, Group, Maintain, duration, plan_compaction
-from penstock.tables import DataFile, LakeTable
+from penstock.schema import Column
+from penstock.tables import Change, DataFile, LakeTable, WrittenFile
 
 LATER = datetime.now(UTC) + timedelta(days=30)
 
@@ -175,6 +178,46 @@ def test_strays_go_when_they_are_old_and_young_ones_stay(small: Project, table_f
     os.utime(strays[0], (days_ago, days_ago))
     maintained(small)
     assert [stray.exists() for stray in strays] == [False, True]
+
+
+@pytest.mark.parametrize("scheme", ["s3", "s3a", "s3n"])
+def test_a_live_file_stays_however_its_writer_spells_its_place(
+    local_bucket: Callable[[str], str], tmp_path: Path, write_file: Callable[..., WrittenFile], scheme: str
+) -> None:
+    """Spark's own file systems have three names for S3. Delta names files from the table's folder on."""
+    warehouse = f"s3://{local_bucket('lake')}/warehouse"
+    catalog = open_catalog(CatalogConnection(kind="catalog", catalog="glue", warehouse=warehouse), AwsSettings.from_environment(), tmp_path)
+    table = catalog.create(f"spelt_{scheme}", "rows", "iceberg", (Column.parse("id", "bigint!"),), ())
+    pinned = table.pin()
+    assert table.commit(pinned, Change("append", [write_file(table, pinned, [{"id": 1}])])).state == "done"
+    pinned = table.pin()
+    theirs, stray = (write_file(table, pinned, [{"id": 2}]).uri for _ in range(2))
+    pinned.native.add_files([theirs.replace("s3://", f"{scheme}://")])  # type: ignore[attr-defined]
+    removed = {uri for uri, _ in table.sweep(LATER, LATER, ())}
+    assert (stray in removed, theirs in removed) == (True, False)
+    with EmbeddedEngine(AwsSettings.from_environment()).session() as session:
+        session.scan("now", table, table.pin())
+        assert session.query("SELECT id FROM now ORDER BY id").column("id").to_pylist() == [1, 2]
+
+
+def test_nothing_is_swept_of_a_table_that_names_a_place_unknown_to_us(small: Project, table_format: str) -> None:
+    """`file://localhost/a` may be `/a`. Delta names files from the table's folder on, and others are refused when the table is read."""
+    if table_format == "delta":
+        return
+    from pyiceberg.table.statistics import StatisticsFile
+
+    table = lake_table(small)
+    stray = Path(table.location) / "stray.parquet"
+    stray.write_bytes(b"")
+    pinned = table.pin()
+    assert pinned.version is not None
+    theirs = f"file://localhost{stray}"
+    with pinned.native.update_statistics() as update:  # type: ignore[attr-defined]
+        said = {"snapshot-id": pinned.version, "statistics-path": theirs, "file-size-in-bytes": 0, "file-footer-size-in-bytes": 0, "blob-metadata": []}
+        update.set_statistics(StatisticsFile.model_validate(said))
+    with pytest.raises(NotSupportedError, match=f"names one of them {theirs} "):
+        table.sweep(LATER, LATER, ())
+    assert stray.exists()
 
 
 def test_a_merge_between_plan_and_commit_is_not_lost(small: Project, monkeypatch: pytest.MonkeyPatch) -> None:
