@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -95,21 +96,31 @@ def measure(table: LakeTable) -> tuple[Pinned, Sequence[DataFile], Sizes]:
     return pinned, files, Sizes(len(files), sum(f.bytes for f in files), sum(f.rows for f in files) + deleted, deleted, milliseconds)
 
 
-def work_list(context: Context, only: Sequence[str] = ()) -> list[Work]:
-    """What each declared lake table that exists needs, and its companion and its quarantine; the greatest benefit first.
+def work_list(context: Context, only: Sequence[str] = ()) -> tuple[list[Work], list[PenstockError]]:
+    """What each declared lake table that exists needs, and its companion and its quarantine, the greatest benefit first; and why of others nobody can say.
 
     Raises ArgumentError for a name that is no lake table of the pipeline.
     """
     for name in only:
         context.check_lake_table(name)
-    found = []
+    found, failed = [], []
     for name in only or [name for name, table in context.pipeline.tables.items() if table.format]:
         for suffix in ("", MEMORY, QUARANTINE):
-            if table := context.lake_table(name + suffix):
-                policy, keys = context.declared(name).maintain, _keys(context, name + suffix)
-                _, files, before = measure(table)
-                found.append(Work(name + suffix, table, policy, before, tuple(plan_compaction(files, policy, keys[0] if keys else None))))
-    return sorted(found, key=lambda w: -w.benefit)
+            try:
+                found += _work(context, name, suffix)
+            except PenstockError as error:
+                failed.append(error)
+    return sorted(found, key=lambda w: -w.benefit), failed
+
+
+def _work(context: Context, name: str, suffix: str) -> list[Work]:
+    """None for a table that is not there."""
+    with _maintaining(name + suffix):
+        if (table := context.lake_table(name + suffix)) is None:
+            return []
+        policy, keys = context.declared(name).maintain, _keys(context, name + suffix)
+        _, files, before = measure(table)
+        return [Work(name + suffix, table, policy, before, tuple(plan_compaction(files, policy, keys[0] if keys else None)))]
 
 
 def within(works: Sequence[Work], max_bytes: int | None) -> list[Work]:
@@ -138,23 +149,29 @@ def maintain(
     """Maintain tables, all without `only`, `jobs` of them at a time; those of the greatest benefit come first.
 
     With `daily` a table's folder, whose listing is dear on S3, is searched for files that no state needs once a day at most.
-    What was done stays done when another table fails. Raises ArgumentError for an unknown table, and the first error of a table after the others are done.
+    What was done stays done when another table fails. Raises ArgumentError for an unknown table, and the errors of tables after the others are done.
     """
-    works = within(work_list(context, only), max_bytes)
+    found, failed = work_list(context, only)
+    works = within(found, max_bytes)
     if dry_run:
         yield from map(_planned, works)
-        return
-    _ = context.engine  # made once, before there are threads
-    one = partial(_tried, context, now=now or datetime.now(UTC), sharing=jobs, daily=daily)
-    failed: list[PenstockError] = []
+    else:
+        one = partial(_tried, context, now=now or datetime.now(UTC), sharing=jobs, daily=daily)
+        yield from _each(context, one, works, jobs, failed)
+    if failed:
+        raise failed[0] if len(failed) == 1 else StepFailedError("\n".join(str(error) for error in failed))
+
+
+def _each(context: Context, one: Callable[[Work], Maintained], works: Sequence[Work], jobs: int, failed: list[PenstockError]) -> Iterator[Maintained]:
+    """What was done, table by table; errors are added to `failed`."""
+    if works:
+        _ = context.engine  # made once, before there are threads
     with ThreadPoolExecutor(jobs) as pool:
         for future in [pool.submit(one, work) for work in works]:
             try:
                 yield future.result()
             except PenstockError as error:
                 failed.append(error)
-    if failed:
-        raise failed[0]
 
 
 def _planned(work: Work) -> Maintained:
@@ -165,14 +182,21 @@ def _planned(work: Work) -> Maintained:
     return Maintained(work.location, was, after, len(work.groups), written_bytes=sum(g.bytes - g.deleted_bytes for g in work.groups))
 
 
-def _tried(context: Context, work: Work, *, now: datetime, sharing: int, daily: bool) -> Maintained:
+@contextmanager
+def _maintaining(location: str) -> Iterator[None]:
+    """An error that is not Penstock's own becomes one that names the table."""
     try:
-        return _maintained(context, work, now=now, sharing=sharing, daily=daily)
+        yield
     except PenstockError:
         raise
     except Exception as error:
-        said = f"maintaining {work.location}: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        said = f"maintaining {location}: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
         raise StepFailedError(said, hint="what was committed stays; maintain it again to go on") from error
+
+
+def _tried(context: Context, work: Work, *, now: datetime, sharing: int, daily: bool) -> Maintained:
+    with _maintaining(work.location):
+        return _maintained(context, work, now=now, sharing=sharing, daily=daily)
 
 
 def _maintained(context: Context, work: Work, *, now: datetime, sharing: int, daily: bool) -> Maintained:

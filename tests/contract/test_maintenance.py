@@ -285,7 +285,7 @@ def test_killed_before_its_commit_it_left_the_table_alone(small: Project) -> Non
 def test_keyed_tables_with_their_memory_are_kept_too(shop: Project) -> None:
     before = shop.rows("lake.shop.orders")
     found = context(shop)
-    assert {w.location for w in work_list(found)} == {"lake.shop.orders", "lake.shop.orders__memory"}
+    assert {w.location for w in work_list(found)[0]} == {"lake.shop.orders", "lake.shop.orders__memory"}
     list(maintain(found, now=LATER))
     assert shop.rows("lake.shop.orders") == before
     shop.write("landing/orders/late.json", events(event("c", 3, 5, "late", "1.00"), event("c", 1, 9999, "new", "2.00")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -10,7 +11,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 from pipelines import EVENTS, Project, context, event, events
 
 from penstock.engines import deleting
@@ -173,6 +176,23 @@ def test_what_goes_wrong_with_one_table_is_told_after_the_others_were_done(shop:
     assert (done.code, "lake.shop.clicks" in done.err) == (1, True), done.err
     assert "lake.shop.visits" in done.out
     assert of(list(maintain(context(shop), ["lake.shop.visits"])), "lake.shop.visits").before.files == 1
+
+
+def test_tables_that_cannot_be_read_at_all_do_not_stop_the_others(shop: Project, table_format: str) -> None:
+    """What is left of two: a feature that Penstock does not read, or no metadata; each is told, in a dry run too."""
+    for name in ("lake.shop.clicks", "lake.shop.orders__memory"):
+        location = found(shop, name).location
+        if table_format == "delta":
+            shutil.rmtree(location)
+            write_deltalake(location, pa.table({"id": [1]}), configuration={"delta.columnMapping.mode": "name"})
+        else:
+            shutil.rmtree(f"{location}/metadata")
+    for arguments in (("--all", "--dry-run"), ("--all",)):
+        done = shop.penstock("maintain", *arguments)
+        assert (done.code != 0, "shop.clicks" in done.err, "shop.orders__memory" in done.err) == (True, True, True), done.err
+        assert [line.split()[0] for line in done.out.splitlines() if "before" in line] == ["lake.shop.visits", "lake.shop.orders"]
+    table = found(shop, "lake.shop.visits")
+    assert len(table.files(table.pin())) == 1
 
 
 @pytest.mark.parametrize("point", ["before_compaction_commit:2", "after_compaction_commit:1", "after_expiry:2"])
