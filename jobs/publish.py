@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from uuid import uuid4
 
 from penstock.commits import Outcome, settle
 from penstock.errors import CommitConflictError
 from penstock.killpoints import reach
-from penstock.tables import BATCH, RUN, Change, LakeTable, Pinned
+from penstock.tables import BATCH, COMMIT, RUN, Change, LakeTable, Pinned
 
 from .context import Context
 from .record import StepRecord
@@ -19,19 +20,16 @@ ATTEMPTS = 5
 def publish(context: Context, table: LakeTable, pinned: Pinned, change: Change, step_id: str, batch: int) -> Outcome:
     """Commit one batch of one step onto the state that it was planned on; the ledger entry travels with it.
 
+    Whether a commit without an answer arrived, its own mark in the table's history says: the ledger may have stood at that number before.
     Raises CommitConflictError after a lost race, CommitUnknownError when the target cannot say what became of the commit.
     """
     number = max(batch, context.applied(pinned.ledger, step_id))
-    summary = {**change.summary, RUN: context.run, BATCH: str(batch)}
+    mark = uuid4().hex
+    summary = {**change.summary, RUN: context.run, BATCH: str(batch), COMMIT: mark}
     reach("before_commit")
     outcome = table.commit(pinned, replace(change, ledger={context.key(step_id): number}, summary=summary))
     reach("after_commit")
-
-    def read() -> tuple[int | None, int]:
-        now = table.pin()
-        return now.version, context.applied(now.ledger, step_id)
-
-    return settle(outcome, read, number)
+    return settle(outcome, lambda: any(v.commit == mark for v in table.history()), batch)
 
 
 def until_published(attempt: Callable[[], StepRecord]) -> StepRecord:

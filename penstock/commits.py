@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from penstock.errors import CommitConflictError, CommitUnknownError, LedgerError
+from penstock.errors import CommitConflictError, CommitUnknownError
 
 State = Literal["done", "failed", "unknown"]
 
@@ -29,22 +29,20 @@ def applied(ledger: Mapping[str, int], key: str) -> int:
     return ledger.get(key, 0)
 
 
-def settle(outcome: Outcome, read: Callable[[], tuple[int | None, int]], batch: int) -> Outcome:
-    """Turn an unknown outcome into done or failed by reading the target: `read` gives its version and the last batch applied.
+def settle(outcome: Outcome, is_there: Callable[[], bool], batch: int) -> Outcome:
+    """Turn an unknown outcome into done or failed by reading the target: `is_there` says whether it holds this very commit.
 
     Raises CommitConflictError when the commit failed, and CommitUnknownError when the target cannot be read either.
     """
     if outcome.state == "unknown":
         try:
-            version, last = read()
+            found = is_there()
         except Exception as error:
             raise CommitUnknownError(
                 f"the answer to the commit of batch {batch} was lost ({outcome.cause}) and the target cannot be read: {error}",
                 hint="run again: the target's ledger decides",
             ) from error
-        if last > batch:
-            raise LedgerError(f"the target holds batch {last} while batch {batch} was being committed: another writer owns this step")
-        outcome = Outcome("done", version) if last == batch else Outcome("failed", None, outcome.cause)
+        outcome = replace(outcome, state="done" if found else "failed")
     if outcome.state == "failed":
         raise CommitConflictError(f"batch {batch} was not published: {outcome.cause}", hint="it is planned again over what changed")
     return outcome

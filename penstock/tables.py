@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Operation = Literal["append", "overwrite", "replace"]
-RUN, BATCH = "penstock.run", "penstock.batch"  # what a commit says of itself, in its summary
+RUN, BATCH, COMMIT = "penstock.run", "penstock.batch", "penstock.commit"  # what a commit says of itself, in its summary; the last like no other
 
 
 _TIMES = frozenset({"timestamp", "timestamp_ntz"})
@@ -142,7 +142,10 @@ class Pinned:
 
 @dataclass(frozen=True)
 class Version:
-    """One state that a table had: its snapshot or version, when it was committed, and what Penstock's own commits say of themselves."""
+    """One state that a table had: its snapshot or version, when it was committed, and what Penstock's own commits say of themselves.
+
+    `commit` is like that of no other commit, so that its writer knows it again.
+    """
 
     version: int
     at: datetime
@@ -150,6 +153,7 @@ class Version:
     ledger: Mapping[str, int] = field(default_factory=dict)
     run: str = ""
     batch: int | None = None
+    commit: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from penstock.ledgers import FORMAT, PROPERTY, dumps
-from penstock.tables import Change, DataFile, Operation, WrittenDeletes
+from penstock.tables import COMMIT, Change, DataFile, Operation, WrittenDeletes
 
 from .deletion_vectors import Descriptor
 from .ledger import FORMAT_APP
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable as Native
 
 ENGINE = "penstock"
-_NONCE = "penstock.commit"
 _OPERATIONS: Mapping[Operation, tuple[str, Mapping[str, str]]] = {
     "append": ("WRITE", {"mode": "Append"}), "overwrite": ("WRITE", {"mode": "Overwrite"}), "replace": ("OPTIMIZE", {}),
 }  # fmt: skip
@@ -33,7 +32,7 @@ def commit_info(change: Change, applied: Mapping[str, int], now: int) -> Action:
     operation, parameters = _OPERATIONS[change.operation]
     return {"commitInfo": {
         "timestamp": now, "operation": operation, "operationParameters": parameters, "engineInfo": ENGINE,
-        **change.summary, PROPERTY: dumps(applied), _NONCE: uuid.uuid4().hex,
+        COMMIT: uuid.uuid4().hex, **change.summary, PROPERTY: dumps(applied),
     }}  # fmt: skip
 
 

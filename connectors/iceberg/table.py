@@ -18,7 +18,7 @@ from penstock.errors import CommitConflictError, DataError, LedgerError, NotSupp
 from penstock.evolution import Evolution
 from penstock.ledgers import PROPERTY, dumps, greatest, loads
 from penstock.schema import Columns
-from penstock.tables import BATCH, RUN, Change, DataFile, Design, FileLayout, PartitionField, Pinned, Reshape, Version
+from penstock.tables import BATCH, COMMIT, RUN, Change, DataFile, Design, FileLayout, PartitionField, Pinned, Reshape, Version
 
 from .columns import columns_of, field_ids, order_of, partitions_of, schema_of, spec_of
 from .features import check_writable, is_renamed
@@ -321,6 +321,7 @@ def _version(snapshot: Snapshot) -> Version:
         loads(said.get(PROPERTY)),
         said.get(RUN, ""),
         int(said[BATCH]) if BATCH in said else None,
+        said.get(COMMIT, ""),
     )
 
 

@@ -185,7 +185,7 @@ class Warehouse:
             except WarehouseBusyError as error:
                 conflict = error
             except ConnectionFailedError as error:
-                settle(Outcome("unknown", cause=str(error)), lambda: (None, self.applied(steps)), batch)
+                settle(Outcome("unknown", cause=str(error)), lambda: self.applied(steps) >= batch, batch)
             except WarehouseError as error:
                 if self.applied(steps) < batch:
                     raise _lost(steps[0], batch, error) from error

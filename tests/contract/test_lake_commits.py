@@ -16,7 +16,7 @@ from penstock.connections import CatalogConnection
 from penstock.connectors.catalogs import Catalog, open_catalog
 from penstock.errors import CommitConflictError, DataError, LedgerError
 from penstock.schema import Column
-from penstock.tables import Change, LakeTable, WrittenDeletes, WrittenFile
+from penstock.tables import COMMIT, Change, LakeTable, WrittenDeletes, WrittenFile
 
 COLUMNS = (Column.parse("id", "bigint!"), Column.parse("name", "string"))
 KEY = "p/s"
@@ -28,9 +28,13 @@ def table_of(catalog: Catalog, table_format: str) -> LakeTable:
     return catalog.create("ops", f"t_{secrets.token_hex(4)}", table_format, COLUMNS)
 
 
+def mark(batch: int) -> str:
+    return f"commit of {batch}"
+
+
 def append(table: LakeTable, write_file: Write, batch: int) -> Outcome:
     pinned = table.pin()
-    return table.commit(pinned, Change("append", [write_file(table, pinned, [{"id": batch, "name": "x"}])], ledger={KEY: batch}))
+    return table.commit(pinned, Change("append", [write_file(table, pinned, [{"id": batch, "name": "x"}])], ledger={KEY: batch}, summary={COMMIT: mark(batch)}))
 
 
 def rows(table: LakeTable) -> int:
@@ -38,11 +42,7 @@ def rows(table: LakeTable) -> int:
 
 
 def settled(table: LakeTable, outcome: Outcome, batch: int) -> Outcome:
-    def read() -> tuple[int | None, int]:
-        now = table.pin()
-        return now.version, now.ledger.get(KEY, 0)
-
-    return settle(outcome, read, batch)
+    return settle(outcome, lambda: any(v.commit == mark(batch) for v in table.history()), batch)
 
 
 @pytest.fixture

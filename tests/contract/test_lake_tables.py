@@ -10,13 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from penstock.commits import settle
 from penstock.config import AwsSettings
 from penstock.connectors.catalogs import Catalog
 from penstock.engines.embedded.engine import EmbeddedEngine
 from penstock.errors import DataError, LedgerError
 from penstock.schema import Column, arrow_schema
-from penstock.tables import Change, LakeTable, PartitionField, Pinned
+from penstock.tables import COMMIT, Change, LakeTable, PartitionField, Pinned
 
 COLUMNS = tuple(
     Column.parse(name, kind)
@@ -175,20 +174,11 @@ def test_one_catalog_lists_every_format_and_drops_it(catalog: Catalog, table_for
     assert ids(catalog.create("ops", name, table_format, COLUMNS)) == []
 
 
-def test_a_lost_answer_is_settled_by_reading(catalog: Catalog, table_format: str) -> None:
-    from penstock.commits import Outcome
-    from penstock.errors import CommitConflictError
-
+def test_a_commit_is_known_again_by_its_mark(catalog: Catalog, table_format: str) -> None:
     table = table_of(catalog, table_format)
-    append(table, table.pin(), rows(1), 1)
-
-    def read() -> tuple[int | None, int]:
-        pinned = table.pin()
-        return pinned.version, pinned.ledger.get("p/s", 0)
-
-    assert settle(Outcome("unknown", cause="reset"), read, 1).state == "done"
-    with pytest.raises(CommitConflictError):
-        settle(Outcome("unknown", cause="reset"), read, 2)
+    for mark in ("one", "two"):
+        assert table.commit(table.pin(), Change("append", ledger={"p/s": 1}, summary={COMMIT: mark})).state == "done"
+    assert [v.commit for v in table.history() if v.commit] == ["two", "one"]
 
 
 def readers_of(table: LakeTable) -> Sequence[int]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pipelines import EVENTS, Project, event, events, on_aws
+from pipelines import APPENDED, EVENTS, Project, event, events, on_aws
 
 from penstock.config import AwsSettings
 from penstock.connectors.s3.access import client
@@ -22,12 +23,21 @@ class Shop(Project):
     schema: str = ""
 
 
+# where a commit of each format becomes true
+PUBLISHES = {"iceberg": {"service": "glue", "operation": "UpdateTable"}, "delta": {"service": "s3", "operation": r"^PUT .*/_delta_log/"}}
+
+
 @pytest.fixture(params=["iceberg", "delta"])
-def shop(tmp_path: Path, request: pytest.FixtureRequest, local_aws: LocalAws, local_bucket: Callable[[str], str]) -> Shop:
+def table_format(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, table_format: str, local_aws: LocalAws, local_bucket: Callable[[str], str]) -> Shop:
     bucket = local_bucket("svc")
     project = Shop(tmp_path)
     project.schema = bucket.replace("-", "_")
-    project.write("pipeline.yaml", on_aws(EVENTS.replace("FORMAT", request.param), bucket))
+    project.write("pipeline.yaml", on_aws(EVENTS.replace("FORMAT", table_format), bucket))
     s3 = client("s3", AwsSettings.from_environment(local_aws.environment()))
     for name, lines in {"1": (event("c", 1, 10, "new", "1.50"), event("c", 2, 11, "new")), "2": (event("d", 2, 20), event("c", 4, 21, "new", "99.99"))}.items():
         s3.put_object(Bucket=bucket, Key=f"orders/{name}.json", Body=events(*lines).encode())
@@ -66,3 +76,40 @@ def test_answers_lost_after_the_catalog_was_changed_are_settled_by_reading(shop:
     faults()
     assert shop.penstock("run", ".").code == 0, done.err
     assert shop.rows(f"lake.{shop.schema}.orders") == EXPECTED
+
+
+def test_a_rollback_that_neither_arrived_nor_was_answered_is_not_taken_for_done(
+    tmp_path: Path, table_format: str, local_aws: LocalAws, local_bucket: Callable[[str], str], faults: Faults
+) -> None:
+    """The ledger stands at the number of the last batch before a rollback as after it."""
+    bucket, project = local_bucket("back"), Project(tmp_path)
+    text = on_aws(APPENDED.replace("FORMAT", table_format).replace("lake.a.", "lake.shop.").replace("pipeline: rows", "pipeline: shop"), bucket)
+    project.write("pipeline.yaml", text)
+    table, s3 = f"lake.{bucket.replace('-', '_')}.rows", client("s3", AwsSettings.from_environment(local_aws.environment()))
+    for i in (1, 2, 3):
+        s3.put_object(Bucket=bucket, Key=f"rows/{i}.csv", Body=f"id,name\n{i},x\n".encode())
+    assert project.penstock("run", ".").code == 0
+
+    faults(**PUBLISHES[table_format], times=10_000)
+    back = project.penstock("rollback", table, "--to", "1", "--then", "skip")
+    faults()
+    assert (back.code, "was not published" in back.err) == (1, True), (back.out, back.err)
+    assert [r["id"] for r in project.rows(table)] == [1, 2, 3]
+    assert project.penstock("rollback", table, "--to", "1", "--then", "skip").code == 0
+    assert [r["id"] for r in project.rows(table)] == [1]
+
+
+def test_a_quarantine_done_again_that_neither_arrived_nor_was_answered_is_done_once_more(
+    shop: Shop, table_format: str, local_aws: LocalAws, faults: Faults
+) -> None:
+    """What a batch had put there before its file was corrected must go."""
+    s3, bucket = client("s3", AwsSettings.from_environment(local_aws.environment())), shop.schema.replace("_", "-")
+    s3.put_object(Bucket=bucket, Key="orders/1.json", Body=events(event("c", 1, 10, "new"), "{").encode())
+    assert shop.process("run", ".", PENSTOCK_KILL_AT="after_quarantine").code == -signal.SIGKILL
+    s3.put_object(Bucket=bucket, Key="orders/1.json", Body=events(event("c", 1, 10, "new"), event("c", 2, 11, "new")).encode())
+    retried = shop.penstock("batch", "retry", ".", "orders", "1")
+    assert retried.code == 0, retried.err
+    faults(**PUBLISHES[table_format], times=5)  # as often as a client asks
+    done = shop.penstock("run", ".")
+    assert done.code == 0, done.err
+    assert shop.rows(f"lake.{shop.schema}.orders__quarantine", "__reason") == []
