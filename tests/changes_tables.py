@@ -85,7 +85,7 @@ class Tables:
         return f"SELECT t.* FROM {name} t SEMI JOIN {by} b ON {listed('t.{0} = b.{0}', self.spec.keys, ' AND ')}{also}"
 
     def _write(self, name: str, columns: tuple[str, ...], at: tuple[str, ...], upserts: str, deletes: str) -> None:
-        on = listed("t.{0} = b.{0}", at, " AND ")
+        on = listed("t.{0} IS NOT DISTINCT FROM b.{0}", at, " AND ")
         self.engine.keep(name, f"SELECT t.* FROM {name} t ANTI JOIN {upserts} b ON {on}")
         self.engine.keep(name, f"SELECT t.* FROM {name} t ANTI JOIN {deletes} b ON {on}")
         self._add(name, columns, f"SELECT * FROM {upserts}")

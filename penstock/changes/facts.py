@@ -98,7 +98,7 @@ def oldest_first(spec: MergeSpec) -> str:
 
 def _order(spec: MergeSpec, way: str, nulls: str) -> str:
     content = (f"__has_{i} {way}, {quote(c)} {way} {nulls}" for i, c in enumerate(spec.data))
-    return ", ".join([listed("{0} " + way, spec.sequence), f"__rank {way}", *content])
+    return ", ".join([listed(f"{{0}} {way} {nulls}", spec.sequence), f"__rank {way}", *content])
 
 
 def truncates(spec: MergeSpec) -> str:
@@ -164,7 +164,7 @@ def changes(result: str, of: Iterable[str], at: tuple[str, ...], rest: Iterable[
 
     Compared with the stored rows, not with what the batch brought, so that a batch done again after a crash does no harm.
     """
-    on, differs = listed("r.{0} = t.{0}", at, " AND "), listed("r.{0} IS DISTINCT FROM t.{0}", rest, " OR ")
+    on, differs = listed("r.{0} IS NOT DISTINCT FROM t.{0}", at, " AND "), listed("r.{0} IS DISTINCT FROM t.{0}", rest, " OR ")
     upserts = f"{result} SELECT {listed('r.{0}', of)} FROM result r LEFT JOIN stored t ON {on} WHERE t.{quote(at[0])} IS NULL OR {differs}"
     return upserts, f"{result} SELECT {listed('t.{0}', at)} FROM stored t ANTI JOIN result r ON {on}"
 

@@ -1,4 +1,7 @@
-"""SCD type 2: a row for each version of a key, from the sequence that opened it to the one that closed it."""
+"""SCD type 2: a row for each version of a key, from the sequence that opened it to the one that closed it.
+
+A row that another tool put there may have no sequence; it is older than all that have one.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ def history_rules(spec: MergeSpec) -> Rules:
     # left to the history alone where that says exactly this fact, and a crash before the history is committed could not lose it
     says = listed(" AND f.__has_{i} AND r.{0} IS NOT DISTINCT FROM f.{0}", spec.data, "")
     told = f"f.__rank = 1 AND f.__at = 1 AND f.__rivals = 0 AND (f.__read > 0 OR f.__in_table = 1){says}"
-    at = " AND ".join([listed("r.{0} = f.{0}", spec.keys, " AND "), *(f"r.{b} = f.{a}" for a, b in zip(spec.sequence, spec.start, strict=True))])
+    at = " AND ".join(
+        [listed("r.{0} = f.{0}", spec.keys, " AND "), *(f"r.{b} IS NOT DISTINCT FROM f.{a}" for a, b in zip(spec.sequence, spec.start, strict=True))]
+    )
     kept = f"FROM settled f LEFT JOIN result r ON {at} WHERE f.__rank < 3 AND NOT ({listed('r.{0}', spec.keys[:1])} IS NOT NULL AND {told})"
     outcome = "WHEN __rank = 1 AND NOT __whole THEN 'quarantined' WHEN __back = 1 THEN 'applied' ELSE 'superseded'"
     return Rules(
@@ -47,8 +52,8 @@ def _settled(spec: MergeSpec) -> str:
 
 def _versions(spec: MergeSpec) -> dict[str, str]:
     """The steps to `result`, the versions of the keys as they should stand: one fact a sequence, runs of equal tracked values, each with both ends."""
-    keys, sequence = listed("{0}", spec.keys), listed("{0}", spec.sequence)
-    by_key = f"OVER (PARTITION BY {keys} ORDER BY {sequence})"
+    keys, oldest = listed("{0}", spec.keys), listed("{0} NULLS FIRST", spec.sequence)
+    by_key = f"OVER (PARTITION BY {keys} ORDER BY {oldest})"
     tracked = [f"__v_{spec.data.index(c)}" for c in spec.tracked]
     before = "".join(f", LAG({c}) {by_key} AS __was{c}" for c in tracked)
     differs = "".join(f" OR {c} IS DISTINCT FROM __was{c}" for c in tracked)
@@ -60,7 +65,7 @@ def _versions(spec: MergeSpec) -> dict[str, str]:
         "points": "SELECT * FROM settled WHERE __back = 1 AND (__rank > 1 OR __whole)",
         "compared": f"SELECT *, LAG(__rank) {by_key} AS __before{before} FROM points",
         "opened": f"SELECT *, CASE WHEN __rank = 1 AND (__before IS NULL OR __before > 1{differs}) THEN 1 ELSE 0 END AS __opens FROM compared",
-        "runs": f"""SELECT *, SUM(__opens) OVER (PARTITION BY {keys} ORDER BY {sequence} {_SO_FAR}) AS __run,
+        "runs": f"""SELECT *, SUM(__opens) OVER (PARTITION BY {keys} ORDER BY {oldest} {_SO_FAR}) AS __run,
           LEAD(__rank) {by_key} AS __next, LEAD(__opens) {by_key} AS __reopens{ends} FROM opened""",
         "spans": f"SELECT *, {starts} FROM runs",
         "result": f"""SELECT {keys}{each(spec, ", __v_{i} AS {0}")}, {listed("{0}", (*spec.start, *spec.end))} FROM spans

@@ -68,7 +68,7 @@ def _astray(spec: MergeSpec) -> str:
     is neither an open version nor a delete."""
     keys, sequence, fact = (listed("{0}", part) for part in (spec.keys, spec.sequence, (*spec.keys, *spec.sequence)))
     starts = ", ".join(f"{a} AS {b}" for a, b in zip(spec.start, spec.sequence, strict=True))
-    by_key = f"OVER (PARTITION BY {keys} ORDER BY {sequence})"
+    by_key = f"OVER (PARTITION BY {keys} ORDER BY {listed('{0} NULLS FIRST', spec.sequence)})"
     truncate = f"SELECT {sequence} FROM remembered WHERE __op = 't' ORDER BY {listed('{0} DESC', spec.sequence)} LIMIT 1"
     return steps(
         f"""SELECT DISTINCT {keys} FROM neighbours WHERE __partial = 1 OR __at > 1 OR (__new = 0 AND __new_before = 1)
@@ -90,7 +90,7 @@ def _not_astray(spec: MergeSpec, of: str) -> str:
 def _upserts(spec: MergeSpec) -> str:
     """The open versions, which the first of their key's events closes, and the versions that the events open; `__same` where that changes nothing."""
     keys, content = listed("{0}", spec.keys), listed("{0}, ", spec.data, "")
-    by_key = f"OVER (PARTITION BY {keys} ORDER BY {listed('{0}', spec.start)})"
+    by_key = f"OVER (PARTITION BY {keys} ORDER BY {listed('{0} NULLS FIRST', spec.start)})"
     starts = ", ".join(f"{a} AS {b}" for a, b in zip(spec.sequence, spec.start, strict=True))
     ends = ", ".join(f"LEAD({a}) {by_key} AS {b}" for a, b in zip(spec.start, spec.end, strict=True))
     was = listed(", LAG({0}) " + by_key + " AS __was_{i}", spec.tracked, "")

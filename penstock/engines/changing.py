@@ -35,7 +35,7 @@ def rewrite(session: Writing, table: LakeTable, pinned: Pinned, upserts: str, de
     if located is None:
         located = "found"
         session.locate(located, "SELECT * FROM touched", table, pinned, keys, keys)
-    session.name("gone", f"SELECT l.__file, l.__row FROM {located} l SEMI JOIN touched t ON {listed('l.{0} = t.{0}', keys, ' AND ')}")
+    session.name("gone", f"SELECT l.__file, l.__row FROM {located} l SEMI JOIN touched t ON {listed('l.{0} IS NOT DISTINCT FROM t.{0}', keys, ' AND ')}")
     return session.written(table, pinned, upserts, keys, tag)
 
 
