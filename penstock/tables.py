@@ -78,7 +78,8 @@ class DataFile:
     """One live file of a table.
 
     `rows` are those that are not deleted, as far as files of its own say. `lower` and `upper` hold what statistics the format kept, by column;
-    `spelled` is the file as the table's own metadata has it; `native` is the connector's own handle.
+    `spelled` is the file as the table's own metadata has it; `native` is the connector's own handle. `outside`: columns that the file does not hold, each
+    with the value that all its rows have.
     """
 
     uri: str
@@ -90,6 +91,7 @@ class DataFile:
     native: object = field(default=None, compare=False, repr=False)
     deletes: tuple[DeleteFile, ...] = ()
     spelled: str = ""
+    outside: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     @property
     def deleted(self) -> int:

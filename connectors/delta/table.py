@@ -151,7 +151,7 @@ class DeltaTable:
         lower, upper = bounds(row, partition)
         deletes = tuple(self._delete_file(Descriptor.of(v)) for v in [logged.get("deletionVector")] if v)
         rows -= sum(d.rows for d in deletes)
-        return DataFile(f"{self._location}/{unquote(path)}", rows, row["size_bytes"], tuple(partition.values()), lower, upper, logged, deletes, path)
+        return DataFile(f"{self._location}/{unquote(path)}", rows, row["size_bytes"], tuple(partition.values()), lower, upper, logged, deletes, path, partition)
 
     def _delete_file(self, vector: Descriptor) -> DeleteFile:
         uri = f"{vector.file(self._location) or vector.place}@{vector.offset}"

@@ -32,9 +32,14 @@ def check_readable(table: Table, manifests: list[ManifestFile]) -> None:
         raise NotSupportedError(f"reading {_name(table)}, of which {inside}, a part of a nested column, was renamed,", hint="copy it to a table of your own")
     if any(m.partition_spec_id != table.metadata.default_spec_id for m in manifests):
         raise NotSupportedError(f"reading {_name(table)}, which holds files of a former partitioning,", hint="have them rewritten (rewrite_data_files) first")
-    if _NAME_MAPPING in table.properties and is_renamed(table):
+    if has_files_of_others(table) and is_renamed(table):
         what = f"reading {_name(table)}, of which a column was renamed while some files may lack the numbers of their columns ({_NAME_MAPPING}),"
         raise NotSupportedError(what, hint="have them rewritten (rewrite_data_files) and remove that property")
+
+
+def has_files_of_others(table: Table) -> bool:
+    """True where files may be taken over as they were: without numbers of columns, or without some columns."""
+    return _NAME_MAPPING in table.properties
 
 
 def is_renamed(table: Table) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from penstock.connectors.paths import plain
+from penstock.errors import NotSupportedError
 from penstock.tables import DataFile, DeleteFile, WrittenDeletes, WrittenFile
 from penstock.threads import each
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
     from pyiceberg.table.snapshots import Snapshot
+    from pyiceberg.types import NestedField
 
 
 def full(uri: str) -> str:
@@ -33,7 +36,19 @@ def data_files(table: Table, snapshot: Snapshot, schema: Schema) -> list[DataFil
     entries = list(live_entries(table, snapshot))
     paths = {entry.data_file.file_path for _, entry in entries if not is_delete(entry)}
     deletes = Deletes((found for found in entries if is_delete(found[1])), paths)
-    return [_data_file(manifest, entry, fields, partition, deletes.of(entry)) for manifest, entry in entries if not is_delete(entry)]
+    identical = {i: schema.find_field(f.source_id) for i, f in enumerate(table.spec().fields) if str(f.transform) == "identity"}
+    found = [_data_file(manifest, entry, fields, partition, deletes.of(entry)) for manifest, entry in entries if not is_delete(entry)]
+    return [replace(file, outside=_outside(file, identical)) for file in found] if identical else found
+
+
+def _outside(file: DataFile, identical: Mapping[int, NestedField]) -> Mapping[str, object]:
+    """The partition's columns of which a file counts no byte: taken over from Hive, it lacks them. Its partition says what they are for any file."""
+    known = cast("Live", file.native).entry.data_file
+    counted = {*(known.column_sizes or ()), *(known.value_counts or ())}
+    lacking = {field.name: file.partition[i] for i, field in identical.items() if field.field_id not in counted}
+    if binary := [name for name, value in lacking.items() if isinstance(value, bytes)]:
+        raise NotSupportedError(f"reading {file.uri}, which lacks the binary column {binary[0]} of its partition,", hint="have it rewritten with all columns")
+    return lacking
 
 
 class _Bounds(Mapping[str, object]):

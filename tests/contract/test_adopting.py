@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from pipelines import EVENTS, Project, context, event, events, truncate
+from pipelines import EVENTS, Project, append_as_others, context, event, events, lake, truncate
 
+from penstock.evolution import Evolution
 from penstock.schema import Column
-from penstock.tables import LakeTable
+from penstock.tables import LakeTable, PartitionField
 
 ROWS = [(1, "kept", "1.00"), (2, "changed", "2.00"), (3, "deleted", "3.00")]
 
@@ -25,8 +28,6 @@ def made_by_others(project: Project, table_format: str, rows: list[tuple[Any, ..
     """The table with rows that another client wrote, and nothing of Penstock's in it."""
     columns = (Column.parse("id", "bigint!"), Column.parse("state", "string"), Column.parse("amount", "decimal(12,2)"))
     table = context(project).catalog("lake").create("shop", "orders", table_format, columns)
-    from decimal import Decimal
-
     schema = pa.schema([pa.field("id", pa.int64(), nullable=False), ("state", pa.string()), ("amount", pa.decimal128(12, 2))])
     data = pa.Table.from_pylist([{"id": i, "state": s, "amount": Decimal(a)} for i, s, a in rows], schema=schema)
     native: Any = table.pin().native
@@ -160,3 +161,74 @@ def test_a_shared_delta_table_on_s3_is_refused_by_plan(tmp_path: Path, table_for
     )
     planned = shop_of(tmp_path, table_format, text).penstock("plan", ".")
     assert (planned.code, "have no order among several writers" in planned.err) == ((2, True) if table_format == "delta" else (0, False)), planned.err
+
+
+@pytest.mark.parametrize("evolved", [False, True])
+def test_iceberg_files_of_hive_have_the_values_of_their_partition(tmp_path: Path, evolved: bool) -> None:
+    """Taken over as they were, they lack the partition's column and the numbers of all columns."""
+    text = EVENTS.replace("keys: [id]", "keys: [id]\n    partition_by: [state]").replace(
+        "steps:", "  lake.shop.states: {format: iceberg, columns: {state: string, orders: bigint}}\nsteps:"
+    )
+    shop = shop_of(tmp_path, "iceberg", text + "  - {id: states, transform: {sql: states.sql, into: lake.shop.states}}\n")
+    shop.write("states.sql", "SELECT state, count(*) AS orders FROM lake.shop.orders GROUP BY state")
+    fields = (Column.parse("id", "bigint!"), Column.parse("state", "string"), Column.parse("amount", "decimal(12,2)"))
+    table = context(shop).catalog("lake").create("shop", "orders", "iceberg", fields, (PartitionField("identity", "state"),))
+    append_as_others(table, {"id": 1, "state": "whole", "amount": Decimal("1.00")})
+    take_over_from_hive(table, "it's new", {"id": [2, 3], "amount": [Decimal("2.00"), None]})
+    take_over_from_hive(table, None, {"id": [4]})
+    if evolved:
+        table.evolve(table.pin(), Evolution(append=(Column.parse("note", "string"),)))
+        shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace("columns: {id: bigint!", "columns: {note: string, id: bigint!"))
+    now = {1: "whole", 2: "it's new", 3: "it's new", 4: None}
+    theirs: Any = table.pin().native
+    assert {r["id"]: r["state"] for r in theirs.scan().to_arrow().to_pylist()} == now, "as pyiceberg reads it"
+    for _ in range(2):
+        assert {r["id"]: r["state"] for r in shop.rows("lake.shop.orders", "id, state")} == now
+        assert shop.rows("lake.shop.orders", "count(*) AS n") == [{"n": 4}]
+        shop.penstock("adopt", "lake.shop.orders")
+    shop.write("landing/orders/1.json", events(event("d", 2, 10), event("u", 4, 11, "known").replace('"state"', '"note": "", "state"')))
+    done = shop.penstock("run", ".")
+    assert done.code == 0, done.err
+    assert {r["id"]: r["state"] for r in shop.rows("lake.shop.orders", "id, state")} == {1: "whole", 3: "it's new", 4: "known"}
+    assert {r["state"] for r in shop.rows("lake.shop.states")} == {"whole", "it's new", "known"}
+
+
+def take_over_from_hive(table: LakeTable, state: str | None, columns: dict[str, list[Any]]) -> None:
+    """A Parquet file as Hive leaves it, registered where it lies, as Spark's `add_files` and `migrate` do."""
+    from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+    from pyiceberg.table.name_mapping import create_mapping_from_schema
+    from pyiceberg.typedef import Record
+
+    native: Any = table.pin().native
+    types = {"id": pa.int64(), "amount": pa.decimal128(12, 2)}
+    path = Path(table.location) / "hive" / f"{state}.parquet"
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table({name: pa.array(values, types[name]) for name, values in columns.items()}), path)
+    numbers = {native.schema().find_field(name).field_id: len(values) for name, values in columns.items()}
+    file = DataFile.from_args(
+        content=DataFileContent.DATA, file_format=FileFormat.PARQUET, file_path=f"file://{path}", file_size_in_bytes=path.stat().st_size,
+        partition=Record(state), record_count=len(columns["id"]), column_sizes=numbers, value_counts=numbers, null_value_counts={}, nan_value_counts={},
+        lower_bounds={}, upper_bounds={}, key_metadata=None, split_offsets=None, equality_ids=None, sort_order_id=None, spec_id=native.spec().spec_id,
+    )  # fmt: skip
+    with native.transaction() as change:
+        change.set_properties({"schema.name-mapping.default": create_mapping_from_schema(native.schema()).model_dump_json()})
+        with change.update_snapshot().fast_append() as added:
+            added.append_data_file(file)
+
+
+def test_a_version_that_others_put_into_a_history_is_its_oldest(tmp_path: Path, table_format: str) -> None:
+    shop = shop_of(tmp_path, table_format, EVENTS.replace("orders}", "orders, stored_as_scd_type: 2}"))
+    shop.write("landing/orders/1.json", events(event("c", 1, 10, "ours")))
+    assert shop.penstock("run", ".").code == 0
+    append_as_others(lake(shop, "shop", "orders"), {"id": 2, "state": "theirs"})
+    found = []
+    for number, said in enumerate((event("u", 2, 20, "new"), event("u", 2, 15, "late"), event("d", 2, 30)), 2):
+        shop.write(f"landing/orders/{number}.json", events(said))
+        done = shop.penstock("run", ".")
+        assert done.code == 0, done.err
+        found.append([tuple(r.values()) for r in shop.rows("lake.shop.orders WHERE id = 2", "__start_at_1, state, __end_at_1")])
+    assert found == [
+        [(20, "new", None), (None, "theirs", 20)],
+        [(15, "late", 20), (20, "new", None), (None, "theirs", 15)],
+        [(15, "late", 20), (20, "new", 30), (None, "theirs", 15)],
+    ]

@@ -69,11 +69,20 @@ def source(positions: Positions, table: LakeTable, pinned: Pinned, files: Sequen
     if not files:
         nothing = ", ".join(f"CAST(NULL AS {types[c]}) AS {quote(c)}" for c in wanted)
         return f"SELECT {nothing}, CAST(NULL AS VARCHAR) AS __file, CAST(NULL AS BIGINT) AS __row WHERE FALSE"
-    layout = table.layout(pinned)
-    fields = {} if layout.partition_columns_in_file else {p.column: i for i, p in enumerate(table.partition_by)}
-    in_files = [c for c in wanted if c not in fields]
+    groups: dict[frozenset[str], list[DataFile]] = {}
+    for file in files:
+        groups.setdefault(frozenset(file.outside), []).append(file)
+    return " UNION ALL ".join(_source(positions, table, pinned, group, wanted, types, only) for group in groups.values())
+
+
+def _source(
+    positions: Positions, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], wanted: Sequence[str], types: Mapping[str, str], only: Wanted | None
+) -> str:
+    """The query for files that lack the same columns."""
+    layout, outside = table.layout(pinned), list(files[0].outside)
+    in_files = [c for c in wanted if c not in outside]
     if only and not set(only.keys) <= set(in_files):
-        return only.of(source(positions, table, pinned, files, wanted))
+        return only.of(_source(positions, table, pinned, files, wanted, types, None))
     whole, thinned = ([f for f in files if bool(f.deletes) is has] for has in (False, True))
     # the few rows that are wanted are chosen before the deleted ones are left out: that join costs by the row
     read, thin = (_read(pinned, layout, part, in_files, types) if part else "" for part in (whole, thinned))
@@ -83,11 +92,11 @@ def source(positions: Positions, table: LakeTable, pinned: Pinned, files: Sequen
     rows = " UNION ALL ".join(f"({part})" for part in parts)
     if in_order := replacing({c.name: c.type.arrow() for c in pinned.columns if c.type.is_nested and c.name in wanted}):
         rows = f"SELECT *{in_order} FROM ({rows})"
-    if not fields:
+    if not outside:
         return f"SELECT {', '.join(map(quote, wanted))}, __file, __row FROM ({rows})"
-    places = ", ".join(f"({literal(f.uri)}, {', '.join(value(f.partition[i]) for i in fields.values())})" for f in files)
-    chosen = ", ".join(f"CAST(p.{quote(c)} AS {types[c]}) AS {quote(c)}" if c in fields else f"t.{quote(c)}" for c in wanted)
-    return f"SELECT {chosen}, t.__file, t.__row FROM ({rows}) t JOIN (VALUES {places}) p(__path, {', '.join(map(quote, fields))}) ON t.__file = p.__path"
+    places = ", ".join(f"({literal(f.uri)}, {', '.join(value(f.outside[c]) for c in outside)})" for f in files)
+    chosen = ", ".join(f"CAST(p.{quote(c)} AS {types[c]}) AS {quote(c)}" if c in outside else f"t.{quote(c)}" for c in wanted)
+    return f"SELECT {chosen}, t.__file, t.__row FROM ({rows}) t JOIN (VALUES {places}) p(__path, {', '.join(map(quote, outside))}) ON t.__file = p.__path"
 
 
 def _read(pinned: Pinned, layout: FileLayout, files: Sequence[DataFile], columns: Sequence[str], types: Mapping[str, str]) -> str:

@@ -90,10 +90,8 @@ def _frame(spark: Any, item: Input, survivors: Survivors) -> Any:
     files, schema = item.table.files(item.pinned), _struct(shown)
     whole, thinned = ([f for f in files if (bool(f.deletes) or item.pinned.is_renamed) is has] for has in (False, True))
     left = survivors(item.table, item.pinned, thinned) if thinned else []
-    if item.table.layout(item.pinned).partition_columns_in_file:
-        uris, frames = [f.uri for f in whole] + left, []
-    else:
-        uris, frames = left, _by_partition(spark, item.table, shown, whole)
+    uris = [f.uri for f in whole if not f.outside] + left
+    frames = _by_partition(spark, shown, [f for f in whole if f.outside])
     frames += [spark.read.schema(schema).parquet(*uris)] if uris else []
     return reduce(lambda a, b: a.unionByName(b), frames) if frames else spark.createDataFrame([], schema)
 
@@ -105,20 +103,19 @@ def _struct(columns: Iterable[Column]) -> Any:
     return StructType.fromJson(DataType("struct", fields=tuple(columns)).nullable.delta)
 
 
-def _by_partition(spark: Any, table: LakeTable, shown: Columns, files: Sequence[DataFile]) -> list[Any]:
+def _by_partition(spark: Any, shown: Columns, files: Sequence[DataFile]) -> list[Any]:
     """Files that lack their partition's columns: read partition by partition, the values put in."""
     from pyspark.sql.connect import functions as f
 
-    fields = [p.column for p in table.partition_by]
     types = {c.name: c.type.spark for c in shown}
-    inside = _struct(c for c in shown if c.name not in fields)
-    groups: dict[tuple[object, ...], list[DataFile]] = {}
+    groups: dict[tuple[tuple[str, object], ...], list[DataFile]] = {}
     for file in files:
-        groups.setdefault(file.partition, []).append(file)
+        groups.setdefault(tuple(file.outside.items()), []).append(file)
     frames = []
-    for partition, members in groups.items():
+    for outside, members in groups.items():
+        inside = _struct(c for c in shown if c.name not in members[0].outside)
         frame = spark.read.schema(inside).parquet(*(m.uri for m in members))
-        for column, value in zip(fields, partition, strict=True):
+        for column, value in outside:
             frame = frame.withColumn(column, f.lit(value).cast(types[column]))
         frames.append(frame)
     return [frame.select(*(f.col(f"`{n.replace('`', '``')}`") for n in types)) for frame in frames]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from penstock.schema import Column
@@ -55,16 +56,18 @@ def rows_of(spark: Any, table: LakeTable, pinned: Pinned, files: Sequence[DataFi
     types = {c.name: c.type.spark for c in wanted}
     if not files:
         return spark.createDataFrame([], struct([*wanted, Column.parse(FILE, "string"), Column.parse(ROW, "bigint")]))
-    layout = table.layout(pinned)
-    fields = {} if layout.partition_columns_in_file else {p.column: i for i, p in enumerate(table.partition_by)}
-    inside = [c for c in wanted if c.name not in fields]
-    schema, named = _numbered(inside, layout.field_ids) if pinned.is_renamed and layout.field_ids else (struct(inside), [name(c.name) for c in inside])
+    if len(lacking := {frozenset(x.outside) for x in files}) > 1:
+        groups = ([x for x in files if frozenset(x.outside) == these] for these in lacking)
+        return reduce(lambda a, b: a.unionByName(b), (rows_of(spark, table, pinned, group, columns) for group in groups))
+    numbers, absent = table.layout(pinned).field_ids, files[0].outside
+    inside = [c for c in wanted if c.name not in absent]
+    schema, named = _numbered(inside, numbers) if pinned.is_renamed and numbers else (struct(inside), [name(c.name) for c in inside])
     read = spark.read.schema(schema).parquet(*(x.uri for x in files))
     rows = read.selectExpr(*named, f"{PATH} AS {FILE}", f"_metadata.row_index AS {ROW}")
     if any(x.deletes for x in files):
         rows = rows.join(deleted_rows(spark, files).hint("broadcast"), [FILE, ROW], "left_anti")
-    if outside := [c for c in columns if c in fields]:
-        places = spark.createDataFrame([(x.uri, *(_text(x.partition[fields[c]]) for c in outside)) for x in files], _strings([FILE, *outside]))
+    if outside := [c for c in columns if c in absent]:
+        places = spark.createDataFrame([(x.uri, *(_text(x.outside[c]) for c in outside)) for x in files], _strings([FILE, *outside]))
         typed = places.selectExpr(FILE, *(f"CAST({name(c)} AS {types[c]}) AS {name(c)}" for c in outside))
         rows = rows.join(typed.hint("broadcast"), FILE)
     return rows.select(*(name(c) for c in (*columns, FILE, ROW)))
