@@ -80,6 +80,7 @@ def merge_spec(context: Context, step: MergeStep) -> MergeSpec:
         tracked=tracked,
         soft_delete=merge.soft_delete,
         optional=frozenset(optional) - {merge.soft_delete or ""},
+        key_changes=not (merge.full_copy or merge.sequence_columns),
     )
 
 

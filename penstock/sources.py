@@ -33,6 +33,7 @@ class Rows:
     `table` holds the declared columns, typed, and `__position` (`<uri>#<line or row, from 1>`); change feeds add `__op` (a key of OPERATIONS),
     `__unavailable` (the columns whose value an event leaves out, as `changes.facts.unavailable` says them) and `__sequence_1..n` (bigint). A delete holds
     its keys, other columns NULL; a truncate holds nothing. `rejected` has the columns `__position, __reason, __payload`, all strings.
+    A record that changes a key is a delete and an upsert, two rows of one position.
     `read` is counted by the connector alone: read = table.num_rows + rejected.num_rows + filtered, or something was lost.
     """
 

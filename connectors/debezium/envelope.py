@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
 from decimal import Decimal
 from hashlib import md5
 from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from penstock.changes.facts import unavailable
 from penstock.connectors.debezium.sequence import CONNECTORS, Source, sequence_of
@@ -59,8 +61,8 @@ class Decoder:
         self._json = msgspec.json.Decoder(_line_type(self._image, keys), float_hook=Decimal)
         self._may_be_partial = any(c.type.is_nested for c in spec.columns) or any(mark.encode() in data for mark in _UNAVAILABLE)
 
-    def event(self, number: int, line: bytes) -> Event | None:
-        """The line's event; None for tombstones and messages, which say nothing of a row.
+    def events(self, number: int, line: bytes) -> Sequence[Event]:
+        """The line's event, of a changed key a delete and an upsert; none for tombstones and messages, which say nothing of a row.
 
         Raises DataError for what is no event or lacks a part.
         """
@@ -70,7 +72,7 @@ class Decoder:
             raise DataError(f"not a Debezium event: {error}") from error
         body = found if found is None or found.payload is ABSENT else found.payload
         if body is None or body.op == _MESSAGE:
-            return None
+            return ()
         if body.op not in OPERATIONS:
             raise DataError(f"the event's op is {choice(str(body.op), OPERATIONS)}")
         sequence = sequence_of(body.source, body.op, self._connector)
@@ -79,7 +81,20 @@ class Decoder:
             raise DataError(f"an event with op {body.op!r} holds no {'before' if body.op == DELETE else 'after'}, so its key is not known")
         lost = self._take_placeholders(image) if self._may_be_partial else ()
         schema = b"" if found.schema is ABSENT or found is body else bytes(found.schema)
-        return Event(number, line, body.op, sequence, image, b"" if schema == _NO_SCHEMA else schema, lost, unavailable(lost))
+        event = Event(number, line, body.op, sequence, image, b"" if schema == _NO_SCHEMA else schema, lost, unavailable(lost))
+        if body.op == DELETE or body.before is None or not self._has_other_key(body.before, image):
+            return (event,)
+        return replace(event, op=DELETE, image=self._keys_of(body.before), lost=(), unavailable=None), event
+
+    def _has_other_key(self, before: Any, after: Any) -> bool:
+        """True for another key; what `before` does not say is no other. Raises DataError where it says another in part."""
+        was = [getattr(before, f"c{i}") for i in range(len(self._keys))]
+        pairs = [(old, getattr(after, name)) for old, name in zip(was, self._keys, strict=True) if old is not None and old is not ABSENT]
+        if all(old == new for old, new in pairs):
+            return False
+        if len(pairs) < len(was):
+            raise DataError("the event changes its key, but its before does not hold the whole key", hint="REPLICA IDENTITY must cover the keys")
+        return True
 
     def _nothing(self) -> Any:
         return self._image(**dict.fromkeys(f"c{i}" for i in range(len(self._columns))))

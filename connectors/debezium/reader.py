@@ -36,21 +36,21 @@ def _chunk_rows(uri: str, first: int, chunk: Sequence[bytes], decoder: Decoder, 
     events: list[Event] = []
     rejected = Rejected()
     blank = filtered = 0
+    twice: set[int] = set()
     for number, line in enumerate(chunk, start=first):
         try:
-            event = decoder.event(number, line)
+            said = decoder.events(number, line)
         except DataError as error:
             if is_blank(line):
                 blank += 1
             else:
                 rejected.add(number, line, error.message)
         else:
-            if event is None:
-                filtered += 1
-            else:
-                events.append(event)
+            filtered += not said
+            events += said
+            twice |= {number} if len(said) > 1 else set()
     tables = [_table(uri, list(run), spec, rejected) for _, run in groupby(events, key=attrgetter("schema"))]
-    return Rows(pa.concat_tables([empty(spec).table, *tables]), rejected.table(uri), len(chunk) - blank, filtered)
+    return Rows(pa.concat_tables([empty(spec).table, *tables]), rejected.table(uri), len(chunk) - blank + len(twice.difference(rejected.numbers)), filtered)
 
 
 def _table(uri: str, events: Sequence[Event], spec: ReadSpec, rejected: Rejected) -> pa.Table:
@@ -69,8 +69,10 @@ def _table(uri: str, events: Sequence[Event], spec: ReadSpec, rejected: Rejected
             lacking[name] = lacking[name] | {i}
     values = column_values([e.image for e in events], spec.columns)
     arrays, reasons = typed_rows(values, spec.columns, encodings, lambda column: lacking[column.name])
-    for i, reason in reasons.items():
-        rejected.add(events[i].number, events[i].line, reason)
+    wrong = {events[i].number: (events[i].line, reason) for i, reason in reasons.items()}
+    for number, (line, reason) in wrong.items():
+        rejected.add(number, line, reason)
+    bad = {i: wrong[event.number][1] for i, event in enumerate(events) if event.number in wrong}  # of a changed key neither event is taken
     said, left_out = (pa.array(map(attrgetter(part), events), pa.string()) for part in ("op", "unavailable"))
     order = [pa.array(part, pa.int64()) for part in zip(*(e.sequence for e in events), strict=True)]
-    return accepted(uri, spec, [e.number for e in events], [*arrays, said, left_out, *order], reasons)
+    return accepted(uri, spec, [e.number for e in events], [*arrays, said, left_out, *order], bad)

@@ -22,7 +22,7 @@ class MergeSpec:
 
     `history`: the table keeps every version of a row (SCD type 2); a change of a `tracked` column opens one. `soft_delete`: the column that
     marks rows as deleted, the first of `data`, so that of two events of one sequence the delete counts. `optional`: columns that are NULL where
-    no event ever had a value.
+    no event ever had a value. `key_changes`: a delete and an upsert of one sequence are one change, of a row's key.
     """
 
     keys: tuple[str, ...]
@@ -32,6 +32,7 @@ class MergeSpec:
     tracked: tuple[str, ...] = ()
     soft_delete: str | None = None
     optional: frozenset[str] = frozenset()
+    key_changes: bool = False
 
     @property
     def sequence(self) -> tuple[str, ...]:

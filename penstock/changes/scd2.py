@@ -24,7 +24,7 @@ def history_rules(spec: MergeSpec) -> Rules:
     kept = f"FROM settled f LEFT JOIN result r ON {at} WHERE f.__rank < 3 AND NOT ({listed('r.{0}', spec.keys[:1])} IS NOT NULL AND {told})"
     outcome = "WHEN __rank = 1 AND NOT __whole THEN 'quarantined' WHEN __back = 1 THEN 'applied' ELSE 'superseded'"
     return Rules(
-        settled=_settled(spec),
+        settled=as_of(spec),
         upserts=upserts,
         deletes=deletes,
         memory=steps(remembering(spec, kept, ""), **found, truncates=truncates(spec)),
@@ -32,7 +32,7 @@ def history_rules(spec: MergeSpec) -> Rules:
     )
 
 
-def _settled(spec: MergeSpec) -> str:
+def as_of(spec: MergeSpec) -> str:
     """The facts with the value that each column has as of them, `__v_i`, since the last barrier of their key."""
     keys, sequence, oldest, newest = listed("{0}", spec.keys), listed("{0}", spec.sequence), oldest_first(spec), newest_first(spec)
     as_of = f"OVER (PARTITION BY {keys}, __epoch ORDER BY {oldest} {_SO_FAR})"
@@ -42,7 +42,7 @@ def _settled(spec: MergeSpec) -> str:
     return steps(
         f"""SELECT *{each(spec, ", CASE WHEN __got_{i} = 1 THEN __fill_{i} END AS __v_{i}")}, __rank = 1{complete(spec, "__got")} AS __whole
           FROM filled""",
-        **facts(spec, spec.start, (*spec.keys, *spec.sequence)),
+        **(facts(spec, spec.start, (*spec.keys, *spec.sequence)) if spec.history else facts(spec, spec.sequence, spec.keys)),
         ordered=f"""SELECT *, SUM(CASE WHEN __rank > 1 THEN 1 ELSE 0 END) OVER (PARTITION BY {keys} ORDER BY {oldest} {_SO_FAR}) AS __epoch,
           ROW_NUMBER() OVER (PARTITION BY {keys}, {sequence} ORDER BY {newest}) AS __back,
           COUNT(*) OVER (PARTITION BY {keys}, {sequence}) AS __at FROM facts""",

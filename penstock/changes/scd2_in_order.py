@@ -58,9 +58,10 @@ def of_astray(text: Rules) -> Rules:
     return replace(text, **{name: within(query) for name, query in vars(text).items()})
 
 
-def within(query: str) -> str:
-    named = {name: f"SELECT * FROM {ASTRAY}_{name}" for name in ("batch", "remembered", "stored")}
-    return steps(f"SELECT * FROM ({query}) settled_astray", **named)
+def within(query: str, part: str = ASTRAY) -> str:
+    """A query over `<part>_batch` and so on instead of all."""
+    named = {name: f"SELECT * FROM {part}_{name}" for name in ("batch", "remembered", "stored")}
+    return steps(f"SELECT * FROM ({query}) settled_{part}", **named)
 
 
 def _astray(spec: MergeSpec) -> str:

@@ -8,12 +8,14 @@ from typing import Protocol
 from penstock.changes.counts import Counts
 from penstock.changes.facts import MergeSpec, listed
 from penstock.changes.horizon import MARK
+from penstock.changes.key_changes import MOVED, completed, events_of_old_keys, incomplete, leaving, moved, with_completed
 from penstock.changes.rules import Rules, remembered_changes
 from penstock.changes.scd1 import whole_row_rules
 from penstock.changes.scd1_general import general_rules
 from penstock.changes.scd2 import history_rules
 from penstock.changes.scd2_in_order import ASTRAY, in_order_rules, of_astray, within
 from penstock.schema import names, quote
+from penstock.sources import UNAVAILABLE
 from penstock.tables import DataFile, LakeTable, Pinned
 
 from .base import Session, Settled
@@ -58,6 +60,8 @@ def settle(session: Finder, spec: MergeSpec, table: LakeTable, pinned: Pinned, m
     keys = f"SELECT {listed('{0}', spec.keys)} FROM batch WHERE __op <> 't'"
     (batch,) = session.query("SELECT COALESCE(BOOL_OR(__op = 't'), FALSE) AS truncates, COUNT(__unavailable) > 0 AS partial FROM batch").to_pylist()
     _recall(session, spec, keys, memory, remembered, everything=batch["truncates"])
+    if spec.key_changes and batch["partial"]:
+        batch["partial"] = _follow(session, spec, table, pinned, memory, remembered)
     if spec.history and not batch["truncates"]:
         session.locate("stored", keys, table, pinned, spec.keys, spec.stored)
         counted, found = _run_history(session, spec), "stored"
@@ -83,6 +87,29 @@ def _recall(session: Finder, spec: MergeSpec, keys: str, memory: LakeTable, reme
     with_truncates = [f for f in session.files(memory, remembered) if not f.upper.get("__op") or str(f.upper["__op"]) >= "t"]
     truncates = "" if everything else f" UNION ALL SELECT * FROM ({session.rows_of(memory, remembered, with_truncates, spec.event)}) WHERE __op = 't'"
     session.name("remembered", f"SELECT * FROM recalled WHERE __op <> '{MARK}'{truncates}")
+
+
+def _follow(session: Finder, spec: MergeSpec, table: LakeTable, pinned: Pinned, memory: LakeTable, remembered: Pinned) -> bool:
+    """Complete the events of rows whose key changed; True where partial ones are left. A key that changes twice takes two rounds."""
+    sequence, left_out = f"SELECT {listed('{0}', spec.sequence)} FROM batch b WHERE {incomplete(spec)}", f"SELECT SUM(LENGTH({UNAVAILABLE})) AS lost FROM batch"
+    session.locate("recalled_at_once", sequence, memory, remembered, spec.sequence, spec.event)
+    deletes = (f"SELECT {listed('{0}', (*spec.keys, *spec.sequence))} FROM {of} b WHERE {leaving(spec)}" for of in ("batch", "recalled_at_once"))
+    session.name(f"{MOVED}_from", " UNION ".join(deletes))
+    lost, before = session.query(left_out).to_pylist()[0]["lost"], None
+    while lost and lost != before:
+        session.name(MOVED, moved(spec))
+        old = f"SELECT {listed('__was_{i} AS {0}', spec.keys)} FROM {MOVED}"
+        if not session.query(f"SELECT COUNT(*) AS moved FROM {MOVED}").to_pylist()[0]["moved"]:
+            break
+        session.locate(f"{MOVED}_recalled", old, memory, remembered, spec.keys, spec.event)
+        session.locate(f"{MOVED}_stored", old, table, pinned, spec.keys, spec.stored)
+        event = listed("{0}", spec.event)
+        session.name(f"{MOVED}_remembered", f"SELECT {event} FROM {MOVED}_recalled UNION ALL SELECT {event} FROM remembered WHERE __op = 't'")
+        session.name(f"{MOVED}_batch", events_of_old_keys(spec))
+        session.name("completed", completed(spec))
+        session.name("batch", with_completed(spec))
+        lost, before = session.query(left_out).to_pylist()[0]["lost"], lost
+    return bool(lost)
 
 
 def _is_involved(session: Finder, spec: MergeSpec) -> bool:

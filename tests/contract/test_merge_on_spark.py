@@ -93,6 +93,8 @@ DELIVERED = (
         event("d", 4, 31, "new", "4.50"),
         event("c", 2, 40, "back", "2.00"),
         event("u", 5, 41, "paid", "5.00"),
+        event("d", 6, 50),
+        event("c", 10, 50, "__debezium_unavailable_value", "6.75"),
     ],
 )
 
