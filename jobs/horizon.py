@@ -10,14 +10,14 @@ from penstock.changes.horizon import MARK, forgotten, horizon, is_behind, is_due
 from penstock.engines.base import Session
 from penstock.maintenance import duration
 from penstock.pipeline import Merge, MergeStep
-from penstock.schema import DataType, literal
+from penstock.schema import DataType, literal, names
 from penstock.sources import OP, REASON, UNAVAILABLE
 from penstock.tables import LakeTable, Pinned
 
 from .adopt import OLDEST
 from .context import Context
 from .publish import publish
-from .targets import merge_spec, merged
+from .targets import MEMORY, merge_spec
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,16 +84,22 @@ def with_mark(context: Context, merge: Merge, spec: MergeSpec, session: Session,
 def forget(context: Context, step: MergeStep) -> int:
     """Let the memory go of the keys of which nothing lies before the horizon; returns how many. A history's memory stays whole.
 
-    Raises CommitConflictError when a writer was quicker.
+    Both tables are taken as they are: what is declared anew is for a run to bring about, and where that is the keys, nothing goes before it did. Raises
+    CommitConflictError when a writer was quicker.
     """
     spec, merge = merge_spec(context, step), step.merge
     if not merge.retention or spec.history:
         return 0
-    target, memory = merged(context, step)
-    pinned, remembered = target.table.state, memory.state
+    table, memory = context.lake_table(merge.into), context.lake_table(merge.into + MEMORY)
+    if table is None or memory is None:
+        return 0
+    pinned, remembered = table.state, memory.state
+    known = (*spec.keys, *spec.sequence)
+    if names(remembered.columns)[1 : 1 + len(known)] != known or not {*known} <= set(names(pinned.columns)):
+        return 0
     with context.engine.session() as session:
         recall_marks(session, memory, remembered)
-        session.scan("table_rows", target.table, pinned)
+        session.scan("table_rows", table, pinned)
         session.execute(f"CREATE OR REPLACE TABLE horizon AS {horizon(spec, MARKS, context.now, duration(merge.retention))}")
         session.execute(f"CREATE OR REPLACE TABLE forgotten AS {forgotten(spec, 'memory_rows', 'table_rows', 'horizon')}")
         (found,) = session.query("SELECT COUNT(*) AS keys FROM forgotten").to_pylist()

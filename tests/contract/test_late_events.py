@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from pipelines import EVENTS, Project, context, event, events, truncate
+from pipelines import EVENTS, Project, context, event, events, lake, truncate
 
 from penstock.jobs.horizon import forget
 from penstock.jobs.record import StepRecord
@@ -93,6 +93,26 @@ def test_remembered_deletes_are_forgotten_behind_the_horizon_and_not_before(shop
     assert [r["id"] for r in shop.rows("lake.shop.orders__memory", "id") if r["id"]] == [3]
     deliver(shop, 12, event("c", 3, 59, "deleted at 60"), event("c", 1, 10, "refused"))
     assert [r["id"] for r in shop.rows("lake.shop.orders", "id")] == [4]
+
+
+def test_maintenance_forgets_and_leaves_columns_to_the_runs(shop: Project) -> None:
+    """It holds no lease: a run at work may be changing them."""
+    deliver(shop, 0, event("d", 1, 10), event("d", 2, 50))
+    deliver(shop, 5, event("d", 3, 60), event("c", 4, 61, "a"))
+    text = shop.text("pipeline.yaml")
+    for declared, forgotten in (
+        (text.replace("id: bigint!,", "id: bigint!, k: bigint!,").replace("[id]", "[id, k]"), 0),
+        (text.replace("{id:", "{more: int, id:"), 2),
+    ):
+        shop.write("pipeline.yaml", declared)
+        done = maintain(context(shop), ["lake.shop.orders"], now=START + timedelta(days=12))
+        assert sum(m.forgotten for m in done) == forgotten
+        for name in ("orders", "orders__memory"):
+            assert {"more", "k"}.isdisjoint(c.name for c in lake(shop, "shop", name).state.columns)
+    deliver(
+        shop, 12, event("c", 3, 59, "deleted at 60").replace('"state"', '"more": 1, "state"'), event("c", 5, 62, "new").replace('"state"', '"more": 2, "state"')
+    )
+    assert shop.rows("lake.shop.orders", "id, more") == [{"id": 4, "more": None}, {"id": 5, "more": 2}]
 
 
 def test_max_ahead_of_timestamps_is_a_duration_from_now(tmp_path: Path) -> None:
