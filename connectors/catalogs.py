@@ -82,7 +82,7 @@ class Catalog:
             raise DataError(f"table {found.name} is partitioned by {_listed(found.partition_by)} but {_listed(partition_by)} is declared", hint=_ANEW)
         if change:
             found.evolve(pinned, change, reshape)
-        if design is not None and found.design != design:
+        if design is not None:
             found.redesign(found.state, design)
         return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from penstock.changes.facts import MergeSpec, memory_columns
@@ -11,6 +11,7 @@ from penstock.errors import DataError, LedgerError
 from penstock.evolution import renames
 from penstock.locations import MEMORY as MEMORY
 from penstock.locations import QUARANTINE as QUARANTINE
+from penstock.maintenance import duration
 from penstock.pipeline import CopyStep, MergeStep, ReadStep, Table
 from penstock.quality.quarantine import QUARANTINE_COLUMNS
 from penstock.schema import BIGINT, Column, Columns, DataType, interval_columns, literal, names, sequence_columns
@@ -96,7 +97,7 @@ def lake_target(context: Context, location: str) -> Target:
         (*columns, *hidden_columns(context, location)),
         declared.partition_fields,
         declared.on_schema_change,
-        Design(declared.sort_by, _has_position_deletes(declared)),
+        replace(_design(declared), sort_by=declared.sort_by),
         partial(reshaped, context),
     )
     return Target(table, columns, declared.keys)
@@ -106,15 +107,16 @@ def beside(context: Context, location: str, suffix: str, columns: Columns) -> La
     """A table of Penstock's own next to a declared one, in the same format."""
     where, declared = context.table_location(location), context.declared(location)
     assert declared.format is not None
-    design = Design(position_deletes=_has_position_deletes(declared))
     return context.catalog(where.connection).create(
-        where.namespace, where.table + suffix, declared.format, columns, (), declared.on_schema_change, design, partial(reshaped, context)
+        where.namespace, where.table + suffix, declared.format, columns, (), declared.on_schema_change, _design(declared), partial(reshaped, context)
     )
 
 
-def _has_position_deletes(declared: Table) -> bool:
+def _design(declared: Table) -> Design:
+    """That of a table, and of those beside it, whose rows lie in no order of their own."""
     assert declared.format is not None
-    return not table_format(declared.format).without_position_deletes(declared.readers)
+    position_deletes = not table_format(declared.format).without_position_deletes(declared.readers)
+    return Design(position_deletes=position_deletes, keeps=duration(declared.maintain.keep_snapshots))
 
 
 def merged(context: Context, step: MergeStep) -> tuple[Target, LakeTable]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -53,10 +53,14 @@ class PartitionField:
 
 @dataclass(frozen=True)
 class Design:
-    """How a table's files are written: in the order of some columns (ascending, NULLs first), and whether deleted rows may stay in them, by position."""
+    """How a table's files are written: in the order of some columns (ascending, NULLs first), and whether deleted rows may stay in them, by position.
+
+    `keeps`: how long former states can be read, where a format wants to know beforehand.
+    """
 
     sort_by: tuple[str, ...] = ()
     position_deletes: bool = False
+    keeps: timedelta = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -256,7 +260,10 @@ class LakeTable(Protocol):
         ...
 
     def redesign(self, pinned: Pinned, design: Design) -> None:
-        """Have files written so from now on, as far as the table can, in a commit of its own. Raises CommitConflictError when the table moved."""
+        """Have files written so from now on, as far as the table can, in a commit of its own; what was asked before, and its owners set otherwise, stays.
+
+        Raises CommitConflictError when the table moved.
+        """
         ...
 
     def expire(self, before: datetime, needed: Collection[int]) -> int:

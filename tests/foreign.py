@@ -32,6 +32,7 @@ class Tool(Protocol):
         """To a former snapshot or version."""
         ...
 
+    def property(self, name: str, key: str) -> str | None: ...
     def location(self, name: str) -> str: ...
     def drop(self, name: str) -> None: ...
 
@@ -73,6 +74,9 @@ class Iceberg:
     def bring_back(self, name: str, version: int) -> None:
         self.table(name).manage_snapshots().rollback_to_snapshot(version).commit()
 
+    def property(self, name: str, key: str) -> str | None:
+        return self.table(name).properties.get(key)
+
     def location(self, name: str) -> str:
         return self.table(name).location().removeprefix("file://")
 
@@ -111,6 +115,9 @@ class Delta:
 
     def bring_back(self, name: str, version: int) -> None:
         self.table(name).restore(version)
+
+    def property(self, name: str, key: str) -> str | None:
+        return self.table(name).metadata().configuration.get(key)
 
     def location(self, name: str) -> str:
         return str(self._ask("SELECT location FROM penstock_delta_tables", name)[0][0])

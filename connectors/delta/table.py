@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from penstock.commits import Outcome
 from penstock.config import AwsSettings
+from penstock.connectors.designs import asked_anew, record
 from penstock.connectors.paths import new_file
 from penstock.connectors.reaching import lost_answers, reaching
 from penstock.connectors.stores import store_at
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 _COLUMNS, _NESTED, _EVOLVED, _SORTED = "penstock.columns", "penstock.nested", "penstock.evolved", "penstock.sort_by"
 _REWRITTEN = "penstock.rewritten"
 _CHECKPOINT_INTERVAL, _MOST_COMMITS = "delta.checkpointInterval", 100
-_CONFIGURATION = {_CHECKPOINT_INTERVAL: "20", "delta.logRetentionDuration": "interval 30 days"}
+_LOG_KEEPS, _TOMBSTONES_KEEP, _LEAST_LOG = "delta.logRetentionDuration", "delta.deletedFileRetentionDuration", timedelta(days=30)
 _NO_LOG = "bring its files back, or make it anew with `penstock run --full-refresh`"
 
 
@@ -193,9 +194,9 @@ class DeltaTable:
     def redesign(self, pinned: Pinned, design: Design) -> None:
         native: Native = pinned.native
         can = has_vectors(native) or native.protocol().min_writer_version in (1, 2, 7)
-        if replace(design, position_deletes=design.position_deletes and can) == self.design:
-            return
-        self._publish_metadata(pinned, _sorted_by(design) | {ENABLES_VECTORS: str(design.position_deletes).lower()})
+        asked = _asked(replace(design, position_deletes=design.position_deletes and can))
+        if anew := asked_anew(asked, native.metadata().configuration):
+            self._publish_metadata(pinned, anew)
 
     def _publish_metadata(self, pinned: Pinned, configuration: Mapping[str, str], columns: Columns = (), files: Change | None = None) -> None:
         """Properties, columns where there are any, and files with them, in a version of their own; raises CommitConflictError when the table moved."""
@@ -355,7 +356,8 @@ def create(name: str, location: str, columns: Columns, partition_by: Sequence[Pa
     if binary := [c.name for c in columns if c.type.name == "binary" and c.name in {p.column for p in partition_by}]:
         raise NotSupportedError(f"a Delta table partitioned by the binary column {binary[0]}", hint="partition by another column, or use iceberg")
     features = _features(columns, vectors=design.position_deletes)
-    configuration = _CONFIGURATION | _record(columns) | _sorted_by(design) | ({ENABLES_VECTORS: "true"} if design.position_deletes else {})
+    asked = {name: value for name, value in _asked(design).items() if name != ENABLES_VECTORS or design.position_deletes}
+    configuration = {_CHECKPOINT_INTERVAL: "20"} | _record(columns) | asked | record(_asked(design))
     actions = first_version(schema_of(columns).to_json(), [p.column for p in partition_by], configuration, features, int(time.time() * 1000))
     if not Log(store_at(location, aws)).create(actions):
         raise DataError(f"there is a Delta table at {location}", hint="give the table another name, or drop the files that are left of a former one")
@@ -370,6 +372,16 @@ def _features(columns: Columns, *, vectors: bool) -> list[str]:
 
 def _designed(native: Native) -> Design:
     return Design(tuple(json.loads(native.metadata().configuration.get(_SORTED, "[]"))), writes_vectors(native))
+
+
+def _asked(design: Design) -> dict[str, str]:
+    """A design in the table's properties. Checkpoints leave out what went longer ago than the tombstones are kept, and its files are strays then."""
+    kept = {_TOMBSTONES_KEEP: _interval(design.keeps), _LOG_KEEPS: _interval(max(design.keeps, _LEAST_LOG))}
+    return {**_sorted_by(design), ENABLES_VECTORS: str(design.position_deletes).lower(), **kept}
+
+
+def _interval(time: timedelta) -> str:
+    return f"interval {time // timedelta(hours=1)} hours"
 
 
 def _sorted_by(design: Design) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
 from collections.abc import Collection, Mapping, Sequence
@@ -12,6 +13,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from penstock.commits import Outcome
+from penstock.connectors.designs import asked_anew, record
 from penstock.connectors.paths import new_file, plain
 from penstock.connectors.reaching import lost_answers, reaching
 from penstock.errors import CommitConflictError, DataError, LedgerError, NotSupportedError
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from pyiceberg.table.update import TableRequirement, TableUpdate
 
 _DELETES, _ON_READ, _ON_WRITE = "write.merge.mode", "merge-on-read", "copy-on-write"
+_SORTED = "sort-order"  # no property of a table, which has it apart
 _PROPERTIES = {
     "format-version": "2",
     "write.metadata.delete-after-commit.enabled": "true",
@@ -167,14 +170,15 @@ class IcebergTable:
         from pyiceberg.exceptions import CommitFailedException
 
         table: Table = pinned.native  # type: ignore[assignment]
-        design = replace(design, position_deletes=design.position_deletes and table.format_version == 2)
-        if design == self.design:
+        anew = asked_anew(_asked(replace(design, position_deletes=design.position_deletes and table.format_version == 2)), table.properties)
+        if not anew:
             return
         check_writable(table)
         try:
             with self._reaching(), table.transaction() as change:
-                change.set_properties({_DELETES: _ON_READ if design.position_deletes else _ON_WRITE})
-                self._sort(change, design.sort_by)
+                change.set_properties({name: value for name, value in anew.items() if name != _SORTED})
+                if _SORTED in anew:
+                    self._sort(change, design.sort_by)
         except CommitFailedException as error:
             raise CommitConflictError(f"the design of {self.name} was not changed: {error}") from error
         self._load_again()
@@ -340,13 +344,17 @@ def create(
     catalog: Catalog, identifier: tuple[str, str], location: str, columns: Columns, partition_by: Sequence[PartitionField], design: Design
 ) -> IcebergTable:
     """Create the table, format 2, in a folder that no dropped table had: `location` and a number of its own."""
-    schema = schema_of(columns)
+    schema, asked = schema_of(columns), _asked(design)
     catalog.create_table(
         identifier,
         schema,
         location=f"{full(location)}-{secrets.token_hex(4)}",
         partition_spec=spec_of(schema, partition_by),
         sort_order=order_of(schema, design.sort_by),
-        properties=_PROPERTIES | {_DELETES: _ON_READ if design.position_deletes else _ON_WRITE},
+        properties=_PROPERTIES | {_DELETES: asked[_DELETES]} | record(asked),
     )
     return IcebergTable(catalog, identifier)
+
+
+def _asked(design: Design) -> dict[str, str]:
+    return {_DELETES: _ON_READ if design.position_deletes else _ON_WRITE, _SORTED: json.dumps(design.sort_by)}

@@ -195,3 +195,24 @@ def test_the_first_batch_skipped_and_a_table_of_its_own_after_a_move_are_no_drop
     done = shop.penstock("run", ".")
     assert done.code == 0, done.err
     assert [r["id"] for r in shop.rows("lake.shop.others")] == [1, 4, 9]
+
+
+def test_how_deletes_are_written_is_as_the_owner_set_it_last(shop: Shop) -> None:
+    """By the table's own property, or by other `readers` in the pipeline file."""
+    declared = shop.text("pipeline.yaml")
+    is_iceberg = isinstance(shop.tool, Iceberg)
+    name, on_read, on_write = ("write.merge.mode", "merge-on-read", "copy-on-write") if is_iceberg else ("delta.enableDeletionVectors", "true", "false")
+
+    def after(number: int, readers: str, **own: str) -> str | None:
+        shop.write("pipeline.yaml", declared.replace("    keys: [id]", f"    keys: [id]\n    readers: [{readers}]"))
+        if own:
+            shop.tool.set_properties("shop.orders", {name: own["mode"]})
+        shop.write(f"landing/orders/{number}.csv", f"{HEADER}1,{number},{number},{number}\n")
+        assert shop.record()[0].code == 0
+        return shop.tool.property("shop.orders", name)
+
+    assert after(3, "spark") == on_read
+    assert after(4, "spark", mode=on_write) == on_write, "and no run sets it back"
+    assert after(5, "spark, trino") == on_write, "who both know deleted rows"
+    if not is_iceberg:  # of which every reader knows them
+        assert (after(6, "athena"), after(7, "spark")) == (on_write, on_read)
