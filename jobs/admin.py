@@ -11,7 +11,7 @@ from typing import Any
 from penstock.batches import Batch
 from penstock.connectors.readers import data_files
 from penstock.errors import ArgumentError, choice
-from penstock.pipeline import ReadStep
+from penstock.pipeline import MergeStep, ReadStep
 
 from .context import Context
 from .cut import cut_again
@@ -19,6 +19,7 @@ from .ledger import applied_by, target_of
 from .lock import exclusive
 from .skip import skip_batch
 from .steps import JOBS, Job
+from .taking_back import take_back
 from .waiting import source_of
 
 
@@ -75,7 +76,10 @@ def readers_of(context: Context, source: str) -> Sequence[Any]:
 def retry(context: Context, name: str, number: int) -> tuple[Batch, tuple[str, ...]]:
     """Cut a batch that no target holds again, from its files as they are now; returns it and the files that are gone.
 
-    Raises ArgumentError when a target holds the batch already, or when the step's batches are not made of files.
+    What a run that was killed left of it in a memory is taken back: the files may say something else now.
+
+    Raises ArgumentError when a target holds the batch already, or when the step's batches are not made of files; LedgerError where a memory's
+    former state is gone.
     """
     with exclusive(context.state, context.run):
         batch = batch_numbered(context, name, number)
@@ -85,6 +89,9 @@ def retry(context: Context, name: str, number: int) -> tuple[Batch, tuple[str, .
         for reader in readers_of(context, source.id):
             if applied_by(context, reader) >= number:
                 raise ArgumentError(f"{target_of(reader)} holds batch {number} already; it cannot be cut again")
+        for merge in readers_of(context, source.id):
+            if isinstance(merge, MergeStep):
+                take_back(context, merge, number)
         again, gone = cut_again(batch, data_files(context.store(source.read.from_)))
         return context.batches(source.id).revise(again), gone
 

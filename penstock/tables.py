@@ -150,7 +150,7 @@ class Pinned:
 class Version:
     """One state that a table had: its snapshot or version, when it was committed, and what Penstock's own commits say of themselves.
 
-    `commit` is like that of no other commit, so that its writer knows it again.
+    `commit` is like that of no other commit, so that its writer knows it again. `is_first`: the table had no state before.
     """
 
     version: int
@@ -160,6 +160,7 @@ class Version:
     run: str = ""
     batch: int | None = None
     commit: str = ""
+    is_first: bool = False
 
 
 @dataclass(frozen=True)

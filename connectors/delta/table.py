@@ -125,6 +125,7 @@ class DeltaTable:
             Version(
                 entry["version"], datetime.fromtimestamp(entry["timestamp"] / 1000, UTC), str(entry.get("operation", "")).lower(),
                 loads(entry.get(PROPERTY)), entry.get(RUN, ""), int(entry[BATCH]) if BATCH in entry else None, entry.get(COMMIT, ""),
+                entry["version"] == 0,
             ) for entry in entries if "timestamp" in entry
         ]  # fmt: skip
 

@@ -326,6 +326,7 @@ def _version(snapshot: Snapshot) -> Version:
         said.get(RUN, ""),
         int(said[BATCH]) if BATCH in said else None,
         said.get(COMMIT, ""),
+        snapshot.sequence_number == 1,  # a snapshot whose parents were expired may name none
     )
 
 
