@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from penstock.errors import ArgumentError
@@ -39,9 +38,16 @@ def _time(text: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def after_batch(table: LakeTable, versions: Sequence[Version], key: str, batch: int) -> Version:
-    """The newest state whose own commit says no later batch of a step. Raises ArgumentError where it is gone."""
-    found = next((v for v in versions if v.ledger.get(key, batch + 1) <= batch), None)
-    if found is None:
+def after_batch(context: Context, table: LakeTable, step_id: str, batch: int) -> Version | None:
+    """The newest state whose own commit says no later batch of a step; None where the table had no state before the first that says one.
+
+    What a commit was for counts before its ledger, which may be ahead of it after a crash, as a memory's is.
+
+    Raises ArgumentError where it is gone.
+    """
+    versions, keys = table.history(), context.keys(step_id)
+    said = ((v, [v.ledger[key] for key in keys if key in v.ledger]) for v in versions)
+    found = next((v for v, numbers in said if numbers and (max(numbers) if v.batch is None else v.batch) <= batch), None)
+    if found is None and versions and not versions[-1].is_first:
         raise ArgumentError(f"table {table.name} no longer has the state after batch {batch}", hint="see `penstock history`; older states were expired")
     return found

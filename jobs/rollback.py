@@ -45,14 +45,15 @@ def rollback(context: Context, location: str, *, to: int, then: Literal["replay"
         undone = tuple(range(to + 1, last + 1))
         if then == "replay":
             _check_replay(context, step, last)
-        version = after_batch(table, table.history(), context.key(step.id), to)
+        version = after_batch(context, table, step.id, to)
+        if version is None:
+            raise ArgumentError(f"table {location} never stood after batch {to}", hint="see `penstock history`; another tool made it anew")
         restored = [_planned(table, version)]
         hint = "read the former rows with `penstock query --as-of`, and deliver them again as newer events"
         check_sole(context, location, restored[0].pinned.ledger, "rolling back", hint=hint)
         if isinstance(step, MergeStep):
             memory = context.lake_table(location + MEMORY) or memory_table(context, step)
-            known = [v for v in memory.history() if v.ledger.get(context.key(step.id), to + 1) <= to]
-            restored.append(_planned(memory, known[0] if known else None))
+            restored.append(_planned(memory, after_batch(context, memory, step.id, to)))
         for planned in restored:
             _restore(context, planned, step.id, last)
         note_applied(context, step, last)
