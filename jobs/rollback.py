@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from penstock.errors import ArgumentError, NotSupportedError
+from penstock.changes.facts import is_unavailable
+from penstock.connectors.stores import store_at
+from penstock.errors import ArgumentError, NotSupportedError, some
 from penstock.maintenance import Clustering, Group
 from penstock.pipeline import MergeStep
-from penstock.tables import Change, LakeTable, Pinned, Version, WrittenFile
+from penstock.schema import names
+from penstock.tables import Change, DataFile, LakeTable, Pinned, Version, WrittenFile
 
 from .context import Context
 from .history import after_batch, declared_table
@@ -48,12 +51,13 @@ def rollback(context: Context, location: str, *, to: int, then: Literal["replay"
         version = after_batch(context, table, step.id, to)
         if version is None:
             raise ArgumentError(f"table {location} never stood after batch {to}", hint="see `penstock history`; another tool made it anew")
-        restored = [_planned(table, version)]
+        restored = [_planned(context, table, version)]
         hint = "read the former rows with `penstock query --as-of`, and deliver them again as newer events"
         check_sole(context, location, restored[0].pinned.ledger, "rolling back", hint=hint)
         if isinstance(step, MergeStep):
             memory = context.lake_table(location + MEMORY) or memory_table(context, step)
-            restored.append(_planned(memory, after_batch(context, memory, step.id, to)))
+            restored.append(_planned(context, memory, after_batch(context, memory, step.id, to)))
+            _check_names(context, restored[-1])
         for planned in restored:
             _restore(context, planned, step.id, last)
         note_applied(context, step, last)
@@ -84,41 +88,67 @@ def _check_replay(context: Context, step, last: int) -> None:  # type: ignore[no
 
 @dataclass(frozen=True)
 class _Planned:
-    """A table's present state, and the one that is to stand again: None for a table without rows."""
+    """From a table's present files to those of a former state (None: to none), and the names of columns that only the former state had.
+
+    Both states have the present columns, and a file of which other rows were deleted then is another file.
+    """
 
     table: LakeTable
     pinned: Pinned
-    former: Pinned | None
+    former: Pinned | None = None
+    missing: Sequence[DataFile] = ()
+    gone: Sequence[DataFile] = ()
+    lost: frozenset[str] = frozenset()
 
 
-def _planned(table: LakeTable, version: Version | None) -> _Planned:
-    """Raises NotSupportedError for a state that cannot stand again."""
+def _planned(context: Context, table: LakeTable, version: Version | None) -> _Planned:
+    """Raises NotSupportedError for a state that cannot stand again, ArgumentError where its files are gone."""
     pinned = table.pin()
-    former = table.pin(version.version) if version else None
-    if former and former.rewritten != pinned.rewritten:
+    now = {(f.uri, f.deletes): f for f in table.files(pinned)}
+    if version is None:
+        return _Planned(table, pinned, gone=tuple(now.values()))
+    former = table.pin(version.version)
+    if former.rewritten != pinned.rewritten:
         hint = "make it anew from its sources with `penstock run --full-refresh`"
         raise NotSupportedError(f"rolling back {table.name} to version {former.version}, whose files have other columns,", hint=hint)
-    return _Planned(table, pinned, former)
+    lost = frozenset(names(former.columns)) - set(names(pinned.columns))
+    former = replace(former, columns=pinned.columns, schema=pinned.schema, evolved=former.evolved or pinned.evolved)
+    then = {(f.uri, f.deletes): f for f in table.files(former)}
+    missing, gone = [f for key, f in then.items() if key not in now], [f for key, f in now.items() if key not in then]
+    _check_files(context, table, version, missing)
+    return _Planned(table, pinned, former, missing, gone, lost)
+
+
+def _check_files(context: Context, table: LakeTable, version: Version, missing: Sequence[DataFile]) -> None:
+    own = {f.uri for f in missing if f.uri.startswith(f"{table.location}/")}
+    if own and (vacuumed := own - {found.uri for found in store_at(table.location, context.aws).list()}):
+        raise ArgumentError(f"{len(vacuumed)} files of version {version.version} of {table.name} are gone", hint="a vacuum removed them")
+
+
+def _check_names(context: Context, memory: _Planned) -> None:
+    """Raises NotSupportedError where former events leave out values of columns by names that these no longer have."""
+    if memory.former is None or not memory.lost:
+        return
+    with context.engine.session() as session:
+        session.scan("remembered", memory.table, memory.former)
+        (found,) = session.query(f"SELECT COUNT(*) AS events FROM remembered WHERE {' OR '.join(map(is_unavailable, sorted(memory.lost)))}").to_pylist()
+    if found["events"]:
+        what = f"rolling back {memory.table.name}, whose events then lacked values of {some(sorted(memory.lost))}, which the table no longer has,"
+        raise NotSupportedError(what, hint="make the table anew from its sources with `penstock run --full-refresh`")
 
 
 def _restore(context: Context, planned: _Planned, step_id: str, last: int) -> None:
-    """One commit from the present files to those of a former state; none of it for a table without commits.
-
-    A file of which other rows were deleted then is written anew, as it was.
-    """
+    """One commit from the present files to those of a former state; none of it for a table without commits, or in that very state."""
     table, pinned, former = planned.table, planned.pinned, planned.former
     if pinned.version is None or (former and former.version == pinned.version):
         return
-    now = {(f.uri, f.deletes): f for f in table.files(pinned)}
-    then = {(f.uri, f.deletes): f for f in table.files(former)} if former else {}
-    missing = [f for key, f in then.items() if key not in now]
-    back = [WrittenFile(f.uri, f.partition, f.bytes, f.rows) for f in missing if not f.deletes and f.uri not in {uri for uri, _ in now}]
+    present = {f.uri for f in table.files(pinned)}
+    back = [WrittenFile(f.uri, f.partition, f.bytes, f.rows, f.native) for f in planned.missing if not f.deletes and f.uri not in present]
     with context.engine.session() as session:
-        for file in missing:
+        for file in planned.missing:
             if former and file.uri not in {f.uri for f in back}:
                 back += session.compact(table, former, Group(file.partition, (file,)), Clustering(), context.run).add
-    gone = [f for key, f in now.items() if key not in then]
-    change = Change("overwrite", back, gone, summary={"penstock.rollback": str(former.version if former else 0)})
+    change = Change("overwrite", back, planned.gone, summary={"penstock.rollback": str(former.version if former else 0)})
     publish(context, table, pinned, change, step_id, last)
 
 
