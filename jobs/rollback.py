@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from penstock.batches import Batch
 from penstock.changes.facts import is_unavailable
 from penstock.connectors.stores import store_at
-from penstock.errors import ArgumentError, NotSupportedError, some
+from penstock.errors import ArgumentError, LedgerError, NotSupportedError, some
 from penstock.maintenance import Clustering, Group
 from penstock.pipeline import MergeStep
 from penstock.schema import names
@@ -18,6 +19,7 @@ from .context import Context
 from .history import after_batch, declared_table
 from .ledger import applied_by, check_sole, note_applied, target_of
 from .lock import exclusive
+from .pins import existing
 from .publish import publish
 from .targets import MEMORY, memory_table
 from .waiting import source_of
@@ -47,7 +49,7 @@ def rollback(context: Context, location: str, *, to: int, then: Literal["replay"
             raise ArgumentError(f"batch {to} of step {step.id}: a table is rolled back to one of its batches 1 to {last - 1}")
         undone = tuple(range(to + 1, last + 1))
         if then == "replay":
-            _check_replay(context, step, last)
+            _check_replay(context, step, undone)
         version = after_batch(context, table, step.id, to)
         if version is None:
             raise ArgumentError(f"table {location} never stood after batch {to}", hint="see `penstock history`; another tool made it anew")
@@ -72,8 +74,8 @@ def _keeper(context: Context, location: str):  # type: ignore[no-untyped-def]
     return found[0]
 
 
-def _check_replay(context: Context, step, last: int) -> None:  # type: ignore[no-untyped-def]
-    source = source_of(context, step)
+def _check_replay(context: Context, step, undone: Sequence[int]) -> None:  # type: ignore[no-untyped-def]
+    source, last = source_of(context, step), undone[-1]
     if (head := context.batches(source).head()) > last:
         raise ArgumentError(
             f"batches {last + 1} to {head} wait, and would come before the replayed ones", hint=f"penstock run --select {step.id}, then roll back"
@@ -84,6 +86,17 @@ def _check_replay(context: Context, step, last: int) -> None:  # type: ignore[no
             f"step {', '.join(others)} applies the same batches, and would take the replayed ones for new",
             hint="use --then skip, and deliver what is needed again",
         )
+    for batch in context.batches(source).read(after=undone[0] - 1):
+        _check_pins(context, batch, context.tables_read(step.id))
+
+
+def _check_pins(context: Context, batch: Batch, tables: Sequence[str]) -> None:
+    for location in (t for t in tables if t in batch.pins):
+        try:
+            existing(context, location).pin(batch.pins[location])
+        except LedgerError as error:
+            hint = "use --then skip: what it read is read again, as it is then, when that or its code changes"
+            raise ArgumentError(f"batch {batch.number} cannot be replayed: {error.message}", hint=hint) from error
 
 
 @dataclass(frozen=True)
@@ -153,7 +166,7 @@ def _restore(context: Context, planned: _Planned, step_id: str, last: int) -> No
 
 
 def _cut_again(context: Context, step, undone: Sequence[int]) -> tuple[int, ...]:  # type: ignore[no-untyped-def]
-    """The batches anew, under the next numbers. A step that reads tables cuts its own from what they are now."""
+    """The batches anew, under the next numbers: the same files, or the same states of the tables that they read."""
     log = context.batches(source_of(context, step))
     held = {b.number: b for b in log.read(after=undone[0] - 1)}
-    return tuple(log.cut(replace(held[n], seen=None)).number for n in undone if held[n].files)
+    return tuple(log.cut(replace(held[n], seen=None)).number for n in undone)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipelines import EVENTS, Project, context, event, events, lake
+from pipelines import APPENDED, EVENTS, Project, context, event, events, lake
 
 from penstock.engines import deleting
 from penstock.jobs.upkeep import maintain
@@ -171,3 +171,44 @@ def test_files_that_a_vacuum_removed_are_missed_before_anything_is_done(shop: Pr
     done = shop.penstock("rollback", ORDERS, "--to", "2", "--then", "skip")
     assert (done.code, "1 files of version" in done.err) == (2, True), done.err
     assert states(shop) == [(1, "sent")]
+
+
+COUNTED = """  - id: counted
+    transform: {sql: counted.sql, into: lake.a.counted, write: append}
+"""
+
+
+@pytest.fixture
+def counted(tmp_path: Path, table_format: str) -> Project:
+    """Three batches of a transform, which appends how many rows there were."""
+    project = Project(tmp_path)
+    table = f"  lake.a.counted: {{format: {table_format}, columns: {{n: bigint}}}}\nsteps:"
+    text = APPENDED.replace("FORMAT", table_format).replace("steps:", table) + COUNTED
+    project.write("pipeline.yaml", text.replace("name: string}", "name: string}\n    maintain: {keep_snapshots: 1 days}", 1))
+    project.write("counted.sql", "SELECT count(*) AS n FROM lake.a.rows")
+    for number in (1, 2, 3):
+        project.write(f"landing/rows/{number}.csv", f"id,name\n{number},x\n")
+        assert project.record()[0].code == 0
+    return project
+
+
+def test_a_transform_is_replayed_on_what_it_read(counted: Project) -> None:
+    before = [{"n": 1}, {"n": 2}, {"n": 3}]
+    assert counted.rows("lake.a.counted") == before
+    done = counted.penstock("rollback", "lake.a.counted", "--to", "1", "--then", "replay")
+    assert (done.code, "cut again: 4, 5" in done.out) == (0, True), done.err
+    assert counted.rows("lake.a.counted") == before[:1]
+    assert counted.record()[1]["counted"]["batches"] == [4, 5]
+    assert counted.rows("lake.a.counted") == before
+    assert counted.record()[1]["counted"]["status"] == "nothing to do"
+
+
+def test_a_transform_is_not_replayed_on_what_is_gone(counted: Project, table_format: str) -> None:
+    if table_format == "delta":
+        age(lake(counted, "a", "rows"))
+    assert [m.expired for m in maintain(context(counted), ["lake.a.rows"], now=datetime.now(UTC) + timedelta(days=2))] != [0]
+    done = counted.penstock("rollback", "lake.a.counted", "--to", "1", "--then", "replay")
+    assert (done.code, "batch 2 cannot be replayed" in done.err) == (2, True), done.err
+    assert len(counted.rows("lake.a.counted")) == 3
+    assert counted.penstock("rollback", "lake.a.counted", "--to", "1", "--then", "skip").code == 0
+    assert counted.rows("lake.a.counted") == [{"n": 1}]
