@@ -21,7 +21,7 @@ from penstock.tables import RUN, Change, LakeTable, Pinned
 
 from .context import Context
 from .history import declared_table
-from .ledger import target_of
+from .ledger import check_rollback, target_of
 from .lock import exclusive
 from .targets import MEMORY, QUARANTINE
 
@@ -50,13 +50,15 @@ class Erased:
 def erase(context: Context, location: str, file: Path) -> Erased:
     """Remove the keys that a file lists from the landing files, the quarantine, the memory and the table, with all former states of these.
 
-    Raises ArgumentError for a table without keys and for a file that does not list them, RunLockedError while a run is at work.
+    Raises ArgumentError for a table without keys and for a file that does not list them, RunLockedError while a run is at work, LedgerError after an
+    interrupted rollback.
     """
     table, declared = declared_table(context, location), context.declared(location)
     if not declared.keys:
         raise ArgumentError(f"{location} has no keys, by which rows could be named", hint="declare keys on the table; or use a `delete` step")
     keys = _keys(context, location, file)
     with exclusive(context.state, context.run):
+        check_rollback(context)  # what a rollback brings back is gone afterwards
         places = [*_landing(context, location, keys)]
         for suffix in (QUARANTINE, MEMORY, ""):
             found = context.lake_table(location + suffix) if suffix else table

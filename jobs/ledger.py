@@ -14,6 +14,7 @@ from .context import Context
 from .pins import is_warehouse
 
 _APPLIED = "applied.json"
+_ROLLBACK = "rollback.json"
 
 
 def target_of(step: Any) -> str | None:
@@ -64,7 +65,32 @@ def note_applied(context: Context, step: Any, batch: int) -> None:
 
 
 def forget_applied(context: Context, step: Any) -> None:
+    """Forget what is known of a lake table that is to be made anew: also that a rollback of it was interrupted."""
     context.state.delete(f"{step.id}/{_APPLIED}")
+    if (found := _rollback_begun(context)) and found["table"] == target_of(step):
+        note_rollback(context, None)
+
+
+def note_rollback(context: Context, asked: Mapping[str, Any] | None) -> None:
+    """Keep what is being rolled back until all of it is done (None): in between table and memory are of two times, and what is cut again is not complete."""
+    if asked is None:
+        context.state.delete(_ROLLBACK)
+    else:
+        context.state.write(_ROLLBACK, json.dumps(asked).encode())
+
+
+def _rollback_begun(context: Context) -> Mapping[str, Any] | None:
+    found = context.state.find(_ROLLBACK)
+    return dict(json.loads(found[0])) if found else None
+
+
+def check_rollback(context: Context, asked: Mapping[str, Any] | None = None) -> bool:
+    """True where the rollback that is asked for was begun before. Raises LedgerError where another one was, and not finished."""
+    begun = _rollback_begun(context)
+    if begun and begun != asked:
+        hint = f"repeat it: penstock rollback {begun['table']} --to {begun['to']} --then {begun['then']}"
+        raise LedgerError(f"a rollback of {begun['table']} was interrupted", hint=hint)
+    return begun is not None
 
 
 def _lake_place(context: Context, step: Any) -> str | None:
@@ -119,9 +145,10 @@ def check_adopted(context: Context, location: str, ledger: Mapping[str, int]) ->
 def check_ledgers(context: Context, source_of: Any) -> None:
     """Hold every target against the state store before anything is done.
 
-    Raises LedgerError when a target is ahead of the manifests (the state store was lost, or restored from an older copy), holds entries of others, or
-    lacks what it held (it was dropped).
+    Raises LedgerError when a rollback was interrupted, or when a target is ahead of the manifests (the state store was lost, or restored from an older
+    copy), holds entries of others, or lacks what it held (it was dropped).
     """
+    check_rollback(context)
     for step in context.pipeline.steps:
         target = target_of(step)
         if target is None:

@@ -10,6 +10,7 @@ from penstock.batches import Batch
 from penstock.changes.facts import is_unavailable
 from penstock.connectors.stores import store_at
 from penstock.errors import ArgumentError, LedgerError, NotSupportedError, some
+from penstock.killpoints import reach
 from penstock.maintenance import Clustering, Group
 from penstock.pipeline import MergeStep
 from penstock.schema import names
@@ -17,7 +18,7 @@ from penstock.tables import Change, DataFile, LakeTable, Pinned, Version, Writte
 
 from .context import Context
 from .history import after_batch, declared_table
-from .ledger import applied_by, check_sole, note_applied, target_of
+from .ledger import applied_by, check_rollback, check_sole, note_applied, note_rollback, target_of
 from .lock import exclusive
 from .pins import existing
 from .publish import publish
@@ -38,8 +39,10 @@ def rollback(context: Context, location: str, *, to: int, then: Literal["replay"
     """Bring a table, and its memory, back to what they were after batch `to` of the step that keeps it.
 
     Batches after it count as done; with `replay` they are cut again under new numbers, which the next run applies. Quarantined rows stay: their batches
-    are named in them. Raises ArgumentError for a batch that is not applied, and where the state is gone, NotSupportedError for a table that other pipelines
-    write too.
+    are named in them. One that was interrupted is done when it is repeated.
+
+    Raises ArgumentError for a batch that is not applied, and where the state is gone; NotSupportedError for a table that other pipelines write too;
+    LedgerError where another rollback was interrupted.
     """
     table = declared_table(context, location)
     step = _keeper(context, location)
@@ -47,8 +50,9 @@ def rollback(context: Context, location: str, *, to: int, then: Literal["replay"
         last = applied_by(context, step)
         if not 0 < to < last:
             raise ArgumentError(f"batch {to} of step {step.id}: a table is rolled back to one of its batches 1 to {last - 1}")
-        undone = tuple(range(to + 1, last + 1))
-        if then == "replay":
+        asked = {"table": location, "to": to, "then": then}
+        undone, begun = tuple(range(to + 1, last + 1)), check_rollback(context, asked)
+        if then == "replay" and not begun:
             _check_replay(context, step, undone)
         version = after_batch(context, table, step.id, to)
         if version is None:
@@ -60,10 +64,12 @@ def rollback(context: Context, location: str, *, to: int, then: Literal["replay"
             memory = context.lake_table(location + MEMORY) or memory_table(context, step)
             restored.append(_planned(context, memory, after_batch(context, memory, step.id, to)))
             _check_names(context, restored[-1])
+        note_rollback(context, asked)
         for planned in restored:
             _restore(context, planned, step.id, last)
         note_applied(context, step, last)
         again = _cut_again(context, step, undone) if then == "replay" else ()
+        note_rollback(context, None)
     return RolledBack(version, undone, again)
 
 
@@ -168,5 +174,8 @@ def _restore(context: Context, planned: _Planned, step_id: str, last: int) -> No
 def _cut_again(context: Context, step, undone: Sequence[int]) -> tuple[int, ...]:  # type: ignore[no-untyped-def]
     """The batches anew, under the next numbers: the same files, or the same states of the tables that they read."""
     log = context.batches(source_of(context, step))
-    held = {b.number: b for b in log.read(after=undone[0] - 1)}
-    return tuple(log.cut(replace(held[n], seen=None)).number for n in undone)
+    held, last = {b.number: b for b in log.read(after=undone[0] - 1)}, undone[-1]
+    for number in undone[log.head() - last :]:  # an interrupted rollback cut those before
+        log.cut(replace(held[number], seen=None))
+        reach("after_cut")
+    return tuple(range(last + 1, last + len(undone) + 1))

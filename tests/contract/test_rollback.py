@@ -212,3 +212,31 @@ def test_a_transform_is_not_replayed_on_what_is_gone(counted: Project, table_for
     assert len(counted.rows("lake.a.counted")) == 3
     assert counted.penstock("rollback", "lake.a.counted", "--to", "1", "--then", "skip").code == 0
     assert counted.rows("lake.a.counted") == [{"n": 1}]
+
+
+@pytest.mark.parametrize("point", ["after_commit", "after_commit:2", "after_cut"])
+def test_an_interrupted_rollback_is_repeated_before_anything_else(shop: Project, point: str) -> None:
+    for number in (1, 2, 3):
+        deliver(shop, number)
+    asked = ("rollback", ORDERS, "--to", "1", "--then", "replay")
+    assert shop.process(*asked, PENSTOCK_KILL_AT=point).code == -signal.SIGKILL
+    shop.write("landing/orders/4.json", events(event("c", 8, 65, "between")))
+    shop.write("keys.csv", "id\n1\n")
+    for other in (("run", "."), ("erase", ORDERS, "--keys", "keys.csv"), ("rollback", ORDERS, "--to", "2", "--then", "replay")):
+        refused = shop.penstock(*other)
+        assert (refused.code != 0, " ".join(("penstock", *asked)) in refused.err) == (True, True), (other, refused.err)
+    done = shop.penstock(*asked)
+    assert (done.code, "cut again: 4, 5" in done.out) == (0, True), done.err
+    assert (states(shop), remembered(shop)) == ([(1, "new")], [9])
+    done, steps = shop.record()
+    assert (done.code, steps["orders"]["batches"]) == (0, [4, 5, 6]), done.err
+    assert (states(shop), remembered(shop)) == ([(1, "sent")], [8, 9]), "the late insert of row 8 was deleted already"
+
+
+def test_a_full_refresh_ends_an_interrupted_rollback(shop: Project) -> None:
+    for number in (1, 2, 3):
+        deliver(shop, number)
+    assert shop.process("rollback", ORDERS, "--to", "1", "--then", "skip", PENSTOCK_KILL_AT="after_commit").code == -signal.SIGKILL
+    done, _ = shop.record("--full-refresh")
+    assert (done.code, states(shop), remembered(shop)) == (0, [(1, "sent")], [8, 9]), done.err
+    assert shop.record()[0].code == 0
