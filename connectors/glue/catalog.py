@@ -9,7 +9,7 @@ from typing import Any
 from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection
 from penstock.connectors.catalogs import Catalog
-from penstock.connectors.s3.access import client, pyiceberg_properties
+from penstock.connectors.s3.access import client
 from penstock.schema import Columns
 
 # Athena goes by table_type, Trino and Spark by the provider; Spark takes the location from the SerDe's `path` alone.
@@ -69,6 +69,6 @@ def open_glue(connection: CatalogConnection, aws: AwsSettings) -> Catalog:
     from penstock.connectors.iceberg.shelf import IcebergShelf
 
     settings = replace(aws, region=connection.region) if connection.region else aws
-    iceberg = GlueCatalogOfFiles("penstock", client("glue", settings), **pyiceberg_properties(settings), warehouse=connection.warehouse)
+    iceberg = GlueCatalogOfFiles(settings, connection.warehouse)
     locations = GlueLocations(client("glue", settings))
     return Catalog(connection.warehouse.rstrip("/"), {"iceberg": IcebergShelf(iceberg), "delta": DeltaShelf(locations, settings)})

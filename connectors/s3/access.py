@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from penstock.config import AwsSettings
 from penstock.schema import literal
+
+_SESSION_SECONDS = 60
 
 
 class Keys(NamedTuple):
@@ -32,14 +36,21 @@ def client(service: str, aws: AwsSettings) -> Any:
 
 
 def credentials(aws: AwsSettings) -> Keys | None:
-    """The keys that clients other than boto3 are given; None where there are none (a public bucket)."""
-    import boto3
-
+    """The keys of now that clients other than boto3 are given; None where there are none (a public bucket). Those of a role change while a run is at work."""
     if aws.access_key_id and aws.secret_access_key:
         return Keys(aws.access_key_id, aws.secret_access_key.reveal(), aws.session_token.reveal() if aws.session_token else None)
-    found = boto3.session.Session(region_name=aws.region).get_credentials()
+    found = _session(aws.region, int(time.monotonic() / _SESSION_SECONDS)).get_credentials()
     frozen = found.get_frozen_credentials() if found else None
     return Keys(str(frozen.access_key), str(frozen.secret_key), frozen.token) if frozen else None
+
+
+@lru_cache(maxsize=2)
+def _session(region: str, minute: int) -> Any:
+    """It renews the keys of a role by itself; a new one every minute reads what others write into the files of keys."""
+    import boto3
+
+    del minute
+    return boto3.session.Session(region_name=region)
 
 
 def duckdb_secret(aws: AwsSettings) -> str:

@@ -41,6 +41,7 @@ class Fault:
     """What to answer instead: `times` requests of a service whose operation matches.
 
     `after`: carry the request out, then lose the answer. `unheard`: carry it out as if it had not this header.
+    `signed_by`: requests that are signed by such a key, alone.
     """
 
     service: str
@@ -50,6 +51,7 @@ class Fault:
     code: str = "SlowDown"
     after: bool = False
     unheard: str = ""
+    signed_by: str = "."
 
 
 @dataclass
@@ -71,17 +73,19 @@ class Middleware:
                 self.faults[:] = [Fault(**f) for f in json.loads(body or b"[]")]
             return _answer(start_response, "200 OK", "[]")
         service, operation = asked_for(environ)
-        fault = self._fault(service, operation)
+        fault = self._fault(service, operation, environ.get("HTTP_AUTHORIZATION", ""))
         if fault and fault.unheard:
             environ.pop(f"HTTP_{fault.unheard.upper().replace('-', '_')}", None)
         elif fault:
             return self._failed(fault, service, environ, start_response)
         return self._known(service, operation, environ, start_response)
 
-    def _fault(self, service: str, operation: str) -> Fault | None:
+    def _fault(self, service: str, operation: str, signature: str) -> Fault | None:
+        key = re.search(r"Credential=([^/]+)", signature)
         with self.lock:
             for fault in self.faults:
-                if fault.times > 0 and fault.service == service and re.search(fault.operation, operation):
+                asked = fault.times > 0 and fault.service == service and re.search(fault.operation, operation)
+                if asked and re.search(fault.signed_by, key[1] if key else "?"):
                     fault.times -= 1
                     return fault
         return None

@@ -10,7 +10,7 @@ from tempfile import gettempdir
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from penstock.config import AwsSettings
+from penstock.config import AwsSettings, Secret
 from penstock.errors import ArgumentError
 from penstock.schema import literal, quote
 
@@ -78,14 +78,21 @@ def _limit(connection: duckdb.DuckDBPyConnection, memory: str) -> None:
         raise ArgumentError(f"{MEMORY} is {memory!r}: {error}", hint="say a number and MB, GB, MiB or GiB: 4 GB") from error
 
 
-def reach_s3(connection: duckdb.DuckDBPyConnection, aws: AwsSettings) -> None:
-    """Let the connection read and write `s3://`; the extension comes with its own package, nothing is fetched."""
+def reach_s3(connection: duckdb.DuckDBPyConnection, aws: AwsSettings, known: Secret | None = None) -> Secret:
+    """Let the connection read and write `s3://` with the keys of now; the extension comes with its own package, nothing is fetched.
+
+    Returns the secret that it was told; `known`: the one that it was told before.
+    """
     from importlib.resources import files
 
     import duckdb
 
     from penstock.connectors.s3.access import duckdb_secret
 
+    secret = Secret(duckdb_secret(aws))
+    if secret == known:
+        return secret
     extension = files("duckdb_extension_httpfs") / "extensions" / f"v{duckdb.__version__}" / "httpfs.duckdb_extension"
     connection.execute(f"LOAD {literal(str(extension))}")
-    connection.execute(duckdb_secret(aws))
+    connection.execute(secret.reveal())
+    return secret

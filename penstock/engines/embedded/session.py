@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from penstock.changes.facts import MergeSpec, listed
-from penstock.config import AwsSettings
+from penstock.config import AwsSettings, Secret
 from penstock.engines.base import Settled
 from penstock.engines.changing import amend, evolved, overwriting, rewrite
 from penstock.engines.curve import SAMPLE_ROWS, SAMPLED, place_on_curve, sample_of
@@ -36,7 +36,7 @@ class EmbeddedSession:
     def __init__(self, connection: duckdb.DuckDBPyConnection, aws: AwsSettings) -> None:
         self._connection, self._aws = connection, aws
         self._positions = Positions(connection)
-        self._on_s3 = False
+        self._secret: Secret | None = None
         self._files: dict[tuple[str, int | None, int], Sequence[DataFile]] = {}
         self.found: dict[tuple[str, int | None], str] = {}  # where settling found a table's touched rows
 
@@ -171,9 +171,8 @@ class EmbeddedSession:
         return self._files[state]
 
     def _reach(self, location: str) -> None:
-        if location.startswith("s3://") and not self._on_s3:
-            reach_s3(self._connection, self._aws)
-            self._on_s3 = True
+        if location.startswith("s3://"):
+            self._secret = reach_s3(self._connection, self._aws, self._secret)
 
     def name(self, name: str, sql: str, kind: str = "TABLE") -> None:
         """Tables are not temporary: the cursors that write files must see them, and the whole database goes with the session."""
