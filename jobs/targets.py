@@ -86,7 +86,7 @@ def merge_spec(context: Context, step: MergeStep) -> MergeSpec:
 
 
 def lake_target(context: Context, location: str) -> Target:
-    """The declared table, created when it is missing. Raises DataError when it exists with other columns."""
+    """The declared table, created when it is missing. Raises DataError when it exists with other columns, or as some declared reader cannot read it."""
     where, declared = context.table_location(location), context.declared(location)
     assert declared.format is not None
     columns = declared.schema_columns
@@ -100,6 +100,10 @@ def lake_target(context: Context, location: str) -> Target:
         replace(_design(declared), sort_by=declared.sort_by),
         partial(reshaped, context),
     )
+    able = table_format(declared.format)
+    if table.asks_for_position_deletes and declared.readers and (blind := able.without_position_deletes(declared.readers)):
+        hint = f"make it anew with `penstock run --full-refresh`, have Spark drop that feature of the table, or take {blind[0]} off its readers"
+        raise DataError(f"table {location} was made with {able.deletes}, which its reader {', '.join(blind)} does not know, and refuses", hint=hint)
     return Target(table, columns, declared.keys)
 
 

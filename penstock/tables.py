@@ -228,6 +228,11 @@ class LakeTable(Protocol):
         ...
 
     @property
+    def asks_for_position_deletes(self) -> bool:
+        """True where a reader that knows nothing of deleted positions refuses the table, whether a file has any or not."""
+        ...
+
+    @property
     def state(self) -> Pinned:
         """The state as it was last loaded: when the table was found, changed its columns or design, or was pinned."""
         ...

@@ -88,6 +88,10 @@ class DeltaTable:
         return self._becoming or _designed(self._native)
 
     @property
+    def asks_for_position_deletes(self) -> bool:
+        return has_vectors(self._native)
+
+    @property
     def state(self) -> Pinned:
         return self._pinned(self._native)
 

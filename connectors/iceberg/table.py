@@ -70,6 +70,10 @@ class IcebergTable:
         sorted_by = tuple(table.schema().find_column_name(f.source_id) or "" for f in table.sort_order().fields)
         return Design(sorted_by, table.format_version == 2 and table.properties.get(_DELETES) == _ON_READ)
 
+    @property
+    def asks_for_position_deletes(self) -> bool:
+        return False  # every reader of format 2 knows them
+
     def _reaching(self) -> AbstractContextManager[None]:
         return reaching(f"table {self.name} at {self.location}")
 

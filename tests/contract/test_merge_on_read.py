@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from changes_model import HISTORY, SOFT, SPEC, stream
 from merged import Merged, run
-from pipelines import EVENTS, Project, context, event, events
+from pipelines import EVENTS, Project, context, event, events, lake
 
 from penstock.changes.facts import MergeSpec
 from penstock.connectors.catalogs import Catalog
@@ -129,8 +129,7 @@ class Delta:
     def table(self) -> Any:
         from deltalake import DeltaTable
 
-        (folder,) = (self.shop.folder / "warehouse" / "shop").glob("orders-*")
-        return DeltaTable(folder)
+        return DeltaTable(lake(self.shop, "shop", "orders").location)
 
     def rows(self) -> list[tuple[int, str]]:
         return sorted((r["id"], r["state"]) for r in pa.table(self.table.scan(columns=["id", "state"])).to_pylist())
@@ -206,12 +205,18 @@ def test_a_sweep_leaves_the_deletes_that_are_live(shop: Project, other: Iceberg 
     assert (shown(shop), other.rows(), other.deleted()) == (KEPT, KEPT, [8])
 
 
-def test_readers_that_know_no_deletion_vectors_get_files_without_them(shop: Project, other: Iceberg | Delta, table_format: str) -> None:
-    """Athena is told of later: from then on files are written anew; what compaction finds is rid of its vectors."""
+def test_readers_that_know_no_deletion_vectors_get_tables_without_them(shop: Project, other: Iceberg | Delta, table_format: str) -> None:
+    """Athena is told of later: it would refuse a table whose protocol lists vectors, even without any."""
     text = shop.text("pipeline.yaml").replace("readers: [spark, duckdb]", "readers: [spark, athena]\n    maintain: {max_delete_share: 0.05}")
     shop.write("pipeline.yaml", text)
     shop.write("landing/orders/4.json", events(event("d", 30, 300)))
-    assert shop.record()[0].code == 0
+    done = shop.record()[0]
+    if table_format == "delta":
+        said = "table lake.shop.orders was made with deletion vectors, which its reader athena does not know, and refuses"
+        assert (done.code, said in done.err, shown(shop)) == (1, True, KEPT), done.err
+        done = shop.record("--full-refresh")[0]
+        assert not lake(shop, "shop", "orders").asks_for_position_deletes
+    assert done.code == 0, done.err
     assert other.deleted() == ([9] if table_format == "iceberg" else [])
     shown_by_plan = shop.penstock("plan", ".").out
     said = "position deletes" if table_format == "iceberg" else "files written anew: athena knows no deletion vectors"
