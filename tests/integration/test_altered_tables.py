@@ -214,5 +214,3 @@ def test_how_deletes_are_written_is_as_the_owner_set_it_last(shop: Shop) -> None
     assert after(3, "spark") == on_read
     assert after(4, "spark", mode=on_write) == on_write, "and no run sets it back"
     assert after(5, "spark, trino") == on_write, "who both know deleted rows"
-    if not is_iceberg:  # of which every reader knows them
-        assert (after(6, "athena"), after(7, "spark")) == (on_write, on_read)
