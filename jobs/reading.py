@@ -15,12 +15,14 @@ from .targets import merge_into
 
 
 def columns_of(context: Context, step: ReadStep, location: str) -> Columns:
-    """The columns a step reads: its own when declared, else those of the table its rows go into."""
+    """The columns a step reads: its own when declared, else those of the table its rows go into; never NULL where the table's are not."""
     if step.read.columns is None:
         merge = merge_into(context, location)
         mark = merge.merge.soft_delete if merge else None
         return tuple(c for c in context.declared(location).schema_columns if c.name != mark)
-    return tuple(Column.parse(name, text) for name, text in step.read.columns.items())
+    needed = {c.name for c in context.declared(location).schema_columns if c.required}
+    own = (Column.parse(name, text) for name, text in step.read.columns.items())
+    return tuple(replace(c, required=c.required or c.name in needed) for c in own)
 
 
 def unfit(context: Context, step: MergeStep, read: ReadStep) -> str:

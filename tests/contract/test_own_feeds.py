@@ -57,6 +57,18 @@ def test_a_delete_needs_its_key_alone_and_a_truncate_not_even_that(tmp_path: Pat
     assert [(r["id"], r["name"]) for r in shop.rows("lake.shop.orders", "id, name")] == [(5, "new")]
 
 
+@pytest.mark.parametrize("conditions", [True, False])
+def test_a_read_step_with_columns_of_its_own_lets_no_null_into_a_column_that_has_none(tmp_path: Path, table_format: str, conditions: bool) -> None:
+    text = PIPELINE.replace("FORMAT", table_format).replace(
+        '{id: bigint!, v: bigint!, name: string!, item: "struct<size: int>", op', "{id: bigint, v: bigint!, name: string, op"
+    )
+    text = text.replace(', item: "struct<size: int>"', "").replace(" OR item.size < :least", "")
+    shop = Project(tmp_path)
+    shop.write("pipeline.yaml", text if conditions else "".join(line for line in text.splitlines(keepends=True) if "apply_as" not in line))
+    assert put(shop, "1", row(1, 5, "I", "x"), row(2, 5, "I"), row(None, 5, "I", "x")) == {"read": 3, "applied": 1, "quarantined": 2}
+    assert shop.rows("lake.shop.orders") == [{"id": 1, "v": 5, "name": "x"}]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
