@@ -18,6 +18,7 @@ from penstock.schema import BIGINT, Column, Columns, DataType, interval_columns,
 from penstock.sources import UNAVAILABLE
 from penstock.tables import Design, LakeTable, table_format
 
+from .appended import leave_out_appended
 from .context import Context
 from .ledger import lake_ledger
 from .publish import publish
@@ -160,7 +161,7 @@ def _memory(context: Context, step: MergeStep) -> LakeTable:
 
 
 def _rename_in_events(context: Context, step: MergeStep) -> None:
-    """Events say which values they leave out by the names of columns: those change first, so that a crash before the columns' own renaming does no harm."""
+    """Events say which values they leave out by the names of columns: those change first, so that a crash before the columns' own change does no harm."""
     where, policy = context.table_location(step.merge.into), context.declared(step.merge.into).on_schema_change
     memory = context.catalog(where.connection).table(where.namespace, where.table + MEMORY) if policy.renamed_from else None
     for old, new in renames(names(memory.state.columns), policy) if memory else ():
@@ -172,6 +173,7 @@ def _rename_in_events(context: Context, step: MergeStep) -> None:
             change = session.amend(memory, pinned, f"contains({UNAVAILABLE}, {said})", values, context.run)
             if not change.is_empty:
                 publish(context, memory, pinned, change, step.id, context.applied(pinned.ledger, step.id))
+    leave_out_appended(context, step, merge_spec(context, step))
 
 
 def quarantine_table(context: Context, location: str) -> LakeTable:

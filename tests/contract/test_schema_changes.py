@@ -111,6 +111,40 @@ def test_a_new_column_is_null_where_it_was_not(shop: Project) -> None:
     assert [tuple(r.values()) for r in shop.rows("lake.shop.orders", "id, note, state")] == found[:2]
 
 
+LOST = "__debezium_unavailable_value"
+
+
+def with_note(line: str, note: str) -> str:
+    return line.replace('"state"', f'"note": "{note}", "state"')
+
+
+@pytest.mark.parametrize("scd", [1, 2])
+def test_an_event_that_waits_says_nothing_of_a_new_column(tmp_path: Path, table_format: str, scd: int) -> None:
+    """A row that stands is NULL in it, also one that is kept by partial events; a deleted key's next life, of which a change came first, is not."""
+    shop = Project(tmp_path)
+    text = EVENTS.replace("FORMAT", table_format).replace("orders}", f"orders, stored_as_scd_type: {scd}}}")
+    shop.write("pipeline.yaml", text)
+    stands = (event("c", 1, 10, "one", "1.00"), event("u", 1, 20, LOST, "2.00"), event("c", 2, 10, "two", "1.00"), event("u", 2, 20, "two!", LOST))
+    waits = (event("u", 3, 20, LOST, "2.00"), event("c", 4, 5, "four", "1.00"), event("d", 4, 10), event("u", 4, 20, LOST, "2.00"))
+    shop.write("landing/orders/1.json", events(*stands, *waits))
+    assert shop.record()[0].code == 0
+    open_rows = "id, state, amount, note" if scd == 1 else "id, state, amount, note, __end_at_1"
+    text = text.replace("columns: {id: bigint!", "columns: {number: bigint!, note: string").replace("[id]", "[number]\n    on_schema_change: RENAMED")
+    shop.write("pipeline.yaml", text.replace("RENAMED", "{renamed_from: {number: id}}"))
+    open_rows = open_rows.replace("id", "number")
+    later = (with_note(event("c", k, 15, "late", "1.00"), "hello") for k in (3, 4))
+    second = events(*later, with_note(event("u", 2, 30, "two", LOST), "said"))
+    shop.write("landing/orders/2.json", second.replace('"id"', '"number"'))
+    done = shop.penstock("run", ".")
+    assert done.code == 0, done.err
+    found = [tuple(r.values())[:4] for r in shop.rows("lake.shop.orders", open_rows) if not r.get("__end_at_1")]
+    assert found == [(1, "one", "2.00", None), (2, "two", "1.00", "said"), (3, "late", "2.00", "hello"), (4, "late", "2.00", "hello")]
+    shop.write("landing/orders/3.json", events(with_note(event("u", 1, 15, "between", "1.50"), "older")).replace('"id"', '"number"'))
+    assert shop.penstock("run", ".").code == 0
+    found = [tuple(r.values())[:4] for r in shop.rows("lake.shop.orders", open_rows) if not r.get("__end_at_1")]
+    assert found[0] == (1, "between", "2.00", None)
+
+
 def test_a_wider_type_holds_old_and_new(tmp_path: Path, table_format: str) -> None:
     shop = Project(tmp_path)
     text = EVENTS.replace("FORMAT", table_format).replace("id: bigint!", "id: int!").replace("decimal(12,2)", "decimal(4,2)")

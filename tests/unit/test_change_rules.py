@@ -8,8 +8,10 @@ import pytest
 from changes_model import HISTORY, NULL_UPDATES, ONE_PART, SOFT, SPEC, TYPES, Event, replay, stream
 from changes_tables import InOrder, Tables, WholeRows, agree, run, scd1, versions
 
+from penstock.changes.appended import waits
 from penstock.changes.events import prepared
 from penstock.changes.facts import MergeSpec, unavailable
+from penstock.changes.full_copy import beaten
 from penstock.changes.rules import remembered_changes
 from penstock.changes.scd1 import whole_row_rules
 from penstock.changes.scd1_general import general_rules
@@ -156,6 +158,8 @@ def texts() -> list[str]:
     return [t for r in found for t in vars(r).values()] + [
         *remembered_changes(SPEC),
         prepared(SOFT, "events"),
+        *(f"SELECT * FROM memory WHERE {waits(spec)}" for spec in (SPEC, HISTORY)),
+        beaten(SPEC, "passed"),
         prepared(replace(SPEC, optional=frozenset(SPEC.data)), "events"),
     ]
 

@@ -1,0 +1,46 @@
+"""What is done to a merge's memory before it gets a column, whose NULL would pass for a value."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from penstock.changes.appended import PARTIAL, leaving_out, standing, waits
+from penstock.changes.facts import MergeSpec
+from penstock.evolution import renames
+from penstock.locations import MEMORY
+from penstock.pipeline import MergeStep
+from penstock.schema import Columns, names
+
+from .context import Context
+from .publish import publish
+
+
+def leave_out_appended(context: Context, step: MergeStep, spec: MergeSpec) -> None:
+    """Events that wait for a row leave out the columns that the memory is about to get; done again after a crash, it does no harm."""
+    table, memory = context.lake_table(step.merge.into), context.lake_table(step.merge.into + MEMORY)
+    if not table or not memory:
+        return
+    pinned, rows = memory.pin(), table.pin()
+    before = _former(context, step, pinned.columns)
+    appended = [c for c in spec.data if before.get(c, c) not in names(pinned.columns)]
+    if not appended:
+        return
+    with context.engine.session() as session:
+        session.scan("memory_rows", memory, pinned)
+        (found,) = session.query(f"SELECT COUNT(*) AS partial FROM memory_rows WHERE {PARTIAL}").to_pylist()
+        if not found["partial"]:
+            return
+        session.scan("table_rows", table, rows)
+        session.execute(f"CREATE OR REPLACE TABLE standing AS {standing(_named(spec, _former(context, step, rows.columns)), 'table_rows')}")
+        change = session.amend(memory, pinned, waits(_named(spec, before)), leaving_out(appended), context.run)
+        if not change.is_empty:
+            publish(context, memory, pinned, change, step.id, context.applied(pinned.ledger, step.id))
+
+
+def _former(context: Context, step: MergeStep, held: Columns) -> dict[str, str]:
+    """Columns that are yet to be renamed: the names that they have."""
+    return {new: old for old, new in renames(names(held), context.declared(step.merge.into).on_schema_change)}
+
+
+def _named(spec: MergeSpec, before: dict[str, str]) -> MergeSpec:
+    return replace(spec, keys=tuple(before.get(c, c) for c in spec.keys))
