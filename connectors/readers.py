@@ -111,14 +111,14 @@ def read_one(uri: str, raw: bytes, spec: ReadSpec) -> Rows:
     return _reader(spec.format).read(uri, gzip.decompress(raw) if raw.startswith(_GZIP) else raw, spec)
 
 
-def erased(store: ObjectStore, file: ObjectInfo, spec: ReadSpec, finds: Callable[[Rows], set[str]]) -> int:
+def erased(store: ObjectStore, file: ObjectInfo, format_name: str, finds: Callable[[str, bytes], set[str]]) -> int:
     """Write a file again without the records whose positions `finds` names; returns how many these were. The file is left alone where there is none."""
     key = file.uri.removeprefix(store.root)
     raw = store.read(key)
-    numbers = {int(position.rpartition("#")[2]) for position in finds(read_one(file.uri, raw, spec))}
+    numbers = {int(position.rpartition("#")[2]) for position in finds(file.uri, raw)}
     if numbers:
         packed = raw.startswith(_GZIP)
-        left = _reader(spec.format).without(gzip.decompress(raw) if packed else raw, numbers)
+        left = _reader(format_name).without(gzip.decompress(raw) if packed else raw, numbers)
         store.write(key, gzip.compress(left) if packed else left)
     return len(numbers)
 

@@ -84,8 +84,8 @@ class Session(Protocol):
         """The rows of a group of files in fewer files, cut about where `order` says, with the columns that `evolution` gives them."""
         ...
 
-    def found_below(self, location: str, keys: str, columns: Sequence[str]) -> int:
-        """How many rows of any Parquet file below a location, live or not, have one of the keys (columns of a relation)."""
+    def found_below(self, table: LakeTable, pinned: Pinned, keys: str, columns: Sequence[str]) -> int:
+        """How many rows of any Parquet file below a table's location, live or not, have one of the keys (columns of a relation)."""
         ...
 
     def export(self, rows: str, uri: str) -> Sequence[WrittenFile]:

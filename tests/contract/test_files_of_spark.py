@@ -186,7 +186,7 @@ def test_renamed_columns_are_found_by_their_numbers(lake: Catalog, on_spark: Eng
         assert sorted(scanned(engine, table).to_pylist(), key=lambda r: r["id"]) == truth
 
 
-def test_what_spark_does_not_do_is_refused_by_name(lake: Catalog, on_spark: Engine, tmp_path: Path) -> None:
+def test_what_spark_does_not_do_is_refused_by_name(lake: Catalog, on_spark: Engine) -> None:
     nested = made(lake, "iceberg", {"id": "bigint!", "tags": "array<string>"})
     with on_spark.session() as session:
         session.load("rows", pa.table({"id": [1]}))
@@ -194,7 +194,7 @@ def test_what_spark_does_not_do_is_refused_by_name(lake: Catalog, on_spark: Engi
         with pytest.raises(NotSupportedError, match=r"writing tags array<string> of ops"):
             session.append(nested, nested.pin(), "listed", "run")
         with pytest.raises(NotSupportedError, match="no file has a row any more"):
-            session.found_below(str(tmp_path), "rows", ["id"])
+            session.found_below(nested, nested.pin(), "rows", ["id"])
 
 
 def test_rows_are_written_as_files_of_no_table(on_spark: Engine, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from pipelines import EVENTS, Project, context, event, events
+from pipelines import EVENTS, Project, context, event, events, lake
 
 from penstock.engines import deleting
 
@@ -122,3 +122,64 @@ def test_what_names_no_keys_is_refused(tmp_path: Path, content: str | None, said
     done = shop.penstock("erase", "lake.shop.orders", "--keys", "keys.csv")
     assert (done.code in (1, 2), said in done.err, "Traceback" in done.err) == (True, True, False), done.err
     assert len(shop.rows("lake.shop.orders")) == 1
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+def test_a_key_is_found_under_the_name_that_it_had(tmp_path: Path, table_format: str, kind: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def deliver(file: int, key: str, *rows: tuple[int, str]) -> None:
+        said = [{key: number, "state": state, "amount": "none" if state == "bad" else "1.00"} for number, state in rows]
+        path = shop.write(f"landing/orders/{file}.{kind}", f"{key},state,amount\n" + "".join(",".join(map(str, r.values())) + "\n" for r in said))
+        if kind == "json":
+            path.write_text("".join(json.dumps(r) + "\n" for r in said))
+        if kind == "parquet":
+            table = pa.Table.from_pylist(said)
+            pq.write_table(table.set_column(2, "amount", pa.array(["1.00"] * len(said)).cast(pa.decimal128(12, 2))), path)
+        assert shop.record()[0].code == 0
+
+    shop = Project(tmp_path)
+    text = EVENTS.replace("FORMAT", table_format).replace("format: debezium, decimal_handling_mode: string", f"format: {kind}")
+    shop.write("pipeline.yaml", text.replace("merge: {from: changes, into: lake.shop.orders}", "copy: {from: changes, into: lake.shop.orders}"))
+    bad = [] if kind == "parquet" else [(4711, "bad"), (5, "bad")]
+    deliver(1, "id", (4711, "Ann"), (1, "x"), *bad)
+    deliver(2, "id", (4712, "y"))
+    policy = "keys: [number]\n    on_schema_change: {renamed_from: {number: id}}"
+    shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace("id: bigint!", "number: bigint!").replace("keys: [id]", policy))
+    deliver(3, "number", (4711, "Ann"), (2, "z"))
+    with context(shop).engine.session() as session:
+        session.load("asked", pa.table({"number": [4711]}))
+        kept = lake(shop, "shop", "orders")
+        assert session.found_below(kept, kept.pin(), "asked", ["number"]) == 2, "a file from before the renaming, and one from after it"
+    shop.write("keys.csv", "number\n4711\n")
+    done = shop.penstock("erase", "lake.shop.orders", "--keys", "keys.csv", "--json")
+    assert done.code == 0, (done.out, done.err)
+    assert [p["removed"] for p in json.loads(done.out)["places"]] == ([2, 2] if kind == "parquet" else [3, 1, 2])
+    (shop.folder / "keys.csv").unlink()
+    assert b"Ann" not in everything(shop)
+    assert [r["number"] for r in shop.rows("lake.shop.orders", "number")] == [1, 2, 4712]
+    if bad:
+        assert b"4711" not in b"".join(f.read_bytes() for f in (shop.folder / "landing").rglob("*.*"))
+        assert len(shop.rows("lake.shop.orders__quarantine")) == 1
+
+
+@pytest.mark.parametrize("partition_by", ["source", "id, source"])
+def test_keys_that_partition_the_table_are_searched_too(tmp_path: Path, table_format: str, partition_by: str) -> None:
+    import pyarrow as pa
+
+    shop = Project(tmp_path)
+    text = EVENTS.replace("FORMAT", table_format).replace("format: debezium, decimal_handling_mode: string", "format: csv")
+    text = text.replace("id: bigint!", "source: string!, id: bigint!").replace("keys: [id]", f"keys: [source, id]\n    partition_by: [{partition_by}]")
+    shop.write("pipeline.yaml", text.replace("merge: {from: changes, into: lake.shop.orders}", "copy: {from: changes, into: lake.shop.orders}"))
+    shop.write("landing/orders/1.csv", "source,id,state,amount\na,1,Ann,1.00\nb,1,x,1.00\na,2,y,1.00\n")
+    assert shop.record()[0].code == 0
+    table = lake(shop, "shop", "orders")
+    with context(shop).engine.session() as session:
+        session.load("asked", pa.table({"source": ["a"], "id": [1]}))
+        assert session.found_below(table, table.pin(), "asked", ["source", "id"]) == 1
+    shop.write("keys.csv", "source,id\na,1\n")
+    done = shop.penstock("erase", "lake.shop.orders", "--keys", "keys.csv", "--json")
+    assert done.code == 0, (done.out, done.err)
+    assert [(p["removed"], p["left"]) for p in json.loads(done.out)["places"]] == [(1, 0), (1, 0)]
+    assert [(r["source"], r["id"]) for r in shop.rows("lake.shop.orders", "source, id")] == [("a", 2), ("b", 1)]

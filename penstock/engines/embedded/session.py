@@ -24,6 +24,7 @@ from .locate import candidates, is_older
 from .maps import replacing
 from .positions import Positions
 from .routing import assign, incoming, merged_outputs
+from .searching import found_below
 
 if TYPE_CHECKING:
     import duckdb
@@ -101,16 +102,9 @@ class EmbeddedSession:
         self.name(SAMPLED, f"SELECT {listed('{0}', columns)} FROM ({rows}) USING SAMPLE reservoir({SAMPLE_ROWS} ROWS) REPEATABLE (1)")
         return place_on_curve(self, columns, {c.name: c.type.duckdb for c in pinned.columns})
 
-    def found_below(self, location: str, keys: str, columns: Sequence[str]) -> int:
-        self._reach(location)
-        files = [f for (f,) in self._connection.execute(f"SELECT file FROM glob({literal(f'{location}/**/*.parquet')})").fetchall() if "/_delta_log/" not in f]
-        count = 0
-        for file in files:
-            held = {c for (c,) in self._connection.execute(f"SELECT DISTINCT name FROM parquet_schema({literal(file)})").fetchall()}
-            if on := listed("f.{0} = k.{0}", [c for c in columns if c in held], " AND "):
-                rows = self._connection.execute(f"SELECT COUNT(*) FROM read_parquet({literal(file)}) f SEMI JOIN {keys} k ON {on}").fetchone()
-                count += rows[0] if rows else 0
-        return count
+    def found_below(self, table: LakeTable, pinned: Pinned, keys: str, columns: Sequence[str]) -> int:
+        self._reach(table.location)
+        return found_below(self._connection, table, pinned, self.files(table, pinned), keys, columns)
 
     def export(self, rows: str, uri: str) -> Sequence[WrittenFile]:
         self._reach(uri)

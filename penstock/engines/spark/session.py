@@ -165,8 +165,8 @@ class SparkBatchSession:
         self._keep(SAMPLED, rows_of(self._spark, table, pinned, files, columns).sample(share, seed=1), lasting=True)
         return place_on_curve(self, columns, {c.name: c.type.duckdb for c in pinned.columns})
 
-    def found_below(self, location: str, keys: str, columns: Sequence[str]) -> int:
-        del location, keys, columns
+    def found_below(self, table: LakeTable, pinned: Pinned, keys: str, columns: Sequence[str]) -> int:
+        del table, pinned, keys, columns
         raise NotSupportedError("proving on Spark that no file has a row any more", hint="erase with the embedded engine")
 
     def export(self, rows: str, uri: str) -> Sequence[WrittenFile]:
