@@ -29,8 +29,12 @@ def summary(context: Context, what: str) -> Mapping[str, str]:
 
 
 def compact(context: Context, table: LakeTable, groups: Sequence[Group], order: Clustering, sharing: int = 1) -> Compacted:
-    """Write groups anew and put them in place in one commit. What was written for a group stays good as long as its files are what they were."""
+    """Write groups anew and put them in place in one commit.
+
+    What was written for a group stays good as long as its files are what they were, and the table's columns and order.
+    """
     pinned, live = _state(table)
+    shape = (pinned.schema, table.design.sort_by)
     with context.engine.session(sharing) as session:
         written: Written = [(g, session.compact(table, pinned, g, order, context.run).add) for g in groups if _is_live(g, live)]
     for _ in range(_ATTEMPTS):
@@ -43,7 +47,7 @@ def compact(context: Context, table: LakeTable, groups: Sequence[Group], order: 
             reach("after_compaction_commit")
             return Compacted(len(written), change.bytes)
         pinned, live = _state(table)
-        written = [(g, files) for g, files in written if _is_live(g, live)]
+        written = [(g, files) for g, files in written if shape == (pinned.schema, table.design.sort_by) and _is_live(g, live)]
     return Compacted()
 
 

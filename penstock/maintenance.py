@@ -30,6 +30,10 @@ class Clustering:
     zorder: bool = False
     file_bytes: int = 256 * MEGABYTE
 
+    def keeps(self, sort_by: Sequence[str]) -> bool:
+        """True where rows come to lie in the order that the table declares."""
+        return not self.columns or (self.columns == tuple(sort_by) and (not self.zorder or len(self.columns) == 1))
+
 
 def duration(text: str) -> timedelta:
     """`12 hours`, `7 days`, `2 weeks`; raises ValueError for another form."""
@@ -87,7 +91,8 @@ class Maintain(Model):
     def clustering(self, keys: Sequence[str], columns: Iterable[str]) -> Clustering:
         """The order of a table with these keys and columns; rows stay as they are where it lacks one of the columns asked for."""
         asked = {"binpack": (), "sort": self.sort_by or tuple(keys), "zorder": self.zorder_by}[self.compact]
-        return Clustering(asked if set(asked) <= set(columns) else (), self.compact == "zorder", self.file_bytes)
+        there = asked if set(asked) <= set(columns) else ()
+        return Clustering(there, bool(there) and self.compact == "zorder", self.file_bytes)
 
 
 @dataclass(frozen=True)

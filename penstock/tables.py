@@ -116,12 +116,16 @@ class WrittenDeletes:
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """A Parquet file that an engine wrote for a table and that no reader sees before `commit`; `native` is a `DataFile`'s, of a file that the table had."""
+    """A Parquet file that an engine wrote for a table and that no reader sees before `commit`.
+
+    `in_order`: its rows lie as the table's design has it. `native` is a `DataFile`'s, of a file that the table had.
+    """
 
     uri: str
     partition: tuple[object, ...] = ()
     bytes: int = 0
     rows: int = 0
+    in_order: bool = True
     native: object = field(default=None, compare=False, repr=False)
 
 

@@ -165,7 +165,7 @@ def described(table: Table, files: Sequence[WrittenFile]) -> list[IcebergFile]:
             file_format=FileFormat.PARQUET,
             partition=Record(*map(_stored, file.partition)),
             file_size_in_bytes=len(source),
-            sort_order_id=metadata.default_sort_order_id or None,
+            sort_order_id=(metadata.default_sort_order_id or None) if file.in_order else None,
             spec_id=metadata.default_spec_id,
             equality_ids=None,
             key_metadata=None,

@@ -287,6 +287,28 @@ def test_what_another_took_meanwhile_is_left_alone(small: Project, monkeypatch: 
     assert small.rows("lake.a.rows") == before
 
 
+RENAMED, DROPPED = "title: string}\n    on_schema_change: {renamed_from: {title: name}}", "other: int}\n    on_schema_change: {dropped_column: drop}"
+
+
+@pytest.mark.parametrize("declared", [RENAMED, DROPPED], ids=["renamed", "dropped"])
+def test_it_yields_to_a_run_that_changes_columns(small: Project, monkeypatch: pytest.MonkeyPatch, declared: str) -> None:
+    from penstock.jobs import compaction as module
+
+    changed = []
+
+    def reach(point: str) -> None:
+        if point == "before_compaction_commit" and not changed:
+            small.write("pipeline.yaml", small.text("pipeline.yaml").replace("name: string}", declared))
+            small.write("landing/rows/late.csv", f"id,{declared.partition(':')[0]}\n500,5\n")
+            changed.append(small.record()[0].code)
+
+    monkeypatch.setattr(module, "reach", reach)
+    done = maintained(small)
+    assert (changed, done.compacted, done.yielded) == ([0], 0, 1)
+    assert len(small.rows("lake.a.rows")) == 41
+    assert maintained(small).after.files == 1
+
+
 def test_a_run_at_work_keeps_its_files(small: Project) -> None:
     """A run that began long ago holds the lease: what is younger than its start is not touched, however old."""
     from penstock.jobs.lock import exclusive

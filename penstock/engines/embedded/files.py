@@ -122,10 +122,14 @@ def _read(pinned: Pinned, layout: FileLayout, files: Sequence[DataFile], columns
     return f"SELECT {chosen}__file, {_PLACE} AS __row FROM {found}"
 
 
+def in_order(columns: Iterable[str]) -> list[str]:
+    """What to ORDER BY, as a table's design means it."""
+    return [f"{quote(c)} ASC NULLS FIRST" for c in columns]
+
+
 def sorted_by(table: LakeTable, otherwise: Sequence[str] = ()) -> str:
     """ORDER BY as the table's design has it."""
-    columns = table.design.sort_by
-    order = [f"{quote(c)} ASC NULLS FIRST" for c in columns] or [quote(c) for c in otherwise]
+    order = in_order(table.design.sort_by) or [quote(c) for c in otherwise]
     return f" ORDER BY {', '.join(order)}" if order else ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from penstock.changes.facts import MergeSpec, listed
@@ -19,7 +20,7 @@ from penstock.schema import literal, names, quote
 from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenFile
 
 from .duck import reach_s3
-from .files import Output, Wanted, Writer, sorted_by, source
+from .files import Output, Wanted, Writer, in_order, sorted_by, source
 from .locate import candidates, is_older
 from .maps import replacing
 from .positions import Positions
@@ -92,10 +93,11 @@ class EmbeddedSession:
         read = names(pinned.columns) if evolution else writer.columns
         query = f"SELECT {', '.join(f'{values[c]} AS {quote(c)}' for c in writer.columns)} FROM ({self.rows_of(table, pinned, group.files, read)})"
         within = [c for c in order.columns or table.design.sort_by if c in writer.columns]
-        by = [self._curve(table, pinned, group, within)] if order.zorder and len(within) > 1 else [quote(c) for c in within]
+        curved = order.zorder and len(within) > 1
+        by, declared = ([self._curve(table, pinned, group, within)] if curved else in_order(within)), order.keeps(table.design.sort_by)
         file_rows = max(1, group.rows * order.file_bytes // max(1, group.bytes))
-        output = Output(group.partition, f"{query} ORDER BY {', '.join(by)}" if by else query, group.rows, file_rows, near=bool(by))
-        return Change("replace", writer.write([output]), group.files)
+        output = Output(group.partition, f"{query} ORDER BY {', '.join(by)}" if by else query, group.rows, file_rows, near=bool(by) and not declared)
+        return Change("replace", [replace(f, in_order=declared) for f in writer.write([output])], group.files)
 
     def _curve(self, table: LakeTable, pinned: Pinned, group: Group, columns: Sequence[str]) -> str:
         rows = self.rows_of(table, pinned, sample_of(group.files), columns)

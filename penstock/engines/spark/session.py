@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from penstock.changes.facts import MergeSpec, listed
@@ -157,7 +158,8 @@ class SparkBatchSession:
         self.name("curved", f"SELECT {columns_now}, 0 AS {SLOT}, {along} AS {_CURVE} FROM ({rows})", "VIEW")
         file_rows = max(1, group.rows * order.file_bytes // max(1, group.bytes))
         writer = Writer(table, now, tag, self._aws, file_rows, [_CURVE] if curved else columns)
-        return Change("replace", writer.write(self._spark.table("curved"), [Slot(0, group.partition)], {0: group.rows}), group.files)
+        written = writer.write(self._spark.table("curved"), [Slot(0, group.partition)], {0: group.rows})
+        return Change("replace", [replace(f, in_order=order.keeps(table.design.sort_by)) for f in written], group.files)
 
     def _curve(self, table: LakeTable, pinned: Pinned, group: Group, columns: Sequence[str]) -> str:
         files = sample_of(group.files)
