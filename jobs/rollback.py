@@ -162,7 +162,7 @@ def _restore(context: Context, planned: _Planned, step_id: str, last: int) -> No
     if pinned.version is None or (former and former.version == pinned.version):
         return
     present = {f.uri for f in table.files(pinned)}
-    back = [WrittenFile(f.uri, f.partition, f.bytes, f.rows, f.native) for f in planned.missing if not f.deletes and f.uri not in present]
+    back = [WrittenFile(f.uri, f.partition, f.bytes, f.rows, native=f.native) for f in planned.missing if not f.deletes and f.uri not in present]
     with context.engine.session() as session:
         for file in planned.missing:
             if former and file.uri not in {f.uri for f in back}:

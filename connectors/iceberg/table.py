@@ -36,10 +36,11 @@ if TYPE_CHECKING:
     from pyiceberg.table.update import TableRequirement, TableUpdate
 
 _DELETES, _ON_READ, _ON_WRITE = "write.merge.mode", "merge-on-read", "copy-on-write"
+_FORGETS = "write.metadata.delete-after-commit.enabled"
 _SORTED = "sort-order"  # no property of a table, which has it apart
 _PROPERTIES = {
     "format-version": "2",
-    "write.metadata.delete-after-commit.enabled": "true",
+    _FORGETS: "true",
     "write.metadata.previous-versions-max": "20",
     "commit.retry.num-retries": "0",
 }
@@ -273,7 +274,9 @@ class IcebergTable:
 
     @staticmethod
     def _forget_metadata(before: Table, after: TableMetadata) -> None:
-        """Delete the metadata files that the table no longer lists; the commit stands, whatever becomes of them."""
+        """Delete the metadata files that the table no longer lists, where it says so; the commit stands, whatever becomes of them."""
+        if after.properties.get(_FORGETS, "false").lower() != "true":
+            return
         for old in {log.metadata_file for log in before.metadata.metadata_log} - {log.metadata_file for log in after.metadata_log}:
             try:
                 before.io.delete(old)

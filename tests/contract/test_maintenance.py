@@ -186,6 +186,24 @@ def test_old_entries_of_a_log_go_and_the_ledger_stays(small: Project, table_form
     assert small.record()[1]["rows"]["status"] == "nothing to do"
 
 
+@pytest.mark.parametrize("said", ["true", "false", None])
+def test_old_metadata_files_go_with_commits_where_the_table_says_so(small: Project, table_format: str, said: str | None) -> None:
+    """Tables of others, taken over, may keep them. Delta has a log instead."""
+    if table_format == "delta":
+        return
+    name = "write.metadata.delete-after-commit.enabled"
+    with lake_table(small).pin().native.transaction() as theirs:  # type: ignore[attr-defined]
+        theirs.set_properties({"write.metadata.previous-versions-max": "1"} | ({name: said} if said else {}))
+        if not said:
+            theirs.remove_properties(name)
+    folder = Path(lake_table(small).location) / "metadata"
+    before = set(folder.glob("*.metadata.json"))
+    for i in (9, 10):
+        small.write(f"landing/rows/{i}.csv", f"id,name\n{i + 100},9\n")
+    assert small.record()[0].code == 0
+    assert (before <= set(folder.glob("*.metadata.json"))) is (said != "true")
+
+
 def test_what_was_expired_is_gone_and_the_rest_is_whole(small: Project, table_format: str) -> None:
     before, folder = small.rows("lake.a.rows"), small.folder / "warehouse" / "a"
     maintained(small)
