@@ -40,8 +40,8 @@ def patch_glue() -> None:
 class Fault:
     """What to answer instead: `times` requests of a service whose operation matches.
 
-    `after`: carry the request out, then lose the answer. `unheard`: carry it out as if it had not this header.
-    `signed_by`: requests that are signed by such a key, alone.
+    `after`: carry the request out, then lose the answer. `unheard`: carry it out as if it had not this header. `cut`: carry it out, and break off in
+    the middle of what is answered. `signed_by`: requests that are signed by such a key, alone.
     """
 
     service: str
@@ -51,6 +51,7 @@ class Fault:
     code: str = "SlowDown"
     after: bool = False
     unheard: str = ""
+    cut: bool = False
     signed_by: str = "."
 
 
@@ -74,6 +75,8 @@ class Middleware:
             return _answer(start_response, "200 OK", "[]")
         service, operation = asked_for(environ)
         fault = self._fault(service, operation, environ.get("HTTP_AUTHORIZATION", ""))
+        if fault and fault.cut:
+            return _cut(self.application(environ, start_response))
         if fault and fault.unheard:
             environ.pop(f"HTTP_{fault.unheard.upper().replace('-', '_')}", None)
         elif fault:
@@ -109,6 +112,12 @@ def asked_for(environ: Environ) -> tuple[str, str]:
     scope = re.search(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
     target = environ.get("HTTP_X_AMZ_TARGET", "").split(".")[-1]
     return (scope[1] if scope else "?"), target or f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}?{environ.get('QUERY_STRING', '')}"
+
+
+def _cut(answer: Iterable[bytes]) -> Iterable[bytes]:
+    """The first half, after headers that promise all of it."""
+    data = b"".join(answer)
+    return [data[: len(data) // 2]]
 
 
 def _answer(start_response: StartResponse, status: str, body: str, kind: str = "application/json") -> Iterable[bytes]:

@@ -1,7 +1,8 @@
-"""S3 and Glue that are busy, lose an answer, or no longer know the credentials. Faults 3, 20 and 21 of the catalogue."""
+"""S3 and Glue that are busy, lose an answer, break it off, or no longer know the credentials. Faults 3, 19, 20 and 21 of the catalogue."""
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -113,3 +114,19 @@ def test_a_quarantine_done_again_that_neither_arrived_nor_was_answered_is_done_o
     done = shop.penstock("run", ".")
     assert done.code == 0, done.err
     assert shop.rows(f"lake.{shop.schema}.orders__quarantine", "__reason") == []
+
+
+def test_bodies_that_break_off_are_clear_errors_and_the_next_run_goes_on(shop: Shop, local_aws: LocalAws, faults: Faults) -> None:
+    """What was delivered, what the table says of itself, and its rows, each read by clients of their own: no half is taken for the whole."""
+    assert shop.penstock("run", ".").code == 0
+    s3, bucket = client("s3", AwsSettings.from_environment(local_aws.environment())), shop.schema.replace("_", "-")
+    s3.put_object(Bucket=bucket, Key="orders/3.json", Body=events(event("u", 1, 30, "paid", "1.50"), event("c", 5, 31, "new")).encode())
+    for place in ("/orders/", "/(metadata|_delta_log)/", r"/lake/.*\.parquet"):
+        faults(service="s3", operation=f"^GET .*{place}", times=10_000, cut=True)
+        failed = shop.penstock("run", ".")
+        said = re.search("Connection broken|partial file|before message length", failed.err)
+        assert (failed.code, said is not None, "Traceback" in failed.err) == (1, True, False), (place, failed.out, failed.err)
+        faults()
+        assert shop.rows(f"lake.{shop.schema}.orders") == EXPECTED
+    assert shop.penstock("run", ".").code == 0
+    assert shop.rows(f"lake.{shop.schema}.orders", "id, state") == [{"id": 1, "state": "paid"}, {"id": 4, "state": "new"}, {"id": 5, "state": "new"}]
