@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from penstock.batches import Batch
@@ -17,7 +16,7 @@ from .context import Context
 from .cut import cut_again
 from .ledger import applied_by, target_of
 from .lock import exclusive
-from .skip import skip_batch
+from .skip import note_skipped, skip_batch
 from .steps import JOBS, Job
 from .taking_back import take_back
 from .waiting import source_of
@@ -109,8 +108,7 @@ def skip(context: Context, name: str, number: int) -> None:
         if number != next_one:
             raise ArgumentError(f"batch {number} is not the next one of step {name!r}", hint=f"batches apply in order; the next is {next_one}")
         skip_batch(context, step, batch)
-        note = {"step": name, "batch": number, "time": str(datetime.now(UTC)), "run": context.run}
-        context.state.write(f"{name}/skipped/{number:08d}.json", json.dumps(note).encode())
+        note_skipped(context, name, [number])
 
 
 def last_error(context: Context, name: str) -> str:

@@ -22,6 +22,7 @@ from .ledger import applied_by, check_rollback, check_sole, note_applied, note_r
 from .lock import exclusive
 from .pins import existing
 from .publish import publish
+from .skip import note_skipped, skipped
 from .targets import MEMORY, memory_table
 from .waiting import source_of
 
@@ -68,7 +69,9 @@ def rollback(context: Context, location: str, *, to: int, then: Literal["replay"
         for planned in restored:
             _restore(context, planned, step.id, last)
         note_applied(context, step, last)
-        again = _cut_again(context, step, undone) if then == "replay" else ()
+        again = _cut_again(context, step, _to_be_replayed(context, step, undone), last) if then == "replay" else ()
+        if then == "skip":
+            note_skipped(context, step.id, undone)
         note_rollback(context, None)
     return RolledBack(version, undone, again)
 
@@ -171,11 +174,18 @@ def _restore(context: Context, planned: _Planned, step_id: str, last: int) -> No
     publish(context, table, pinned, change, step_id, last)
 
 
-def _cut_again(context: Context, step, undone: Sequence[int]) -> tuple[int, ...]:  # type: ignore[no-untyped-def]
+def _cut_again(context: Context, step, again: Sequence[int], last: int) -> tuple[int, ...]:  # type: ignore[no-untyped-def]
     """The batches anew, under the next numbers: the same files, or the same states of the tables that they read."""
     log = context.batches(source_of(context, step))
-    held, last = {b.number: b for b in log.read(after=undone[0] - 1)}, undone[-1]
-    for number in undone[log.head() - last :]:  # an interrupted rollback cut those before
-        log.cut(replace(held[number], seen=None))
+    held = {b.number: b for b in log.read(after=again[0] - 1)} if again else {}
+    for number in again[log.head() - last :]:  # an interrupted rollback cut those before
+        log.cut(replace(held[number], seen=None, replays=number))
         reach("after_cut")
-    return tuple(range(last + 1, last + len(undone) + 1))
+    return tuple(range(last + 1, last + len(again) + 1))
+
+
+def _to_be_replayed(context: Context, step, undone: Sequence[int]) -> tuple[int, ...]:  # type: ignore[no-untyped-def]
+    """Those of the undone batches that no later one of them is in place of, and that nobody gave up."""
+    log = context.batches(source_of(context, step))
+    replaced = {b.replays for b in log.read(after=undone[0] - 1) if b.number <= undone[-1]}
+    return tuple(n for n in undone if n not in replaced | skipped(context, step))

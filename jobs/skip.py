@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from penstock.batches import Batch
@@ -15,6 +18,21 @@ from .pins import is_warehouse
 from .publish import publish
 from .taking_back import take_back
 from .targets import lake_target, merged
+
+_SKIPPED = "skipped"
+
+
+def note_skipped(context: Context, step_id: str, numbers: Iterable[int]) -> None:
+    """Keep beside the step's manifests that a person gave batches up."""
+    for number in numbers:
+        note = {"step": step_id, "batch": number, "time": str(datetime.now(UTC)), "run": context.run}
+        context.state.write(f"{step_id}/{_SKIPPED}/{number:08d}.json", json.dumps(note).encode())
+
+
+def skipped(context: Context, step: Any) -> frozenset[int]:
+    """The batches of a step that were given up."""
+    found = (file.uri for name in (step.renamed_from, step.id) if name for file in context.state.list(f"{name}/{_SKIPPED}/"))
+    return frozenset(int(uri.rpartition("/")[2].removesuffix(".json")) for uri in found)
 
 
 def skip_batch(context: Context, step: Any, batch: Batch) -> None:

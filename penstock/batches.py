@@ -16,7 +16,7 @@ from typing import Any
 from penstock.errors import LedgerError
 from penstock.objects import ObjectInfo, ObjectStore
 
-FORMAT = 1
+FORMAT = 2  # 2: `replays`
 CHECKPOINT_EVERY = 100
 _NAME = re.compile(r"(?P<number>\d{8})(?:\.r(?P<revision>\d+))?\.json$")
 
@@ -25,7 +25,8 @@ _NAME = re.compile(r"(?P<number>\d{8})(?:\.r(?P<revision>\d+))?\.json$")
 class Batch:
     """One manifest. Either `files` (a reading step) or `pins` (what is read -> its snapshot, version or batch) says what it holds.
 
-    `seen` is set on every hundredth manifest: uri -> etag of all files of this and earlier batches.
+    `seen` is set on every hundredth manifest: uri -> etag of all files of this and earlier batches. `replays`: the number of the batch that this one is
+    in place of, after a rollback; 0 for none.
     """
 
     step: str
@@ -33,6 +34,7 @@ class Batch:
     files: tuple[ObjectInfo, ...] = ()
     pins: Mapping[str, int] = field(default_factory=dict)
     seen: Mapping[str, str] | None = None
+    replays: int = 0
     nonce: str = field(default_factory=lambda: secrets.token_hex(8))
     format: int = FORMAT
 

@@ -240,3 +240,29 @@ def test_a_full_refresh_ends_an_interrupted_rollback(shop: Project) -> None:
     done, _ = shop.record("--full-refresh")
     assert (done.code, states(shop), remembered(shop)) == (0, [(1, "sent")], [8, 9]), done.err
     assert shop.record()[0].code == 0
+
+
+def test_each_row_is_replayed_once_however_often_and_none_that_was_given_up(tmp_path: Path, table_format: str) -> None:
+    rows = Project(tmp_path)
+    rows.write("pipeline.yaml", APPENDED.replace("FORMAT", table_format))
+    for number in (1, 2, 3, 4):
+        rows.write(f"landing/rows/{number}.csv", f"id,name\n{number},x\n")
+    killed = rows.process("run", ".", PENSTOCK_KILL_AT="after_batch")
+    assert killed.code == -signal.SIGKILL, killed.err
+    assert rows.penstock("batch", "skip", ".", "rows", "2").code == 0
+    assert rows.record()[0].code == 0
+
+    def held() -> list[int]:
+        return [r["id"] for r in rows.rows("lake.a.rows", "id")]
+
+    for _ in range(2):
+        done = rows.penstock("rollback", "lake.a.rows", "--to", "1", "--then", "replay")
+        assert (done.code, held()) == (0, [1]), done.err
+        assert rows.record()[0].code == 0
+        assert held() == [1, 3, 4]
+    assert rows.penstock("rollback", "lake.a.rows", "--to", "1", "--then", "skip").code == 0
+    rows.write("landing/rows/5.csv", "id,name\n5,x\n")
+    assert rows.record()[0].code == 0
+    assert rows.penstock("rollback", "lake.a.rows", "--to", "1", "--then", "replay").code == 0
+    assert rows.record()[0].code == 0
+    assert held() == [1, 5], "what was undone and skipped stays undone"
