@@ -151,7 +151,7 @@ def _run_history(session: Finder, spec: MergeSpec) -> str:
     remember, forget = map(within, remembered_changes(spec))
     for name, sql in (("upserts", general.upserts), ("deletes", general.deletes), ("remember", remember), ("forget", forget)):
         session.execute(f"INSERT INTO {name} BY NAME {sql}")
-    return f"({text.counts}) UNION ALL BY NAME ({general.counts})"
+    return f"({text.counts}) UNION ALL ({general.counts})"
 
 
 def _run_whole_rows(session: Finder, spec: MergeSpec, keys: str, table: LakeTable, pinned: Pinned) -> None:

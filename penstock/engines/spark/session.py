@@ -63,7 +63,7 @@ class SparkBatchSession:
         frame = self._spark.sql(said.query)
         if said.kind == "insert":
             before = self._spark.table(_view(said.name))
-            frame = before.unionByName(frame if said.by_name else frame.toDF(*before.columns))
+            frame = before.unionByName(frame if said.by_name else frame.toDF(*before.columns), allowMissingColumns=True)
         self._keep(said.name, frame, lasting=said.kind != "view")
 
     def name(self, name: str, sql: str, kind: str = "TABLE") -> None:
