@@ -43,16 +43,23 @@ format: $(DEV)/.installed ## put the code into form
 bench: $(DEV)/.installed ## merges and maintenance beside their limits and peers, in one run: make bench CASES="flat months" ROWS=1000000
 	@$(DEV)/bin/python benchmarks/merge/run.py $(if $(CASES),--cases $(CASES)) $(if $(ROWS),--rows $(ROWS)) $(if $(CHANGES),--changes $(CHANGES)) $(if $(REPEAT),--repeat $(REPEAT))
 
-dist: $(DEV)/.installed ## the wheel, and the same bytes as .zip for spark.submit.pyFiles
-	@$(DEV)/bin/python -m build --wheel --no-isolation --outdir dist .
-	@cd dist && for w in *.whl; do cp "$$w" "$${w%.whl}.zip"; done && ls -l
+# what a cluster needs besides Spark: for EMR an archive for PYTHONPATH, for Glue one of wheels; py311 and py313 are the Pythons that they have
+CLUSTER ?= py311.zip py313.gluewheels.zip
+dist: $(DEV)/.installed $(addprefix dist/cluster-,$(CLUSTER)) ## what a cluster is given: the wheel, the same bytes as .zip, and its dependencies
+	@rm -rf build dist/penstock-*
+	@SOURCE_DATE_EPOCH=315532800 $(DEV)/bin/python -m build --wheel --no-isolation --outdir dist . >/dev/null
+	@cd dist && for w in penstock-*.whl; do cp "$$w" "$${w%-py3-none-any.whl}.zip"; done && ls -l
+
+dist/cluster-%: requirements/cluster.txt scripts/cluster.py $(DEV)/.installed
+	@$(DEV)/bin/python scripts/cluster.py $@
 
 clean: ## remove what make made
 	@rm -rf $(DEV) $(RUN) build dist .typecheck .mypy_cache .ruff_cache .pytest_cache *.egg-info
 
-lock: ## resolve the two locked sets anew (needs uv)
+lock: ## resolve the three locked sets anew (needs uv)
 	@$(UV) --extra demo -o requirements/run.txt
 	@$(UV) --extra dev -o requirements/dev.txt
+	@$(UV) --extra tables --extra quality --constraint requirements/dev.txt -o requirements/cluster.txt
 
 python:
 	@test -n "$(PYTHON)" || { echo "Penstock needs a Python 3.11, 3.12 or 3.13; none was found. Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }

@@ -21,7 +21,7 @@ def main() -> int:
             (package / entry.name).symlink_to(Path("../..") / entry)
     for folder in MAPPED:
         (package / folder).symlink_to(Path("../..") / folder)
-    environment = os.environ | {"MYPYPATH": str(LINKS)}
+    environment = os.environ | {"MYPYPATH": f"{LINKS}{os.pathsep}scripts"}
     command = [sys.executable, "-m", "mypy", "--strict", "--explicit-package-bases", str(package), "scripts"]
     return subprocess.run(command, env=environment, check=False).returncode
 
