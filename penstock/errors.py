@@ -142,6 +142,10 @@ class CommitUnknownError(Retryable, RuntimeError):
     """The answer to a commit was lost and reading the target could not settle it. Nothing may be deleted or sent again."""
 
 
+class DeploymentError(Terminal, RuntimeError):
+    """A deployed version is not there, lacks a file, or is no longer what it was."""
+
+
 class LedgerError(Terminal, RuntimeError):
     """The target's ledger and the state store contradict each other."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from penstock.pipeline import Environment, Pipeline
 from penstock.yaml_positions import Document, read_document, strings
 
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}")
+_FILLED_IN_BLOCK = ("artifacts", "runtime")  # of an environment; its `connections` are filled where they belong
 _SECRET_KEY = re.compile(r"(?i)^(password|passwd|secret_access_key|aws_secret_access_key|access_key|access_key_id|token|private_key)$")
 _SECRET_TEXT = re.compile(r"\b(AKIA|ASIA)[A-Z0-9]{16}\b")
 
@@ -60,7 +61,7 @@ def load(
     data["connections"] = _merged(data.get("connections"), block.get("connections"))
     variables = {k: str(v) for k, v in (block.get("variables") or {}).items()} | dict(os.environ if environment is None else environment)
     filled = _filled({k: v for k, v in data.items() if k != "environments"}, variables, document, problems, name)
-    filled |= {"environments": data["environments"]} if "environments" in data else {}
+    filled |= _environments(data, name, lambda block: _filled(block, variables, document, problems, name, ("environments", str(name))))
     try:
         pipeline = Pipeline.model_validate(filled)
     except ValidationError as error:
@@ -89,6 +90,23 @@ def _environment(data: Mapping[str, Any], env: str | None) -> tuple[str | None, 
     return name, block if isinstance(block, dict) else {}
 
 
+def _environments(data: Mapping[str, Any], chosen: str | None, filled: Callable[[Any], Any]) -> dict[str, Any]:
+    """The blocks, where the chosen one's variables are filled in; what holds a variable is left out of the others, whose values nobody knows here."""
+    blocks = data.get("environments")
+    if not isinstance(blocks, dict):
+        return {"environments": blocks} if "environments" in data else {}
+
+    def seen(name: str, block: Any) -> Any:
+        if not isinstance(block, dict):
+            return block
+        own = {key: block[key] for key in _FILLED_IN_BLOCK if key in block}
+        if name == chosen:
+            return block | filled(own)
+        return {key: value for key, value in block.items() if key not in own or not any(_VARIABLE.search(text) for _, text in strings(value))}
+
+    return {"environments": {name: seen(name, block) for name, block in blocks.items()}}
+
+
 def _merged(base: Any, over: Any) -> Any:
     """Mappings joined, the second one's values first."""
     if isinstance(base, dict) and isinstance(over, dict):
@@ -96,7 +114,7 @@ def _merged(base: Any, over: Any) -> Any:
     return base if over is None else over
 
 
-def _filled(data: Any, variables: Mapping[str, str], document: Document, problems: list[Problem], env: str | None) -> Any:
+def _filled(data: Any, variables: Mapping[str, str], document: Document, problems: list[Problem], env: str | None, at: tuple[str | int, ...] = ()) -> Any:
     """The data with every `${NAME}` replaced; what is missing is added to the problems, never with a value."""
     looked = "the process's environment" + (f" and environments.{env}.variables" if env else " (the file was read without --env)")
 
@@ -113,7 +131,7 @@ def _filled(data: Any, variables: Mapping[str, str], document: Document, problem
             problems.append(document.problem(path, f"variable {name!r} is not set: looked in {looked}; set it, or write ${{{name}:-default}}"))
         return variables.get(name, default or "")
 
-    return fill(data, ())
+    return fill(data, at)
 
 
 def _secrets(document: Document) -> list[Problem]:

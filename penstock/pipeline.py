@@ -163,6 +163,7 @@ class Read(Model):
 
 
 EngineName = Literal["embedded", "spark"]
+ArtifactsLocation = Annotated[str, Field(pattern=r"^[^\s,#]+$")]  # Spark divides its lists of files at commas, and names them after a #
 
 
 class Merge(Model):
@@ -388,6 +389,9 @@ class Environment(Model):
 
     aws: Literal["account", "local"] = "account"
     engine: EngineName = Field(default="embedded", description="who does the work of steps that do not say: the engine of one machine, or Spark")
+    artifacts: ArtifactsLocation | None = Field(
+        default=None, description="where `penstock deploy` puts what runs elsewhere: connection/path/, or s3://bucket/prefix/"
+    )
     variables: dict[str, str] = {}
     connections: dict[str, dict[str, Any]] = {}
 

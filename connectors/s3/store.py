@@ -20,10 +20,10 @@ _CONFLICT_TRIES = 5
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 _PRECONDITION = frozenset({"PreconditionFailed", "412"})
 _CONFLICT = frozenset({"ConditionalRequestConflict", "409"})
+_DENIED = frozenset({"AccessDenied", "403"})
+_ACTIONS = {"ListObjectsV2": "ListBucket"}  # where the permission has another name than the request
 _HINTS = {
     "NoSuchBucket": "create the bucket, or correct `bucket` and `region` of the connection",
-    "AccessDenied": "the caller needs s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject on it",
-    "403": "the caller needs s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject on it",
     "InvalidAccessKeyId": "check the credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID or the instance's role)",
     "SignatureDoesNotMatch": "check the credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID or the instance's role)",
     "ExpiredToken": "the session's credentials have expired: log in again",
@@ -123,6 +123,14 @@ class BucketStore:
                     time.sleep(0.05 * 2**attempt)
         return False
 
+    def _needed(self, error: ClientError) -> str:
+        """The permission that a refused caller lacks; a reader who may not list is refused what is not there, too."""
+        if _code(error) not in _DENIED:
+            return ""
+        action, arn = _ACTIONS.get(error.operation_name, error.operation_name), f"arn:aws:s3:::{self._bucket}"
+        what = f"s3:{action} on {arn if action == 'ListBucket' else f'{arn}/{self._prefix}*'}"
+        return f"the caller needs {what}" + (f" and s3:ListBucket on {arn}" if action == "GetObject" else "")
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -131,7 +139,7 @@ class BucketStore:
         try:
             yield
         except ClientError as error:
-            hint = _HINTS.get(_code(error), "check the bucket's name, its region and the caller's permissions")
+            hint = self._needed(error) or _HINTS.get(_code(error), "check the bucket's name, its region and the caller's permissions")
             raise ConnectionFailedError(
                 f"{where} refused {error.operation_name}: {_code(error)}: {error.response['Error'].get('Message', '')}", hint=hint
             ) from error

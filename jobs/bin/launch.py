@@ -1,11 +1,33 @@
-"""The entry file for spark-submit and Glue, which want a file: `launch.py PIPELINE [--env prod] [--select step+] [--param name=value]`."""
+"""The entry file for spark-submit, EMR and Glue, which want a file: `launch.py PIPELINE [--env prod] [--select step+] [--param name=value]`.
+
+PIPELINE may be the manifest of a deployed version, `s3://…/manifest.json`. On Glue all of it stands in one job parameter, as a JSON list.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
 
 from penstock.cli import main
+from penstock.cli.deployed import local_folder
+
+GLUE_PARAMETER = "--penstock_arguments"
+
+
+def arguments(argv: Sequence[str]) -> list[str]:
+    """Those of `penstock run`; on Glue, whose scripts get the service's own parameters too, what the parameter of ours holds."""
+    return list(json.loads(argv[argv.index(GLUE_PARAMETER) + 1])) if GLUE_PARAMETER in argv else list(argv)
+
+
+def launch(argv: Sequence[str]) -> None:
+    """Run the pipeline; one that was deployed is fetched first."""
+    given = arguments(argv)
+    with local_folder(given[0]) if given and given[0].endswith("/manifest.json") else nullcontext() as folder:
+        sys.argv[1:] = ["run", *([str(folder), *given[1:]] if folder else given)]
+        main()
+
 
 if __name__ == "__main__":
-    sys.argv[1:1] = ["run"]
-    main()
+    launch(sys.argv[1:])

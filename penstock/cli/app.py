@@ -54,6 +54,28 @@ def plan(pipeline: PipelineArg, env: Env = None, param: Param = None, as_json: A
 
 
 @app.command()
+def deploy(
+    pipeline: Annotated[Path | None, typer.Argument(metavar="[PIPELINE]", help="by default that of this folder, or the only one in dags/pipelines")] = None,
+    env: Env = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="VERSION", help="make a version that is there current again")] = None,
+    show: Annotated[bool, typer.Option("--list", help="show the versions that are there")] = False,
+    dist: Annotated[Path, typer.Option(help="the folder that `make dist` filled")] = Path("dist"),
+    as_json: Annotated[bool, typer.Option("--json", help="with --list: one object a version")] = False,
+) -> None:
+    """Put a version of the pipeline, and of the Penstock that runs it, where its environment's runtime finds it."""
+    from penstock.cli.deploy import deploy_command, deploy_to_command, list_command
+    from penstock.cli.query import find_pipeline
+
+    found = find_pipeline(pipeline)
+    if show:
+        list_command(found, env, as_json=as_json)
+    elif to:
+        deploy_to_command(found, env, to)
+    else:
+        deploy_command(found, env, dist)
+
+
+@app.command()
 def state(pipeline: PipelineArg, env: Env = None, param: Param = None, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """Batches cut, applied and waiting, for each target."""
     from penstock.cli.state import state_command
