@@ -8,6 +8,7 @@ from typing import Any
 
 from penstock.checks_code import check_code, expression_problems
 from penstock.checks_engines import engine_problems
+from penstock.checks_runtime import runtime_problems
 from penstock.connections import CatalogConnection, FilesConnection, RedshiftConnection, S3Connection
 from penstock.errors import ArgumentError, PipelineFileError, Problem, choice, nearest
 from penstock.lineage import family
@@ -28,7 +29,8 @@ _TABLES = (CatalogConnection, RedshiftConnection)
 
 def check(loaded: Loaded) -> list[Problem]:
     """Every problem, each where it stands in the file, or in the file beside it."""
-    here = [loaded.document.problem(path, message) for path, message in (*_tables(loaded.pipeline), *_steps(loaded), *engine_problems(loaded))]
+    found = (*_tables(loaded.pipeline), *_steps(loaded), *engine_problems(loaded), *runtime_problems(loaded))
+    here = [loaded.document.problem(path, message) for path, message in found]
     return here + ([] if here else [*_suites(loaded), *check_code(loaded)])
 
 

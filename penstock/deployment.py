@@ -96,6 +96,9 @@ class Deployments:
     def __init__(self, store: ObjectStore, pipeline: str, environment: str) -> None:
         self._store, self._prefix = store, f"{pipeline}/{environment}/"
 
+    def uri(self, key: str) -> str:
+        return f"{self._store.root}{key}"
+
     def manifest_key(self, version: str) -> str:
         return f"{self._prefix}versions/{version}/manifest.json"
 

@@ -33,11 +33,12 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in an order that respects their edges, and the file's order otherwise."""
+    """Steps in an order that respects their edges, and the file's order otherwise. `runs_on` is the service that runs them, empty for this machine."""
 
     pipeline: str
     environment: str | None
     steps: tuple[PlannedStep, ...]
+    runs_on: str = ""
 
     def select(self, text: str | None) -> tuple[PlannedStep, ...]:
         """The steps that a selection names: `a`, `a+` (what follows it too), `+a` (what it needs too), several by commas; all for None.
@@ -74,7 +75,8 @@ def compile_plan(loaded: Loaded) -> Plan:
     edges = {s.id: tuple(b.id for j, b in enumerate(steps) if b.id != s.id and _depends(s, b, earlier=j < i)) for i, s in enumerate(steps)}
     engines = {step.id: step.engine or loaded.environment.engine for step in loaded.pipeline.steps}
     linked = [replace(s, after=edges[s.id], engine=engines[s.id] if s.kind in _ON_ENGINES else "") for s in steps]
-    return Plan(loaded.pipeline.pipeline, loaded.env, _ordered(linked, loaded))
+    runtime = loaded.environment.runtime
+    return Plan(loaded.pipeline.pipeline, loaded.env, _ordered(linked, loaded), runtime.place if runtime else "")
 
 
 def _planned(loaded: Loaded, step: Any) -> PlannedStep:

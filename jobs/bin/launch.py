@@ -1,19 +1,20 @@
 """The entry file for spark-submit, EMR and Glue, which want a file: `launch.py PIPELINE [--env prod] [--select step+] [--param name=value]`.
 
-PIPELINE may be the manifest of a deployed version, `s3://…/manifest.json`. On Glue all of it stands in one job parameter, as a JSON list.
+PIPELINE may be the manifest of a deployed version, `s3://…/manifest.json`; before it may stand `--region eu-central-1`, that of all AWS clients.
+On Glue all of it stands in one job parameter, as a JSON list.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 
 from penstock.cli import main
 from penstock.cli.deployed import local_folder
-
-GLUE_PARAMETER = "--penstock_arguments"
+from penstock.runtimes.glue import ARGUMENTS as GLUE_PARAMETER
 
 
 def arguments(argv: Sequence[str]) -> list[str]:
@@ -24,6 +25,9 @@ def arguments(argv: Sequence[str]) -> list[str]:
 def launch(argv: Sequence[str]) -> None:
     """Run the pipeline; one that was deployed is fetched first."""
     given = arguments(argv)
+    if given[:1] == ["--region"]:
+        os.environ["AWS_REGION"] = given[1]
+        given = given[2:]
     with local_folder(given[0]) if given and given[0].endswith("/manifest.json") else nullcontext() as folder:
         sys.argv[1:] = ["run", *([str(folder), *given[1:]] if folder else given)]
         main()

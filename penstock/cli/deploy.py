@@ -123,7 +123,11 @@ def _sources(loaded: Loaded, dist: Path) -> Iterator[tuple[str, Path]]:
         if not (dist / name).is_file():
             raise ArgumentError(f"{dist / name} is not there", hint="make it: `make dist` in a checkout of Penstock; or name its folder with --dist")
         yield name, dist / name
-    yield from ((found.name, found) for found in dist.glob("cluster-*.zip"))
+    runtime = loaded.environment.runtime
+    if runtime and not (dist / runtime.archive).is_file():
+        made_by = f"make dist CLUSTER={runtime.archive.removeprefix('cluster-')}"
+        raise ArgumentError(f"{dist / runtime.archive} is not there, which {runtime.place} needs", hint=f"make it: `{made_by}` in a checkout of Penstock")
+    yield from ((found.name, found) for found in dist.glob(runtime.archive if runtime else "cluster-*.zip"))
 
 
 def beside(loaded: Loaded) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ def plan_command(path: Path, env: str | None, param: list[str], *, as_json: bool
     print(f"pipeline {plan.pipeline}" + (f", environment {plan.environment}" if plan.environment else "") + f": {len(plan.steps)} steps, no problem found")  # noqa: T201
     rows = [(s.id, s.kind, ", ".join(s.reads), ", ".join(s.writes), s.write, s.gate, ", ".join(s.after)) for s in plan.steps]
     show_rows(sys.stdout, ("step", "kind", "reads", "writes", "write", "gate", "after"), rows)
+    if plan.runs_on:
+        print(f"runs on {plan.runs_on}")  # noqa: T201
     if elsewhere := [s.id for s in plan.steps if s.engine == "spark"]:
         print(f"on Spark: {', '.join(elsewhere)}")  # noqa: T201
     for step in (s for s in plan.steps if s.deletes):

@@ -36,6 +36,7 @@ steps:
 environments:
   prod: {aws: local, artifacts: "${AT:-store/releases/}"}
   bare: {aws: local}
+  glue: {aws: local, engine: spark, artifacts: store/releases/, runtime: {kind: glue, job: shop}}
 """
 SUITE = {"name": "orders", "expectations": [{"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "id"}}]}
 
@@ -193,6 +194,16 @@ def test_bad_input_is_named(project: Project, case: str) -> None:
     project.environment |= environment
     done = project.penstock("deploy", *arguments)
     assert (done.code, message in done.err) == (code, True), done.err
+
+
+def test_a_runtime_gets_its_own_archive(project: Project) -> None:
+    without = project.penstock("deploy", "--env", "glue")
+    assert (without.code, "Glue 6.0, job shop, Python 3.13 needs" in without.err) == (2, True), without.err
+    assert "`make dist CLUSTER=py313.gluewheels.zip`" in without.err
+    project.write("dist/cluster-py313.gluewheels.zip", "wheels")
+    assert project.penstock("deploy", "--env", "glue").code == 0
+    (made,) = project.penstock("deploy", "--env", "glue", "--list", "--json").json()
+    assert [f["path"] for f in made["files"] if "cluster" in f["path"]] == ["cluster-py313.gluewheels.zip"]
 
 
 def test_a_variable_of_this_process_is_refused(project: Project) -> None:

@@ -1,0 +1,41 @@
+"""EMR on EC2: a step that calls spark-submit.
+
+Seen in: docs.aws.amazon.com/emr/latest/ReleaseGuide/emr-spark-submit-step.html (command-runner.jar, cluster mode: the driver's log is that of the first
+YARN container), docs.aws.amazon.com/emr/latest/APIReference/API_StepMonitoringConfiguration.html, …/API_S3MonitoringConfiguration.html;
+github.com/apache/spark docs/running-on-yarn.md (`spark.yarn.maxAppAttempts`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from penstock.targets import Emr
+
+from .artifact import Artifact
+from .settings import on_spark
+
+
+def event_log_folder(target: Emr) -> str | None:
+    """Where Spark writes its event log; it must be there before, if only as an empty object of this name, or the application does not start."""
+    return f"{target.logs}spark-events/" if target.logs else None
+
+
+def add_job_flow_steps(target: Emr, artifact: Artifact, pipeline: str, arguments: Sequence[str], run: str) -> dict[str, Any]:
+    """The request of AddJobFlowSteps. A driver that dies ends the step: what it did is in the tables, and the next run goes on from there."""
+    settings = on_spark(target, artifact, "spark.yarn.appMasterEnv") | {"spark.yarn.maxAppAttempts": "1"}
+    if folder := event_log_folder(target):
+        settings |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": folder}
+    options = [option for key, value in (settings | target.conf).items() for option in ("--conf", f"{key}={value}")]
+    step: dict[str, Any] = {
+        "Name": f"{pipeline} {run}",
+        "ActionOnFailure": "CONTINUE",
+        "HadoopJarStep": {
+            "Jar": "command-runner.jar",
+            "Args": ["spark-submit", "--deploy-mode", "cluster", "--name", pipeline, *options, artifact.launch, *arguments],
+        },
+    }
+    if target.logs:
+        key = {"EncryptionKeyArn": target.kms_key} if target.kms_key else {}
+        step["StepMonitoringConfiguration"] = {"S3MonitoringConfiguration": {"LogUri": target.logs, **key}}
+    return {"JobFlowId": target.cluster, "Steps": [step], **({"ExecutionRoleArn": target.role} if target.role else {})}

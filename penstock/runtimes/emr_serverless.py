@@ -1,0 +1,42 @@
+"""EMR Serverless.
+
+Seen in: docs.aws.amazon.com/emr-serverless/latest/APIReference/API_StartJobRun.html, …/API_SparkSubmit.html, …/API_S3MonitoringConfiguration.html;
+docs.aws.amazon.com/emr/latest/EMR-Serverless-UserGuide/jobs-spark.html (`sparkSubmitParameters`, `spark-defaults`, `spark.emr-serverless.*`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from penstock.targets import EmrServerless
+
+from .artifact import Artifact
+from .settings import on_spark
+
+
+def start_job_run(target: EmrServerless, artifact: Artifact, pipeline: str, arguments: Sequence[str], run: str) -> dict[str, Any]:
+    """The request of StartJobRun. Spark's event log goes to `logs` with the others; Penstock's settings have no spaces, the user's go as properties."""
+    disks = {f"spark.emr-serverless.{who}.disk": size.disk for who, size in (("driver", target.driver), ("executor", target.executor)) if size and size.disk}
+    settings = on_spark(target, artifact, "spark.emr-serverless.driverEnv") | disks
+    overrides: dict[str, Any] = {}
+    if target.conf:
+        overrides["applicationConfiguration"] = [{"classification": "spark-defaults", "properties": dict(target.conf)}]
+    if target.logs:
+        key = {"encryptionKeyArn": target.kms_key} if target.kms_key else {}
+        overrides["monitoringConfiguration"] = {"s3MonitoringConfiguration": {"logUri": target.logs, **key}}
+    return {
+        "applicationId": target.application,
+        "clientToken": run,
+        "executionRoleArn": target.role,
+        "name": pipeline,
+        "jobDriver": {
+            "sparkSubmit": {
+                "entryPoint": artifact.launch,
+                "entryPointArguments": list(arguments),
+                "sparkSubmitParameters": " ".join(f"--conf {key}={value}" for key, value in settings.items()),
+            }
+        },
+        **({"configurationOverrides": overrides} if overrides else {}),
+        **({"executionTimeoutMinutes": target.timeout_minutes} if target.timeout_minutes else {}),
+    }

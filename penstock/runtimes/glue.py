@@ -1,0 +1,59 @@
+"""AWS Glue.
+
+Seen in: docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html (`--scriptLocation`, `--conf`: one text, `--conf` before each
+further setting), …/aws-glue-programming-python-libraries.html (`--extra-py-files`; `.gluewheels.zip` with `--no-index`; create_job),
+…/monitor-spark-ui-jobs.html (`--spark-event-logs-path`), docs.aws.amazon.com/goto/WebAPI/glue/StartJobRun (a run's arguments replace those of the job).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from penstock.errors import ArgumentError
+from penstock.targets import Glue
+
+from .artifact import Artifact
+
+ARGUMENTS = "--penstock_arguments"  # jobs/bin/launch.py looks for it
+
+
+def start_job_run(target: Glue, artifact: Artifact, arguments: Sequence[str]) -> dict[str, Any]:
+    """The request of StartJobRun. All that belongs to the version is an argument of the run: the job itself stays as it is when another is deployed."""
+    given = {
+        "--scriptLocation": artifact.launch,
+        "--extra-py-files": artifact.package,
+        "--additional-python-modules": artifact.dependencies,
+        "--python-modules-installer-option": "--no-index",
+        ARGUMENTS: json.dumps(list(arguments), separators=(",", ":")),
+    }
+    if target.conf:
+        given["--conf"] = " --conf ".join(f"{key}={value}" for key, value in target.conf.items())
+    if target.logs:
+        given |= {"--enable-spark-ui": "true", "--spark-event-logs-path": target.logs}
+    return {"JobName": target.job, "Arguments": given, **_capacity(target)}
+
+
+def create_job(target: Glue, artifact: Artifact) -> dict[str, Any]:
+    """The request of CreateJob, for a job that is not there yet. Raises ArgumentError when the target names no role for it."""
+    if target.role is None:
+        raise ArgumentError(f"the Glue job {target.job!r} is not there, and the runtime names no role to make it with", hint="give the runtime `role:`")
+    return {
+        "Name": target.job,
+        "Role": target.role,
+        "Command": {"Name": "glueetl", "ScriptLocation": artifact.launch, "PythonVersion": "3"},
+        "GlueVersion": target.version,
+        "ExecutionProperty": {"MaxConcurrentRuns": 1},
+        "MaxRetries": 0,
+        **_capacity(target),
+    }
+
+
+def _capacity(target: Glue) -> dict[str, Any]:
+    return {
+        "WorkerType": target.worker_type,
+        "NumberOfWorkers": target.workers,
+        **({"SecurityConfiguration": target.security_configuration} if target.security_configuration else {}),
+        **({"Timeout": target.timeout_minutes} if target.timeout_minutes else {}),
+    }

@@ -1,0 +1,120 @@
+"""Where a pipeline runs when it does not run here: an environment's `runtime`. What each service is asked then lies in `penstock.runtimes`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from penstock.connections import Model
+
+_OWN_SETTINGS = re.compile(
+    r"spark\.(archives|master|eventLog\..*|submit\.(pyFiles|deployMode)|pyspark\.(driver\.)?python|(driver|executor)\.(cores|memory)"
+    r"|dynamicAllocation\.maxExecutors|emr-serverless\.(driver|executor)\.disk"
+    r"|(emr-serverless\.driverEnv|yarn\.appMasterEnv|executorEnv)\.(PYSPARK_(DRIVER_)?PYTHON|PYTHONPATH))"
+)
+
+
+def _left_to_the_user(conf: dict[str, str]) -> dict[str, str]:
+    for key in conf:
+        if not re.fullmatch(r"spark\.[^\s=]+", key):
+            raise ValueError(f"{key!r} is not a setting of Spark: those begin with spark.")
+        if _OWN_SETTINGS.fullmatch(key):
+            raise ValueError(f"{key} is Penstock's to set, from the version that runs and from the sizes of the runtime")
+    return conf
+
+
+def _in_one_word(conf: dict[str, str]) -> dict[str, str]:
+    for key, value in conf.items():
+        if not re.fullmatch(r"\S+", value):
+            raise ValueError(f"{key}: Glue takes all settings in one text, divided by spaces; {value!r} would break it")
+    return conf
+
+
+Conf = Annotated[dict[str, str], AfterValidator(_left_to_the_user)]
+Python = Literal["3.11", "3.12", "3.13"]
+Role = Annotated[str, Field(pattern=r"^arn:aws[\w-]*:iam::\d{12}:role/\S+$")]
+Key = Annotated[str, Field(pattern=r"^arn:aws[\w-]*:kms:[\w-]+:\d{12}:key/\S+$")]
+Folder = Annotated[str, Field(pattern=r"^s3://[^\s,#]+/$", description="s3://bucket/prefix/")]
+
+
+class Size(Model):
+    """What a driver, or each executor, has. Memory and disk as Spark writes them: `16g`."""
+
+    cores: int = Field(ge=1)
+    memory: str = Field(pattern=r"^[1-9]\d*[gm]$")
+    disk: str | None = Field(default=None, pattern=r"^[1-9]\d*g$", description="EMR Serverless alone")
+
+
+class _Runtime(Model):
+    region: str | None = Field(default=None, pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="by default that of the connections, else us-east-1")
+    logs: Folder | None = Field(default=None, description="where the service puts the driver's and the executors' logs, and Spark's event log")
+
+
+class _Emr(_Runtime):
+    python: Python = Field(default="3.11", description="the interpreter that driver and executors use, /usr/bin/python3.11; the archive is made for it")
+    kms_key: Key | None = Field(default=None, description="encrypts the logs; data is encrypted as its bucket says")
+    driver: Size | None = None
+    executor: Size | None = None
+    max_executors: int | None = Field(default=None, ge=1)
+    conf: Conf = Field(default={}, description="further settings of Spark")
+
+    @property
+    def archive(self) -> str:
+        """The name of the archive that `make dist` makes for it."""
+        return f"cluster-py{self.python.replace('.', '')}.zip"
+
+
+class EmrServerless(_Emr):
+    """An application of EMR Serverless; `role` is what the job may do."""
+
+    kind: Literal["emr-serverless"]
+    application: str = Field(pattern=r"^[0-9a-z]{1,64}$")
+    role: Role
+    timeout_minutes: int | None = Field(default=None, ge=1)
+
+    @property
+    def place(self) -> str:
+        return f"EMR Serverless, application {self.application}, Python {self.python}"
+
+
+class Emr(_Emr):
+    """A running EMR cluster on EC2, which takes a step. `role`: the step's own, where the cluster allows one."""
+
+    kind: Literal["emr"]
+    cluster: str = Field(pattern=r"^j-[0-9A-Z]+$")
+    role: Role | None = None
+
+    @property
+    def place(self) -> str:
+        return f"EMR, cluster {self.cluster}, Python {self.python}"
+
+
+class Glue(_Runtime):
+    """A job of AWS Glue. Its logs are in CloudWatch, `logs` has the event log; what is encrypted, and how, its `security_configuration` says."""
+
+    kind: Literal["glue"]
+    job: str = Field(min_length=1)
+    role: Role | None = Field(default=None, description="that of a job which is still to be made")
+    version: Literal["5.1", "6.0"] = "6.0"
+    worker_type: Literal["G.1X", "G.2X", "G.4X", "G.8X", "R.1X", "R.2X", "R.4X", "R.8X"] = "G.1X"
+    workers: int = Field(default=2, ge=2)
+    security_configuration: str | None = None
+    timeout_minutes: int | None = Field(default=None, ge=1)
+    conf: Annotated[Conf, AfterValidator(_in_one_word)] = Field(default={}, description="further settings of Spark")
+
+    @property
+    def python(self) -> Python:
+        return "3.13" if self.version == "6.0" else "3.11"
+
+    @property
+    def archive(self) -> str:
+        return f"cluster-py{self.python.replace('.', '')}.gluewheels.zip"
+
+    @property
+    def place(self) -> str:
+        return f"Glue {self.version}, job {self.job}, Python {self.python}"
+
+
+Runtime = Annotated[EmrServerless | Emr | Glue, Field(discriminator="kind")]
