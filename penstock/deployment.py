@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 
 from penstock.errors import CommitConflictError, DeploymentError, choice
-from penstock.objects import ObjectStore
+from penstock.objects import ObjectInfo, ObjectStore
 
 FORMAT = 1
 PIPELINE = "pipeline/"  # the files that a pipeline consists of
@@ -82,7 +82,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Current:
-    """Which version runs, which ran before, since when (ISO 8601 in UTC), and what tells this change from another of the same version."""
+    """Which version runs, which other ran before, since when (ISO 8601 in UTC), and what tells this change from another of the same version."""
 
     version: str
     since: str
@@ -135,15 +135,17 @@ class Deployments:
     def check(self, manifest: Manifest) -> None:
         """Raises DeploymentError for a version of which a file is gone, or has another size."""
         for file in manifest.files:
-            sizes = [found.size for found in self._store.list(file.key)]
-            if sizes != [file.size]:
-                said = "is gone" if not sizes else f"has {sizes[0]:,} bytes, not {file.size:,}"
+            found = self._found(file)
+            if found is None or found.size != file.size:
+                said = f"has {found.size:,} bytes, not {file.size:,}" if found else "is gone"
                 raise DeploymentError(f"{self._store.root}{file.key}, {file.path} of version {manifest.version}, {said}", hint="deploy from its sources again")
 
     def point(self, version: str, *, since: str, seen: tuple[Current, str] | None) -> Current:
         """Make a version current if what was `seen` still is; raises CommitConflictError when another deployment came between."""
         key = f"{self._prefix}current.json"
-        wanted = Current(version, since, seen[0].version if seen else None, secrets.token_hex(8))
+        before = seen[0] if seen else None
+        former = None if before is None else before.former if before.version == version else before.version
+        wanted = Current(version, since, former, secrets.token_hex(8))
         data = json.dumps(asdict(wanted), indent=1).encode()
         done = self._store.replace(key, data, if_match=seen[1]) if seen else self._store.create(key, data)
         now = self.current()
@@ -155,10 +157,14 @@ class Deployments:
             )
         return wanted
 
+    def _found(self, file: DeployedFile) -> ObjectInfo | None:
+        return next((found for found in self._store.list(file.key) if found.uri == self.uri(file.key)), None)
+
     def _put(self, file: DeployedFile, data: bytes) -> bool:
-        if not any(self._store.list(file.key)) and self._store.create(file.key, data):
+        if self._found(file) is None and self._store.create(file.key, data):
             return True
-        found = next(self._store.list(file.key))
+        found = self._found(file)
+        assert found
         quick = found.etag == hashlib.md5(data, usedforsecurity=False).hexdigest()  # S3's etag of what came in one put, without KMS
         if found.size != file.size or not (quick or hashlib.sha256(self._store.read(file.key)).hexdigest() == file.sha256):
             raise DeploymentError(

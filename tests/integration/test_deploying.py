@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from pipelines import Done, Project
 
+from penstock.cli.deployed import local_folder
 from penstock.config import AwsSettings
 from penstock.connectors.s3.access import client
 from penstock.connectors.stores import store_at
@@ -110,6 +111,18 @@ def test_going_back_is_pointing_at_a_former_version(project: Project) -> None:
     assert [line.split()[1] for line in listed.splitlines() if first in line] == ["current"]
 
 
+@pytest.mark.parametrize("lost", ["files/", "manifest", "current"])
+def test_a_lost_answer_is_not_another_deployment(project: Project, faults: Callable[..., None], lost: str) -> None:
+    deploy(project)
+    first = current(project)
+    project.write("lib.py", "RATE = 3\n")
+    faults(service="s3", operation=f"^PUT .*{lost}", status=500, code="InternalError", times=1, after=True)
+    done = deploy(project)
+    assert (done.code, f"before it {first};" in done.out) == (0, True), done
+    assert current(project) != first
+    assert f"before it {first};" in deploy(project).out, "the same once more is no other version"
+
+
 def test_a_version_that_lost_a_file_is_not_pointed_at(project: Project, bucket: str, local_aws: LocalAws) -> None:
     deploy(project)
     first = current(project)
@@ -176,6 +189,21 @@ def test_a_deployed_version_runs_by_its_manifest(project: Project, bucket: str, 
     assert list(elsewhere.iterdir()) == []
     done = launched("--JOB_NAME", "x", launch.GLUE_PARAMETER, json.dumps([manifest, "--env", "prod"]), "--TempDir", "s3://x")
     assert (done.returncode, "nothing to do" in done.stdout) == (0, True), (done.stdout, done.stderr)
+
+
+def test_what_is_fetched_is_what_was_deployed(project: Project, bucket: str, local_aws: LocalAws) -> None:
+    deploy(project)
+    uri = f"s3://{bucket}/releases/shop/prod/versions/{current(project)}/manifest.json"
+    with local_folder(uri) as folder:
+        assert (folder / "sql" / "totals.sql").read_text() == project.text("sql/totals.sql")
+        assert {f.name for f in folder.iterdir()} == {"pipeline.yaml", "orders.json", "sql", "lib.py"}
+    assert not folder.exists()
+    key = DeployedFile.of("pipeline/lib.py", b"RATE = 2\n").key
+    client("s3", AwsSettings.from_environment(local_aws.environment())).put_object(Bucket=bucket, Key=f"releases/{key}", Body=b"RATE = 9\n")
+    with pytest.raises(DeploymentError, match=r"is not what version \w+ has as pipeline/lib\.py"), local_folder(uri):
+        pytest.fail("taken as it was")
+    with pytest.raises(DeploymentError, match="is not there"), local_folder(uri.replace("/versions/", "/version/")):
+        pytest.fail("made up")
 
 
 BAD = {
