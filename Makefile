@@ -50,7 +50,7 @@ dist: $(DEV)/.installed $(addprefix dist/cluster-,$(CLUSTER)) ## what a cluster 
 	@SOURCE_DATE_EPOCH=315532800 $(DEV)/bin/python -m build --wheel --no-isolation --outdir dist . >/dev/null
 	@cd dist && for w in penstock-*.whl; do cp "$$w" "$${w%-py3-none-any.whl}.zip"; done && ls -l
 
-dist/cluster-%: requirements/cluster.txt scripts/cluster.py $(DEV)/.installed
+dist/cluster-%: requirements/cluster.txt scripts/cluster.py | $(DEV)/.installed
 	@$(DEV)/bin/python scripts/cluster.py $@
 
 clean: ## remove what make made
