@@ -20,7 +20,6 @@ from penstock.engines.base import Engine
 from penstock.engines.embedded.engine import EmbeddedEngine
 from penstock.tables import PartitionField
 
-
 # a history's batch without truncates is settled key by key, by short rules or by the general ones
 CASES = [(SPEC, 0.03), (SOFT, 0.03), (HISTORY, 0.03), (HISTORY, 0.0)]
 
