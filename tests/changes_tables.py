@@ -11,7 +11,7 @@ from changes_model import TYPES, Event, Key, Truth, batches, key, table
 
 from penstock.changes.counts import Counts
 from penstock.changes.events import prepared
-from penstock.changes.facts import MergeSpec, listed
+from penstock.changes.facts import MergeSpec, listed, same_place
 from penstock.changes.rules import remembered_changes
 from penstock.changes.scd1 import whole_row_rules
 from penstock.changes.scd1_general import general_rules
@@ -85,7 +85,7 @@ class Tables:
         return f"SELECT t.* FROM {name} t SEMI JOIN {by} b ON {listed('t.{0} = b.{0}', self.spec.keys, ' AND ')}{also}"
 
     def _write(self, name: str, columns: tuple[str, ...], at: tuple[str, ...], upserts: str, deletes: str) -> None:
-        on = listed("t.{0} IS NOT DISTINCT FROM b.{0}", at, " AND ")
+        on = same_place("t", "b", at)
         self.engine.keep(name, f"SELECT t.* FROM {name} t ANTI JOIN {upserts} b ON {on}")
         self.engine.keep(name, f"SELECT t.* FROM {name} t ANTI JOIN {deletes} b ON {on}")
         self._add(name, columns, f"SELECT * FROM {upserts}")

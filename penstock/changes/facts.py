@@ -7,7 +7,7 @@ Order of facts: sequence, then upsert < delete < truncate, then content (unavail
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from penstock.schema import BIGINT, Column, Columns, DataType, interval_columns, literal, names, quote
@@ -77,6 +77,12 @@ def unavailable(columns: Iterable[str]) -> str | None:
 def listed(form: str, columns: Iterable[str], between: str = ", ") -> str:
     """`form` once per name, {0} the quoted name, {i} its number: listed('a.{0} = b.{0}', keys, ' AND ')."""
     return between.join(form.format(quote(c), i=i) for i, c in enumerate(columns))
+
+
+def same_place(of: str, other: str, at: Sequence[str]) -> str:
+    """The condition that two rows have one key, whose first column comes first, and one start: NULL is a start, but a truncate's NULL is no key."""
+    key, rest = listed(f"{of}.{{0}} = {other}.{{0}}", at[:1]), listed(f" AND {of}.{{0}} IS NOT DISTINCT FROM {other}.{{0}}", at[1:], "")
+    return key + rest
 
 
 def each(spec: MergeSpec, form: str) -> str:
@@ -165,7 +171,7 @@ def changes(result: str, of: Iterable[str], at: tuple[str, ...], rest: Iterable[
 
     Compared with the stored rows, not with what the batch brought, so that a batch done again after a crash does no harm.
     """
-    on, differs = listed("r.{0} IS NOT DISTINCT FROM t.{0}", at, " AND "), listed("r.{0} IS DISTINCT FROM t.{0}", rest, " OR ")
+    on, differs = same_place("r", "t", at), listed("r.{0} IS DISTINCT FROM t.{0}", rest, " OR ")
     upserts = f"{result} SELECT {listed('r.{0}', of)} FROM result r LEFT JOIN stored t ON {on} WHERE t.{quote(at[0])} IS NULL OR {differs}"
     return upserts, f"{result} SELECT {listed('t.{0}', at)} FROM stored t ANTI JOIN result r ON {on}"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from penstock.changes.facts import listed
+from penstock.changes.facts import listed, same_place
 from penstock.evolution import Evolution
 from penstock.schema import names, quote
 from penstock.tables import Change, LakeTable, Pinned, WrittenFile
@@ -35,7 +35,7 @@ def rewrite(session: Writing, table: LakeTable, pinned: Pinned, upserts: str, de
     if located is None:
         located = "found"
         session.locate(located, "SELECT * FROM touched", table, pinned, keys, keys)
-    session.name("gone", f"SELECT l.__file, l.__row FROM {located} l SEMI JOIN touched t ON {listed('l.{0} IS NOT DISTINCT FROM t.{0}', keys, ' AND ')}")
+    session.name("gone", f"SELECT l.__file, l.__row FROM {located} l SEMI JOIN touched t ON {same_place('l', 't', keys)}")
     return session.written(table, pinned, upserts, keys, tag)
 
 
