@@ -36,6 +36,18 @@ def test_sequences_of_one_part_and_null_updates_end_as_the_model(lake: Catalog, 
     run(Merged(lake, table_format, spec=spec), stream(6, partial=0 if spec.optional else 0.2, truncates=0.03, events_a_key=15, parts=spec.sequences), 6)
 
 
+def test_a_history_remembers_every_truncate(lake: Catalog, table_format: str) -> None:
+    def event(op: str, at: int) -> Event:
+        return dict.fromkeys(TYPES) | {"tenant": 1, "Customer Id": "x", "order": at, "__op": op, "__sequence_1": at, "__sequence_2": 0}
+
+    nothing = {"tenant": None, "Customer Id": None, "order": None}
+    said = [event("t", 10) | nothing, event("t", 20) | nothing, event("c", 15), event("c", 5)]
+    merged = Merged(lake, table_format, spec=HISTORY)
+    for number, one in enumerate(said, 1):
+        merged.apply([one], number)
+    assert {start: end for (_, start), (end, _) in merged.versions().items()} == {(5, 0): (10, 0), (15, 0): (20, 0)}
+
+
 def test_a_truncate_reaches_what_comes_late_and_leaves_what_is_newer(catalog: Catalog, table_format: str) -> None:
     def event(op: str, at: int, tenant: int | None = None) -> Event:
         return dict.fromkeys(TYPES) | {"tenant": tenant, "Customer Id": tenant and "x", "__op": op, "__sequence_1": at, "__sequence_2": 0}
