@@ -8,20 +8,17 @@ from typing import Literal
 
 from penstock.batches import Batch
 from penstock.changes.facts import is_unavailable
-from penstock.connectors.stores import store_at
 from penstock.errors import ArgumentError, LedgerError, NotSupportedError, some
 from penstock.killpoints import reach
-from penstock.maintenance import Clustering, Group
 from penstock.pipeline import MergeStep
-from penstock.schema import names
-from penstock.tables import Change, DataFile, LakeTable, Pinned, Version, WrittenFile
+from penstock.tables import Version
 
 from .context import Context
 from .history import after_batch, declared_table
 from .ledger import applied_by, check_rollback, check_sole, note_applied, note_rollback, target_of
 from .lock import exclusive
 from .pins import existing
-from .publish import publish
+from .restoring import Restoration, planned_restoration, restore
 from .skip import note_skipped, skipped
 from .targets import MEMORY, memory_table
 from .waiting import source_of
@@ -58,16 +55,16 @@ def rollback(context: Context, location: str, *, to: int, then: Literal["replay"
         version = after_batch(context, table, step.id, to)
         if version is None:
             raise ArgumentError(f"table {location} never stood after batch {to}", hint="see `penstock history`; another tool made it anew")
-        restored = [_planned(context, table, version)]
+        restored = [planned_restoration(context, table, version)]
         hint = "read the former rows with `penstock query --as-of`, and deliver them again as newer events"
         check_sole(context, location, restored[0].pinned.ledger, "rolling back", hint=hint)
         if isinstance(step, MergeStep):
             memory = context.lake_table(location + MEMORY) or memory_table(context, step)
-            restored.append(_planned(context, memory, after_batch(context, memory, step.id, to)))
+            restored.append(planned_restoration(context, memory, after_batch(context, memory, step.id, to)))
             _check_names(context, restored[-1])
         note_rollback(context, asked)
         for planned in restored:
-            _restore(context, planned, step.id, last)
+            restore(context, planned, step.id, last, "penstock.rollback")
         note_applied(context, step, last)
         again = _cut_again(context, step, _to_be_replayed(context, step, undone), last) if then == "replay" else ()
         if then == "skip":
@@ -108,46 +105,7 @@ def _check_pins(context: Context, batch: Batch, tables: Sequence[str]) -> None:
             raise ArgumentError(f"batch {batch.number} cannot be replayed: {error.message}", hint=hint) from error
 
 
-@dataclass(frozen=True)
-class _Planned:
-    """From a table's present files to those of a former state (None: to none), and the names of columns that only the former state had.
-
-    Both states have the present columns, and a file of which other rows were deleted then is another file.
-    """
-
-    table: LakeTable
-    pinned: Pinned
-    former: Pinned | None = None
-    missing: Sequence[DataFile] = ()
-    gone: Sequence[DataFile] = ()
-    lost: frozenset[str] = frozenset()
-
-
-def _planned(context: Context, table: LakeTable, version: Version | None) -> _Planned:
-    """Raises NotSupportedError for a state that cannot stand again, ArgumentError where its files are gone."""
-    pinned = table.pin()
-    now = {(f.uri, f.deletes): f for f in table.files(pinned)}
-    if version is None:
-        return _Planned(table, pinned, gone=tuple(now.values()))
-    former = table.pin(version.version)
-    if former.rewritten != pinned.rewritten:
-        hint = "make it anew from its sources with `penstock run --full-refresh`"
-        raise NotSupportedError(f"rolling back {table.name} to version {former.version}, whose files have other columns,", hint=hint)
-    lost = frozenset(names(former.columns)) - set(names(pinned.columns))
-    former = replace(former, columns=pinned.columns, schema=pinned.schema, evolved=former.evolved or pinned.evolved)
-    then = {(f.uri, f.deletes): f for f in table.files(former)}
-    missing, gone = [f for key, f in then.items() if key not in now], [f for key, f in now.items() if key not in then]
-    _check_files(context, table, version, missing)
-    return _Planned(table, pinned, former, missing, gone, lost)
-
-
-def _check_files(context: Context, table: LakeTable, version: Version, missing: Sequence[DataFile]) -> None:
-    own = {f.uri for f in missing if f.uri.startswith(f"{table.location}/")}
-    if own and (vacuumed := own - {found.uri for found in store_at(table.location, context.aws).list()}):
-        raise ArgumentError(f"{len(vacuumed)} files of version {version.version} of {table.name} are gone", hint="a vacuum removed them")
-
-
-def _check_names(context: Context, memory: _Planned) -> None:
+def _check_names(context: Context, memory: Restoration) -> None:
     """Raises NotSupportedError where former events leave out values of columns by names that these no longer have."""
     if memory.former is None or not memory.lost:
         return
@@ -157,21 +115,6 @@ def _check_names(context: Context, memory: _Planned) -> None:
     if found["events"]:
         what = f"rolling back {memory.table.name}, whose events then lacked values of {some(sorted(memory.lost))}, which the table no longer has,"
         raise NotSupportedError(what, hint="make the table anew from its sources with `penstock run --full-refresh`")
-
-
-def _restore(context: Context, planned: _Planned, step_id: str, last: int) -> None:
-    """One commit from the present files to those of a former state; none of it for a table without commits, or in that very state."""
-    table, pinned, former = planned.table, planned.pinned, planned.former
-    if pinned.version is None or (former and former.version == pinned.version):
-        return
-    present = {f.uri for f in table.files(pinned)}
-    back = [WrittenFile(f.uri, f.partition, f.bytes, f.rows, native=f.native) for f in planned.missing if not f.deletes and f.uri not in present]
-    with context.engine.session() as session:
-        for file in planned.missing:
-            if former and file.uri not in {f.uri for f in back}:
-                back += session.compact(table, former, Group(file.partition, (file,)), Clustering(), context.run).add
-    change = Change("overwrite", back, planned.gone, summary={"penstock.rollback": str(former.version if former else 0)})
-    publish(context, table, pinned, change, step_id, last)
 
 
 def _cut_again(context: Context, step, again: Sequence[int], last: int) -> tuple[int, ...]:  # type: ignore[no-untyped-def]

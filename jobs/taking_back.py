@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import takewhile
 
 from penstock.errors import LedgerError
-from penstock.maintenance import Clustering, Group
 from penstock.pipeline import MergeStep
-from penstock.schema import names
-from penstock.tables import Change, LakeTable, Version, WrittenFile
 
 from .context import Context
-from .publish import publish
+from .restoring import planned_restoration, restore
 from .targets import MEMORY
 
 
@@ -33,29 +29,8 @@ def take_back(context: Context, step: MergeStep, number: int) -> None:
     if not before and not (of_it and versions[of_it[-1]].is_first):
         hint = f"apply the batch with `penstock run`, or make {step.merge.into} anew from its sources with `penstock run --full-refresh`"
         raise LedgerError(f"{memory.name} remembers events of batch {number}, and the state that it had before them was expired", hint=hint)
-    _restore(context, memory, before[0] if before else None, step.id, number - 1)
-
-
-def _restore(context: Context, memory: LakeTable, version: Version | None, step_id: str, batch: int) -> None:
-    """One commit from the present files to those of a former state, to none where it is None; its ledger never goes back."""
-    pinned, former = memory.pin(), memory.pin(version.version) if version else None
-    if former:
-        if former.rewritten != pinned.rewritten or set(names(former.columns)) - set(names(pinned.columns)):
-            hint = "apply the batch with `penstock run`, and then `penstock rollback` it"
-            raise LedgerError(f"{memory.name} cannot be taken back to before batch {batch + 1}: its columns were renamed or dropped since", hint=hint)
-        former = replace(former, columns=pinned.columns, schema=pinned.schema, evolved=former.evolved or pinned.evolved)
-    now = {(f.uri, f.deletes): f for f in memory.files(pinned)}
-    then = {(f.uri, f.deletes): f for f in memory.files(former)} if former else {}
-    add: list[WrittenFile] = []
-    with context.engine.session() as session:
-        for file in (f for key, f in then.items() if key not in now):
-            assert former
-            # of a file that is still live, or had deleted rows, the rows that were live then are written anew
-            if file.deletes or file.uri in {uri for uri, _ in now}:
-                add += session.compact(memory, former, Group(file.partition, (file,)), Clustering(), context.run).add
-            else:
-                add.append(WrittenFile(file.uri, file.partition, file.bytes, file.rows))
-    gone = [f for key, f in now.items() if key not in then]
-    change = Change("overwrite", add, gone, summary={"penstock.taken_back": str(batch + 1)})
-    if not change.is_empty:
-        publish(context, memory, pinned, change, step_id, batch)
+    planned = planned_restoration(context, memory, before[0] if before else None)
+    if planned.lost:
+        hint = "apply the batch with `penstock run`, and then `penstock rollback` it"
+        raise LedgerError(f"{memory.name} cannot be taken back to before batch {number}: its columns were renamed or dropped since", hint=hint)
+    restore(context, planned, step.id, number - 1, "penstock.taken_back")
