@@ -244,6 +244,22 @@ def test_two_thousand_columns(tmp_path: Path, table_format: str) -> None:
     assert len(project.penstock("run", ".").err) < 2000, "an error is not a list of all columns"
 
 
+def test_two_thousand_columns_of_which_events_leave_most_out(tmp_path: Path) -> None:
+    columns = [f"c{i}" for i in range(2000)]
+    project = shop(tmp_path, "iceberg")
+    wide = json.dumps({"id": "bigint!", "version": "bigint!"} | dict.fromkeys(columns, "int"))
+    text = project.text("pipeline.yaml").replace("{id: bigint!, version: bigint!, state: string}", wide)
+    project.write("pipeline.yaml", text.replace(MERGE, "merge: {from: files, into: lake.shop.orders, sequence_by: version, ignore_null_updates: true}"))
+    for version in (1, 2):
+        said = ("" if i % 2 == version % 2 else str(i) for i in range(2000))
+        project.write(f"landing/orders/{version}.csv", f"id,version,{','.join(columns)}\n7,{version},{','.join(said)}\n")
+    done, _ = project.record()
+    assert done.code == 0, done.err
+    assert TOOLS["iceberg"](project).rows("shop.orders").select(["id", "version", *columns]).to_pylist() == [
+        {"id": 7, "version": 2} | {f"c{i}": i for i in range(2000)}
+    ]
+
+
 def test_a_string_of_100_mb_in_a_good_row_and_in_a_bad_one(tmp_path: Path) -> None:
     project = shop(tmp_path, "delta", "json")
     large = "x" * 99_999_996 + "tail"
