@@ -61,7 +61,7 @@ class Context:
 
         name = self.engine_name or self.loaded.environment.engine
         if name not in self._engines:
-            self._engines[name] = open_engine(name, self.aws)
+            self._engines[name] = open_engine(name, self.aws, self.loaded.environment.spark_from_mb)
         return self._engines[name]
 
     def on(self, engine_name: str | None) -> Context:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from penstock.batches import Batch
@@ -16,7 +17,7 @@ from penstock.killpoints import reach
 from penstock.pipeline import MergeStep
 from penstock.schema import quote
 from penstock.sources import OP, POSITION, REASON, UNAVAILABLE
-from penstock.tables import Pinned
+from penstock.tables import Pinned, weight
 
 from .context import Context
 from .gate import judge, sort_rows
@@ -88,7 +89,7 @@ def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
         return StepRecord(step.id, "merge", "nothing to do", note=f"batch {batch.number} is there already")
     spec = merge_spec(context, step)
     rows = read_batch(context, step.merge.from_, location, batch)
-    with context.engine.session() as session:
+    with context.engine.session(weight=partial(weight, rows.table, target.table, pinned)) as session:
         unnamed = as_events(context, step, spec, session, rows.table, batch.number)
         passed, failed = sort_rows(context, step.gate, session, EVENTS)
         if step.merge.retention:

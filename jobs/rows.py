@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from penstock.batches import Batch
@@ -13,7 +14,7 @@ from penstock.errors import DataError
 from penstock.pipeline import Gate, Write
 from penstock.schema import is_hidden, literal, names, quote
 from penstock.sources import OP, REASON, Rows
-from penstock.tables import Pinned
+from penstock.tables import Pinned, weight
 from penstock.windows import Window, covers
 
 from .context import Context
@@ -48,7 +49,7 @@ def publish_rows(context: Context, writing: Writing, batch: Batch, read: Callabl
     if context.applied(pinned.ledger, writing.step) >= batch.number:
         return StepRecord(writing.step, writing.kind, "nothing to do", note=f"batch {batch.number} is there already")
     rows = read(target)
-    with context.engine.session() as session:
+    with context.engine.session(weight=partial(weight, rows.table, target.table, pinned)) as session:
         session.load("rows", rows.table)
         inserts, changes = _inserts(session, rows.table.column_names)
         passed, failed = sort_rows(context, writing.gate, session, inserts)

@@ -214,6 +214,11 @@ class FileLayout:
     compression_level: int = 1
 
 
+def weight(rows: pa.Table, table: LakeTable, pinned: Pinned) -> int:
+    """Bytes of rows and of all files of a table that they come to."""
+    return int(rows.nbytes) + sum(f.bytes for f in table.files(pinned))
+
+
 Reshape = Callable[["LakeTable", Pinned, Evolution], Change]  # all rows of a table written anew, with the columns that an evolution gives them
 
 

@@ -108,8 +108,11 @@ class Input:
 
 
 class Engine(Protocol):
-    def session(self, sharing: int = 1) -> AbstractContextManager[Session]:
-        """A session of its own; `sharing` of them at work at once share the memory."""
+    def session(self, sharing: int = 1, weight: Callable[[], int] | None = None) -> AbstractContextManager[Session]:
+        """A session of its own; `sharing` of them at work at once share the memory.
+
+        `weight` gives the bytes that the work may have to read, at the most; an engine of many machines may do with one what is light.
+        """
         ...
 
     def transform(self, inputs: tuple[Input, ...], parameters: Mapping[str, object], *, sql: str | None = None, python: Path | None = None) -> pa.Table:

@@ -72,7 +72,7 @@ steps:
   - id: renamed
     update: {into: lake.shop.seen, set: {state: "'was new'"}, where: state = 'new'}
 environments:
-  large: {engine: spark}
+  large: {engine: spark, spark_from_mb: 0}
 """
 )
 SUITE = {"name": "orders", "expectations": [{"type": "expect_column_values_to_be_between", "kwargs": {"column": "amount", "min_value": 0}}]}
@@ -114,11 +114,11 @@ def test_plan_says_which_steps_are_on_spark(tmp_path: Path) -> None:
 @pytest.mark.skipif(bool(spark_server.missing()), reason=spark_server.missing())
 def test_a_run_starts_a_spark_of_its_own(tmp_path: Path) -> None:
     project = Project(tmp_path)
-    project.write("pipeline.yaml", EVENTS.replace("FORMAT", "iceberg"))
+    project.write("pipeline.yaml", EVENTS.replace("FORMAT", "iceberg") + "environments:\n  here: {spark_from_mb: 0}\n")
     project.write("landing/orders/1.json", events(event("c", 1, 1, "new"), event("c", 2, 2, "new"), event("d", 1, 3)))
     quick = {k: v for k, v in spark_server.SETTINGS.items() if k.startswith(("spark.sql.shuffle", "spark.sql.codegen", "spark.ui", "spark.driver.extra"))}
     project.write("conf/spark-defaults.conf", "".join(f"{k} {v}\n" for k, v in quick.items()))
-    done = project.process("run", ".", "--runtime", "local[1]", "--log", "json", SPARK_CONF_DIR=str(tmp_path / "conf"), SPARK_REMOTE="")
+    done = project.process("run", ".", "--env", "here", "--runtime", "local[1]", "--log", "json", SPARK_CONF_DIR=str(tmp_path / "conf"), SPARK_REMOTE="")
     assert done.code == 0, done.err
     assert [s["counts"]["applied"] for s in json.loads(done.out.splitlines()[-1])["steps"]][-1] == 2
     assert project.rows("lake.shop.orders", "id, state") == [{"id": 2, "state": "new"}]
@@ -140,3 +140,14 @@ def test_a_pipeline_changes_its_engine_between_runs(table_format: str, tmp_path:
         assert turning.rows(table, columns) == staying.rows(table, columns), table
     done, steps = turning.record("--env", "large")
     assert (done.code, {s["status"] for s in steps.values()}) == (0, {"nothing to do"})
+
+
+def test_what_is_light_needs_no_cluster(tmp_path: Path, table_format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_REMOTE", "sc://127.0.0.1:1")  # where nobody answers
+    project = Project(tmp_path)
+    declared = EVENTS.replace("FORMAT", table_format) + "environments:\n  large: {engine: spark}\n"
+    project.write("pipeline.yaml", declared)
+    project.write("landing/orders/1.json", events(event("c", 1, 1, "new"), event("c", 2, 2, "new"), event("d", 1, 3)))
+    done = project.penstock("run", ".", "--env", "large")
+    assert done.code == 0, done.err
+    assert project.rows("lake.shop.orders", "id, state") == [{"id": 2, "state": "new"}]

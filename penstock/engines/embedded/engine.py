@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,7 +31,8 @@ class EmbeddedEngine:
     aws: AwsSettings
 
     @contextmanager
-    def session(self, sharing: int = 1) -> Iterator[EmbeddedSession]:
+    def session(self, sharing: int = 1, weight: Callable[[], int] | None = None) -> Iterator[EmbeddedSession]:
+        del weight
         database = self._database if sharing == 1 else opened(sharing)  # what a database is told of threads and order holds for all of it
         try:
             with attached(database) as connection:

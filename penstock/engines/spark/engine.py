@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.config import AwsSettings
-from penstock.engines.base import Input
+from penstock.engines.base import Engine, Input, Session
 from penstock.engines.user_code import SETTINGS, applied, as_read
 from penstock.schema import is_hidden, names
 
@@ -36,20 +36,28 @@ KEEPING = {"spark.sql.constraintPropagation.enabled": "false"}
 
 @dataclass(frozen=True)
 class SparkEngine:
-    """Implements `penstock.engines.base.Engine` on sessions that `connect` gives: one of its own each time, so that no two batches share names."""
+    """Implements `penstock.engines.base.Engine` on sessions that `connect` gives: one of its own each time, so that no two batches share names.
+
+    Work of less than `least_bytes` is done by `alone`, the engine of the driver's own machine.
+    """
 
     aws: AwsSettings
     connect: Callable[[], AbstractContextManager[Any]]
+    alone: Engine | None = None
+    least_bytes: int = 0
 
     @contextmanager
-    def session(self, sharing: int = 1) -> Iterator[SparkBatchSession]:
-        del sharing
-        with self._connected(KEEPING) as spark:
-            session = SparkBatchSession(spark, self.aws)
-            try:
+    def session(self, sharing: int = 1, weight: Callable[[], int] | None = None) -> Iterator[Session]:
+        if self.alone and weight and weight() < self.least_bytes:
+            with self.alone.session(sharing) as session:
                 yield session
+            return
+        with self._connected(KEEPING) as spark:
+            on_spark = SparkBatchSession(spark, self.aws)
+            try:
+                yield on_spark
             finally:
-                session.close()
+                on_spark.close()
 
     def transform(self, inputs: tuple[Input, ...], parameters: Mapping[str, object], *, sql: str | None = None, python: Path | None = None) -> pa.Table:
         with self._connected({}) as spark:
