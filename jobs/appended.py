@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from penstock.changes.appended import PARTIAL, leaving_out, standing, waits
 from penstock.changes.facts import MergeSpec
-from penstock.evolution import renames
+from penstock.evolution import former_names
 from penstock.locations import MEMORY
 from penstock.pipeline import MergeStep
 from penstock.schema import Columns, names
@@ -39,7 +39,7 @@ def leave_out_appended(context: Context, step: MergeStep, spec: MergeSpec) -> No
 
 def _former(context: Context, step: MergeStep, held: Columns) -> dict[str, str]:
     """Columns that are yet to be renamed: the names that they have."""
-    return {new: old for old, new in renames(names(held), context.declared(step.merge.into).on_schema_change)}
+    return former_names(names(held), context.declared(step.merge.into).on_schema_change)
 
 
 def _named(spec: MergeSpec, before: dict[str, str]) -> MergeSpec:

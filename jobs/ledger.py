@@ -8,6 +8,7 @@ from typing import Any
 
 from penstock.errors import LedgerError, NotSupportedError, nearest
 from penstock.pipeline import CallStep, CopyStep, DeleteStep, MergeStep, ReconcileStep, TransformStep, UnloadStep, UpdateStep
+from penstock.tables import LakeTable
 
 from . import reconcile
 from .context import Context
@@ -135,10 +136,9 @@ def check_sole(context: Context, location: str, ledger: Mapping[str, int], doing
         raise NotSupportedError(f"{doing} {location}, into which pipeline {', '.join(others)} writes too,", hint=hint)
 
 
-def check_adopted(context: Context, location: str, ledger: Mapping[str, int]) -> None:
+def check_adopted(location: str, table: LakeTable) -> None:
     """Raises LedgerError for a table with rows that no pipeline ever wrote."""
-    table = None if ledger else context.lake_table(location)
-    if table and table.files(table.state):
+    if not table.state.ledger and table.files(table.state):
         raise LedgerError(f"{location} has rows that Penstock never wrote", hint=f"`penstock adopt {location}` says what taking it over means, and does so")
 
 
@@ -153,23 +153,23 @@ def check_ledgers(context: Context, source_of: Any) -> None:
         target = target_of(step)
         if target is None:
             continue
-        if target not in context.pipeline.connections and not is_warehouse(context, target):
-            ledger = lake_ledger(context, target)
-            check_adopted(context, target, ledger)
+        is_lake = target not in context.pipeline.connections and not is_warehouse(context, target)
+        table = context.lake_table(target) if is_lake else None
+        ledger = table.state.ledger if table else {}
+        if table:
+            check_adopted(target, table)
             check_owners(context, target, ledger)
-            held = context.applied(ledger, step.id)
-        else:
-            held = applied_by(context, step)
+        held = context.applied(ledger, step.id) if is_lake else applied_by(context, step)
         cut = context.batches(source_of(context, step)).head()
         if held > cut:
             raise LedgerError(
                 f"{target} holds batch {held} of step {step.id!r}, but the state store {context.state.root} knows only {cut}",
                 hint="it is another or an older state store: point the pipeline at the right one, or rebuild with `penstock run --full-refresh`",
             )
-        _check_kept(context, step, target, held)
+        _check_kept(context, step, target, table, held)
 
 
-def _check_kept(context: Context, step: Any, target: str, held: int) -> None:
+def _check_kept(context: Context, step: Any, target: str, table: LakeTable | None, held: int) -> None:
     """Raises LedgerError where another tool took away what was applied: the rows and the number, or, the number left in its place, the rows alone."""
     batch, version = _noted(context, step)
     if held < batch:
@@ -177,7 +177,6 @@ def _check_kept(context: Context, step: Any, target: str, held: int) -> None:
             f"{target} holds batch {held} of step {step.id!r}, but batch {batch} was applied to it: another tool dropped it, or made it anew",
             hint="bring it back as it was, or make it anew from its sources with `penstock run --full-refresh`",
         )
-    table = context.lake_table(target) if version is not None else None
     if table and version is not None and not table.has_kept(version):
         raise LedgerError(
             f"{target} had batch {batch} of step {step.id!r} in its state {version}, and another tool brought it back to a state from before",

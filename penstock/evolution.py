@@ -67,9 +67,14 @@ def renames(held: Iterable[str], policy: OnSchemaChange) -> tuple[tuple[str, str
     return tuple((old, new) for new, old in policy.renamed_from.items() if old in there and new not in there)
 
 
+def former_names(held: Iterable[str], policy: OnSchemaChange) -> dict[str, str]:
+    """New names of the columns that are yet to be renamed: the names that they have."""
+    return {new: old for old, new in renames(held, policy)}
+
+
 def read_as(then: Columns, now: Columns, policy: OnSchemaChange) -> dict[str, str | None]:
     """Under which names a former state has the columns of now; None for one that it lacks."""
-    before = {new: old for old, new in renames(names(then), policy)}
+    before = former_names(names(then), policy)
     there = set(names(then))
     return {c.name: before.get(c.name, c.name if c.name in there else None) for c in now}
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
+def backquote(name: str) -> str:
+    """A name as Spark SQL reads any."""
+    return f"`{name.replace('`', '``')}`"
+
+
 def quote(name: str) -> str:
     """An identifier quoted as DuckDB, PostgreSQL and Redshift read it."""
     return '"' + name.replace('"', '""') + '"'

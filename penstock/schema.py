@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from penstock.naming import backquote as backquote
 from penstock.naming import literal as literal
 from penstock.naming import name_fault as name_fault
 from penstock.naming import quote as quote

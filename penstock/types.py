@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import ArgumentError, choice
-from penstock.naming import name_fault, quote, same_but_for_case
+from penstock.naming import backquote, name_fault, quote, same_but_for_case
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,13 +58,8 @@ class _Spelling:
     between: str = ", "
 
 
-def _quoted(name: str) -> str:
-    """A field's name as Spark SQL reads any."""
-    return f"`{name.replace('`', '``')}`"
-
-
-_OWN = _Spelling("struct<{}>", "array<{}>", "map<{}>", lambda name, text: f"{name if _PLAIN.fullmatch(name) else _quoted(name)}: {text}")
-_SPARK = _Spelling("struct<{}>", "array<{}>", "map<{}>", lambda name, text: f"{_quoted(name)}: {text}")
+_OWN = _Spelling("struct<{}>", "array<{}>", "map<{}>", lambda name, text: f"{name if _PLAIN.fullmatch(name) else backquote(name)}: {text}")
+_SPARK = _Spelling("struct<{}>", "array<{}>", "map<{}>", lambda name, text: f"{backquote(name)}: {text}")
 _HIVE = _Spelling("struct<{}>", "array<{}>", "map<{}>", lambda name, text: f"{name}:{text}", ",")
 _DUCKDB = _Spelling("STRUCT({})", "{}[]", "MAP({})", lambda name, text: f"{quote(name)} {text}")
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from penstock.engines.base import Input
 from penstock.errors import TransformError
 from penstock.lineage import replaced_tables
+from penstock.schema import backquote
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,8 +38,7 @@ def applied(spark: Any, frames: Mapping[str, Any], parameters: Mapping[str, obje
 
 def as_read(frame: Any, item: Input) -> Any:
     """An input's frame with the columns that the input is read with."""
-    quoted = {name: f"`{name.replace('`', '``')}`" for c, then in item.read_as for name in (c.name, then) if name}
-    columns = [f"{quoted[then] if then else f'CAST(NULL AS {c.type.spark})'} AS {quoted[c.name]}" for c, then in item.read_as]
+    columns = [f"{backquote(then) if then else f'CAST(NULL AS {c.type.spark})'} AS {backquote(c.name)}" for c, then in item.read_as]
     return frame.selectExpr(*columns) if columns else frame
 
 

@@ -15,7 +15,7 @@ from penstock.config import AwsSettings
 from penstock.engines.base import Input
 from penstock.engines.user_code import SETTINGS, applied, as_read, functions_of_connect
 from penstock.errors import MissingExtraError
-from penstock.schema import Column, Columns, DataType, is_hidden
+from penstock.schema import Column, Columns, DataType, backquote, is_hidden
 from penstock.tables import DataFile, LakeTable, Pinned
 from penstock.threads import IMPORTING
 
@@ -118,4 +118,4 @@ def _by_partition(spark: Any, shown: Columns, files: Sequence[DataFile]) -> list
         for column, value in outside:
             frame = frame.withColumn(column, f.lit(value).cast(types[column]))
         frames.append(frame)
-    return [frame.select(*(f.col(f"`{n.replace('`', '``')}`") for n in types)) for frame in frames]
+    return [frame.select(*(f.col(backquote(n)) for n in types)) for frame in frames]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from penstock.schema import Column
+from penstock.schema import Column, backquote
 from penstock.tables import DataFile, FieldId, LakeTable, Pinned
 
 if TYPE_CHECKING:
@@ -15,11 +15,6 @@ if TYPE_CHECKING:
 FILE, ROW = "__file", "__row"
 # the path as it is, not as a URI has it: '+' is itself there
 PATH = r"regexp_replace(url_decode(replace(_metadata.file_path, '+', '%2B')), '^file:(//)?(?=/)', '')"
-
-
-def name(column: str) -> str:
-    """A column's name in Spark's SQL."""
-    return f"`{column.replace('`', '``')}`"
 
 
 def struct(columns: Iterable[Column]) -> Any:
@@ -46,7 +41,7 @@ def _numbered(columns: Iterable[Column], numbers: Mapping[str, FieldId]) -> tupl
     for field in schema.fields:
         field.metadata, own = {"parquet.field.id": numbers[field.name].number}, field.name
         field.name = f"__field_{numbers[own].number}"
-        named.append(f"{field.name} AS {name(own)}")
+        named.append(f"{field.name} AS {backquote(own)}")
     return type(schema)(schema.fields), named
 
 
@@ -61,16 +56,16 @@ def rows_of(spark: Any, table: LakeTable, pinned: Pinned, files: Sequence[DataFi
         return reduce(lambda a, b: a.unionByName(b), (rows_of(spark, table, pinned, group, columns) for group in groups))
     numbers, absent = table.layout(pinned).field_ids, files[0].outside
     inside = [c for c in wanted if c.name not in absent]
-    schema, named = _numbered(inside, numbers) if pinned.is_renamed and numbers else (struct(inside), [name(c.name) for c in inside])
+    schema, named = _numbered(inside, numbers) if pinned.is_renamed and numbers else (struct(inside), [backquote(c.name) for c in inside])
     read = spark.read.schema(schema).parquet(*(x.uri for x in files))
     rows = read.selectExpr(*named, f"{PATH} AS {FILE}", f"_metadata.row_index AS {ROW}")
     if any(x.deletes for x in files):
         rows = rows.join(deleted_rows(spark, files).hint("broadcast"), [FILE, ROW], "left_anti")
     if outside := [c for c in columns if c in absent]:
         places = spark.createDataFrame([(x.uri, *(_text(x.outside[c]) for c in outside)) for x in files], _strings([FILE, *outside]))
-        typed = places.selectExpr(FILE, *(f"CAST({name(c)} AS {types[c]}) AS {name(c)}" for c in outside))
+        typed = places.selectExpr(FILE, *(f"CAST({backquote(c)} AS {types[c]}) AS {backquote(c)}" for c in outside))
         rows = rows.join(typed.hint("broadcast"), FILE)
-    return rows.select(*(name(c) for c in (*columns, FILE, ROW)))
+    return rows.select(*(backquote(c) for c in (*columns, FILE, ROW)))
 
 
 def deleted_rows(spark: Any, files: Sequence[DataFile], *, own: bool = False) -> Any:
@@ -94,7 +89,7 @@ def _positions(uri: str, positions: Any) -> Any:
 
 
 def _strings(columns: Iterable[str]) -> str:
-    return ", ".join(f"{name(c)} STRING" for c in columns)
+    return ", ".join(f"{backquote(c)} STRING" for c in columns)
 
 
 def _text(value: object) -> str | None:

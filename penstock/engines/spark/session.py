@@ -18,12 +18,12 @@ from penstock.engines.slots import Partition, Slot, bound, place, slots_of
 from penstock.errors import NotSupportedError
 from penstock.evolution import UNCHANGED, Evolution
 from penstock.maintenance import Clustering, Group
-from penstock.schema import Column, literal, names, quote
+from penstock.schema import Column, backquote, literal, names, quote
 from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenDeletes, WrittenFile
 
 from .buckets import make_buckets_known
 from .dialect import spark_sql, statement
-from .reading import FILE, ROW, deleted_rows, framed, name, rows_of
+from .reading import FILE, ROW, deleted_rows, framed, rows_of
 from .writing import SLOT, Writer, exported
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ class SparkBatchSession:
         for part, number in numbers.items():
             ranges += [(number, *found) for found in _ranges([s for s in slots if place(s.partition) == part], first_key)]
         frame = self._spark.createDataFrame(ranges, f"part INT, {SLOT} INT, least STRING, next STRING")
-        kind, key = column.type.spark, name(first_key)
+        kind, key = column.type.spark, backquote(first_key)
         frame.selectExpr("part", SLOT, f"CAST(least AS {kind}) AS least", f"CAST(next AS {kind}) AS next").createOrReplaceTempView("ranges")
         assigned = self._spark.sql(f"""SELECT /*+ BROADCAST(s) */ i.*, s.{SLOT} FROM incoming i
           JOIN ranges s ON i.{_PART} = s.part
@@ -232,7 +232,7 @@ class SparkBatchSession:
 
     def _outgoing(self, table: LakeTable, pinned: Pinned, slots: Sequence[Slot]) -> Any:
         """The new rows, and those that stay of files which are replaced, with the slot of each."""
-        columns = ", ".join(map(name, names(pinned.columns)))
+        columns = ", ".join(map(backquote, names(pinned.columns)))
         new = self._spark.sql(f"SELECT {columns}, {SLOT} FROM assigned")
         replaced = [(f.uri, s.number) for s in slots for f in s.files]
         if not replaced:
@@ -240,7 +240,7 @@ class SparkBatchSession:
         old = self._viewed(rows_of(self._spark, table, pinned, [f for s in slots for f in s.files], names(pinned.columns)))
         self._spark.createDataFrame(replaced, f"{FILE} STRING, {SLOT} INT").createOrReplaceTempView("replaced")
         return new.unionByName(
-            self._spark.sql(f"""SELECT /*+ BROADCAST(s) */ {", ".join(f"o.{name(c)}" for c in names(pinned.columns))}, s.{SLOT}
+            self._spark.sql(f"""SELECT /*+ BROADCAST(s) */ {", ".join(f"o.{backquote(c)}" for c in names(pinned.columns))}, s.{SLOT}
           FROM ({old}) o JOIN replaced s ON o.{FILE} = s.{FILE} LEFT ANTI JOIN gone g ON o.{FILE} = g.{FILE} AND o.{ROW} = g.{ROW}""")
         )
 
@@ -278,4 +278,4 @@ def _ranges(slots: Sequence[Slot], first_key: str) -> list[tuple[int, str | None
 
 
 def _view(relation: str) -> str:
-    return name(relation)
+    return backquote(relation)

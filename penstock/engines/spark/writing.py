@@ -9,10 +9,10 @@ from typing import Any
 from penstock.config import AwsSettings
 from penstock.engines.slots import Slot
 from penstock.errors import NotSupportedError
-from penstock.schema import Column, names
+from penstock.schema import Column, backquote, names
 from penstock.tables import FileLayout, LakeTable, Pinned, WrittenFile
 
-from .reading import FILE, PATH, name
+from .reading import FILE, PATH
 
 SLOT = "slot"
 _UNMARKED = {"mapreduce.fileoutputcommitter.marksuccessfuljobs": "false"}
@@ -46,11 +46,11 @@ class Writer:
         layout = self.table.layout(self.pinned)
         _check(self.table.name, self.pinned, layout)
         wanted = [c for c in self.pinned.columns if c.name in self.columns]
-        typed = [f"CAST({name(c.name)} AS {c.type.spark}) AS {name(c.name)}" for c in wanted]
-        order = (SLOT, *map(name, self.order))
+        typed = [f"CAST({backquote(c.name)} AS {c.type.spark}) AS {backquote(c.name)}" for c in wanted]
+        order = (SLOT, *map(backquote, self.order))
         divided = self._divided(rows, counts, order)
         typed_rows = divided.sortWithinPartitions(*order).selectExpr(SLOT, *typed)
-        numbered = [_numbered(typed_rows[name(c.name)], c, layout) for c in wanted]
+        numbered = [_numbered(typed_rows[backquote(c.name)], c, layout) for c in wanted]
         outgoing = typed_rows.select(typed_rows[SLOT], *numbered)
         options = {"compression": layout.compression, "maxRecordsPerFile": 2 * self.file_rows}
         outgoing.write.options(**options, **_UNMARKED).partitionBy(SLOT).parquet(folder)
