@@ -44,14 +44,15 @@ class Catalog:
     warehouse: str
     shelves: Mapping[str, Shelf]
 
-    def table(self, namespace: str, name: str) -> LakeTable | None:
-        """The table, or None where there is none of that name."""
-        found = self._find(namespace, name)
+    def table(self, namespace: str, name: str, likely: str | None = None) -> LakeTable | None:
+        """The table, or None where there is none of that name; `likely`: the format that is asked for first."""
+        found = self._find(namespace, name, likely)
         return found[1] if found else None
 
-    def _find(self, namespace: str, name: str) -> tuple[str, LakeTable] | None:
+    def _find(self, namespace: str, name: str, likely: str | None) -> tuple[str, LakeTable] | None:
         with reaching(f"the catalog of {self.warehouse}"):
-            return next(((kind, found) for kind, shelf in self.shelves.items() if (found := shelf.find(namespace, name))), None)
+            shelves = sorted(self.shelves.items(), key=lambda shelf: shelf[0] != likely)
+            return next(((kind, found) for kind, shelf in shelves if (found := shelf.find(namespace, name))), None)
 
     def create(
         self,
@@ -68,7 +69,7 @@ class Catalog:
 
         Raises DataError when it is there with another format, other columns or partitions.
         """
-        held, found = self._find(namespace, name) or (format_name, None)
+        held, found = self._find(namespace, name, format_name) or (format_name, None)
         if held != format_name:
             raise DataError(f"table {namespace}.{name} is there in {held} but {format_name} is declared", hint=_ANEW)
         if found is None:

@@ -7,24 +7,22 @@ from dataclasses import replace
 from penstock.changes.appended import PARTIAL, leaving_out, standing, waits
 from penstock.changes.facts import MergeSpec
 from penstock.evolution import former_names
-from penstock.locations import MEMORY
 from penstock.pipeline import MergeStep
 from penstock.schema import Columns, names
+from penstock.tables import LakeTable
 
 from .context import Context
 from .publish import publish
 
 
-def leave_out_appended(context: Context, step: MergeStep, spec: MergeSpec) -> None:
+def leave_out_appended(context: Context, step: MergeStep, spec: MergeSpec, memory: LakeTable) -> None:
     """Events that wait for a row leave out the columns that the memory is about to get; done again after a crash, it does no harm."""
-    table, memory = context.lake_table(step.merge.into), context.lake_table(step.merge.into + MEMORY)
-    if not table or not memory:
+    before = _former(context, step, memory.state.columns)
+    appended = [c for c in spec.data if before.get(c, c) not in names(memory.state.columns)]
+    table = context.lake_table(step.merge.into) if appended else None
+    if table is None:
         return
-    pinned, rows = memory.pin(), table.pin()
-    before = _former(context, step, pinned.columns)
-    appended = [c for c in spec.data if before.get(c, c) not in names(pinned.columns)]
-    if not appended:
-        return
+    pinned, rows = memory.pin(), table.state
     with context.engine.session() as session:
         session.scan("memory_rows", memory, pinned)
         (found,) = session.query(f"SELECT COUNT(*) AS partial FROM memory_rows WHERE {PARTIAL}").to_pylist()

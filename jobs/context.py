@@ -18,7 +18,7 @@ from penstock.connectors.catalogs import Catalog, open_catalog
 from penstock.connectors.stores import open_store
 from penstock.errors import ArgumentError, choice
 from penstock.lineage import SqlProblem, bound
-from penstock.locations import PathLocation, TableLocation, parse_location
+from penstock.locations import MEMORY, QUARANTINE, PathLocation, TableLocation, parse_location
 from penstock.objects import ObjectStore
 from penstock.pipeline import Pipeline, Table
 from penstock.tables import LakeTable
@@ -121,8 +121,8 @@ class Context:
 
     def lake_table(self, location: str) -> LakeTable | None:
         """A lake table as its catalog has it, None where there is none."""
-        where = self.table_location(location)
-        return self.catalog(where.connection).table(where.namespace, where.table)
+        where, declared = self.table_location(location), self.pipeline.tables.get(location.removesuffix(MEMORY).removesuffix(QUARANTINE))
+        return self.catalog(where.connection).table(where.namespace, where.table, declared.format if declared else None)
 
     def store(self, text: str) -> ObjectStore:
         """The objects below a `connection/path/`."""

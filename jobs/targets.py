@@ -126,8 +126,8 @@ def _design(declared: Table) -> Design:
 
 def merged(context: Context, step: MergeStep) -> tuple[Target, LakeTable]:
     """A merge's table and its memory, held against each other before a column of either changes. Raises as `lake_target` and `memory_table` do."""
-    _check_memory(context, step)
-    return lake_target(context, step.merge.into), _memory(context, step)
+    held = _checked_memory(context, step)
+    return lake_target(context, step.merge.into), _memory(context, step, held)
 
 
 def memory_table(context: Context, step: MergeStep) -> LakeTable:
@@ -135,37 +135,36 @@ def memory_table(context: Context, step: MergeStep) -> LakeTable:
 
     Raises DataError when the table was kept by other keys, which these do not fit, LedgerError when the memory of a table that has batches is gone.
     """
-    _check_memory(context, step)
-    return _memory(context, step)
+    return _memory(context, step, _checked_memory(context, step))
 
 
-def _check_memory(context: Context, step: MergeStep) -> None:
+def _checked_memory(context: Context, step: MergeStep) -> LakeTable | None:
     into, spec, memory = step.merge.into, merge_spec(context, step), context.lake_table(step.merge.into + MEMORY)
     if memory is None:
         if context.applied(lake_ledger(context, into), step.id):
             hint = f"bring it back, or make {into} anew from its sources with `penstock run --full-refresh`"
             raise LedgerError(f"{into}{MEMORY} is gone: the deletes that it remembered could rise again", hint=hint)
-        return
+        return None
     held = names(memory.state.columns)
     renamed = dict(renames(held, context.declared(into).on_schema_change))
     keys = tuple(renamed.get(c, c) for c in held[1 : held.index(spec.sequence[0])])
     if keys != spec.keys:
         hint = "declare the keys that it has, or make it anew with `penstock run --full-refresh`"
         raise DataError(f"table {into} is kept by the keys ({', '.join(keys)}) but ({', '.join(spec.keys)}) are declared", hint=hint)
+    return memory
 
 
-def _memory(context: Context, step: MergeStep) -> LakeTable:
-    known = (*context.declared(step.merge.into).schema_columns, *sequence_columns(sequence_types(context, step)))
-    _rename_in_events(context, step)
-    return beside(context, step.merge.into, MEMORY, memory_columns(merge_spec(context, step), known))
+def _memory(context: Context, step: MergeStep, held: LakeTable | None) -> LakeTable:
+    spec, known = merge_spec(context, step), (*context.declared(step.merge.into).schema_columns, *sequence_columns(sequence_types(context, step)))
+    if held:
+        _rename_in_events(context, step, held)
+        leave_out_appended(context, step, spec, held)
+    return beside(context, step.merge.into, MEMORY, memory_columns(spec, known))
 
 
-def _rename_in_events(context: Context, step: MergeStep) -> None:
+def _rename_in_events(context: Context, step: MergeStep, memory: LakeTable) -> None:
     """Events say which values they leave out by the names of columns: those change first, so that a crash before the columns' own change does no harm."""
-    where, policy = context.table_location(step.merge.into), context.declared(step.merge.into).on_schema_change
-    memory = context.catalog(where.connection).table(where.namespace, where.table + MEMORY) if policy.renamed_from else None
-    for old, new in renames(names(memory.state.columns), policy) if memory else ():
-        assert memory
+    for old, new in renames(names(memory.state.columns), context.declared(step.merge.into).on_schema_change):
         pinned = memory.pin()
         said, says = (f"chr(31) || {literal(name)} || chr(31)" for name in (old, new))
         with context.engine.session() as session:
@@ -173,7 +172,6 @@ def _rename_in_events(context: Context, step: MergeStep) -> None:
             change = session.amend(memory, pinned, f"contains({UNAVAILABLE}, {said})", values, context.run)
             if not change.is_empty:
                 publish(context, memory, pinned, change, step.id, context.applied(pinned.ledger, step.id))
-    leave_out_appended(context, step, merge_spec(context, step))
 
 
 def quarantine_table(context: Context, location: str) -> LakeTable:

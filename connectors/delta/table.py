@@ -59,6 +59,7 @@ class DeltaTable:
         self._store = store_at(self._location, aws)
         self._log, self._vectors = Log(self._store), Vectors(self._location, self._store, aws)
         self._becoming: Design | None = None  # while all files are written anew
+        self._seen: Pinned | None = None
         with self._reaching():
             self._native = self._load_pinned(None)
         self._partition_columns: list[str] = self._native.metadata().partition_columns
@@ -93,14 +94,17 @@ class DeltaTable:
 
     @property
     def state(self) -> Pinned:
-        return self._pinned(self._native)
+        if self._seen is None or self._seen.native is not self._native:
+            self._seen = self._pinned(self._native)
+        return self._seen
 
     def pin(self, version: int | None = None) -> Pinned:
         with self._reaching():
             native = self._load_pinned(version)
-        if version is None:
-            self._native = native
-        return self._pinned(native)
+        if version is not None:
+            return self._pinned(native)
+        self._native = native
+        return self.state
 
     def _pinned(self, native: Native) -> Pinned:
         check_readable(self.name, native)

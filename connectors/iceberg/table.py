@@ -52,6 +52,7 @@ class IcebergTable:
     def __init__(self, catalog: Catalog, identifier: tuple[str, str]) -> None:
         self._catalog, self._identifier = catalog, identifier
         self._loaded = self._load()
+        self._seen: Pinned | None = None
 
     @property
     def name(self) -> str:
@@ -80,11 +81,13 @@ class IcebergTable:
 
     @property
     def state(self) -> Pinned:
-        return self._pinned(None)
+        if self._seen is None or self._seen.native is not self._loaded:
+            self._seen = self._pinned(None)
+        return self._seen
 
     def pin(self, version: int | None = None) -> Pinned:
         self._load_again()
-        return self._pinned(version)
+        return self.state if version is None else self._pinned(version)
 
     def _pinned(self, version: int | None) -> Pinned:
         table = self._loaded
