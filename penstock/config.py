@@ -6,6 +6,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from penstock.errors import ArgumentError
+
+ATTEMPTS = "AWS_MAX_ATTEMPTS"
+
 
 class Secret:
     """Text that prints as `***`; `reveal()` gives it to the client that needs it."""
@@ -35,6 +39,7 @@ class AwsSettings:
     """Which AWS: the account of the environment, or the stand-in behind `endpoint_url`.
 
     `access_key_id` and `secret_access_key` are None where boto3's own chain (instance role, profile, SSO) provides them.
+    `attempts`: how often a request is made until it is answered, the first time counted.
     """
 
     region: str = "us-east-1"
@@ -42,10 +47,15 @@ class AwsSettings:
     access_key_id: str | None = None
     secret_access_key: Secret | None = None
     session_token: Secret | None = None
+    attempts: int = 5
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> AwsSettings:
+        """By the variables that AWS's own clients know. Raises ArgumentError for an `AWS_MAX_ATTEMPTS` that is no number from 1 on."""
         found = os.environ if environment is None else environment
+        attempts = found.get(ATTEMPTS) or str(cls.attempts)
+        if not attempts.isdecimal() or int(attempts) < 1:
+            raise ArgumentError(f"{ATTEMPTS} is {attempts!r}", hint="say how often a request is made at the most: 1 or more")
 
         def secret(name: str) -> Secret | None:
             return Secret(found[name]) if found.get(name) else None
@@ -56,4 +66,5 @@ class AwsSettings:
             access_key_id=found.get("AWS_ACCESS_KEY_ID") or None,
             secret_access_key=secret("AWS_SECRET_ACCESS_KEY"),
             session_token=secret("AWS_SESSION_TOKEN"),
+            attempts=int(attempts),
         )

@@ -48,7 +48,7 @@ _NO_LOG = "bring its files back, or make it anew with `penstock run --full-refre
 def storage_options(location: str, aws: AwsSettings) -> dict[str, str] | None:
     from penstock.connectors.s3.access import deltalake_options
 
-    return deltalake_options(aws) if location.startswith("s3://") else None
+    return deltalake_options(aws) | {"max_retries": str(aws.attempts - 1)} if location.startswith("s3://") else None
 
 
 class DeltaTable:

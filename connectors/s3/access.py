@@ -26,7 +26,10 @@ def client(service: str, aws: AwsSettings) -> Any:
     from botocore.config import Config
 
     config = Config(
-        s3={"addressing_style": "path"} if aws.endpoint_url else None, retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=60
+        s3={"addressing_style": "path"} if aws.endpoint_url else None,
+        retries={"mode": "standard", "total_max_attempts": aws.attempts},
+        connect_timeout=5,
+        read_timeout=60,
     )
     keys = {}
     if aws.access_key_id and aws.secret_access_key:
@@ -54,7 +57,7 @@ def _session(region: str, minute: int) -> Any:
 
 
 def duckdb_secret(aws: AwsSettings) -> str:
-    """The statement that lets DuckDB's httpfs read and write `s3://`."""
+    """The statements that let DuckDB's httpfs read and write `s3://`."""
     keys = credentials(aws)
     options = {"TYPE": "s3", "REGION": literal(aws.region)}
     if keys:
@@ -64,7 +67,7 @@ def duckdb_secret(aws: AwsSettings) -> str:
     if aws.endpoint_url:
         scheme, _, host = aws.endpoint_url.partition("://")
         options |= {"ENDPOINT": literal(host), "URL_STYLE": "'path'", "USE_SSL": "true" if scheme == "https" else "false"}
-    return f"CREATE OR REPLACE SECRET penstock ({', '.join(f'{k} {v}' for k, v in options.items())})"
+    return f"SET http_retries = {aws.attempts - 1}; CREATE OR REPLACE SECRET penstock ({', '.join(f'{k} {v}' for k, v in options.items())})"
 
 
 def pyiceberg_properties(aws: AwsSettings) -> dict[str, str]:

@@ -24,6 +24,8 @@ class Shop(Project):
     schema: str = ""
 
 
+HASTY = {"AWS_MAX_ATTEMPTS": "2"}  # how often clients ask, where what comes after that is the matter
+
 # where a commit of each format becomes true
 PUBLISHES = {"iceberg": {"service": "glue", "operation": "UpdateTable"}, "delta": {"service": "s3", "operation": r"^PUT .*/_delta_log/"}}
 
@@ -63,6 +65,7 @@ def test_services_that_are_busy_for_a_while_are_waited_for(shop: Shop, faults: F
 
 @pytest.mark.parametrize("operation", ["^GET", "^PUT", "^HEAD|^GET|^PUT|^POST"])
 def test_expired_credentials_are_one_clear_error_and_the_next_run_goes_on(shop: Shop, faults: Faults, operation: str) -> None:
+    shop.environment |= HASTY
     faults(service="s3", operation=operation, status=400, code="ExpiredToken", times=10_000)
     failed = shop.penstock("run", ".")
     assert (failed.code, "Traceback" in failed.err, "ExpiredToken" in failed.err) == (1, False, True), failed.err
@@ -91,6 +94,7 @@ def test_a_rollback_that_neither_arrived_nor_was_answered_is_not_taken_for_done(
         s3.put_object(Bucket=bucket, Key=f"rows/{i}.csv", Body=f"id,name\n{i},x\n".encode())
     assert project.penstock("run", ".").code == 0
 
+    project.environment |= HASTY
     faults(**PUBLISHES[table_format], times=10_000)
     back = project.penstock("rollback", table, "--to", "1", "--then", "skip")
     faults()
@@ -110,7 +114,8 @@ def test_a_quarantine_done_again_that_neither_arrived_nor_was_answered_is_done_o
     s3.put_object(Bucket=bucket, Key="orders/1.json", Body=events(event("c", 1, 10, "new"), event("c", 2, 11, "new")).encode())
     retried = shop.penstock("batch", "retry", ".", "orders", "1")
     assert retried.code == 0, retried.err
-    faults(**PUBLISHES[table_format], times=5)  # as often as a client asks
+    shop.environment |= HASTY
+    faults(**PUBLISHES[table_format], times=2)  # as often as a client asks
     done = shop.penstock("run", ".")
     assert done.code == 0, done.err
     assert shop.rows(f"lake.{shop.schema}.orders__quarantine", "__reason") == []
@@ -121,6 +126,7 @@ def test_bodies_that_break_off_are_clear_errors_and_the_next_run_goes_on(shop: S
     assert shop.penstock("run", ".").code == 0
     s3, bucket = client("s3", AwsSettings.from_environment(local_aws.environment())), shop.schema.replace("_", "-")
     s3.put_object(Bucket=bucket, Key="orders/3.json", Body=events(event("u", 1, 30, "paid", "1.50"), event("c", 5, 31, "new")).encode())
+    shop.environment |= HASTY
     for place in ("/orders/", "/(metadata|_delta_log)/", r"/lake/.*\.parquet"):
         faults(service="s3", operation=f"^GET .*{place}", times=10_000, cut=True)
         failed = shop.penstock("run", ".")
@@ -130,3 +136,11 @@ def test_bodies_that_break_off_are_clear_errors_and_the_next_run_goes_on(shop: S
         assert shop.rows(f"lake.{shop.schema}.orders") == EXPECTED
     assert shop.penstock("run", ".").code == 0
     assert shop.rows(f"lake.{shop.schema}.orders", "id, state") == [{"id": 1, "state": "paid"}, {"id": 4, "state": "new"}, {"id": 5, "state": "new"}]
+
+
+@pytest.mark.parametrize("attempts", ["0", "-1", "often"])
+def test_attempts_that_are_no_number_are_refused(tmp_path: Path, attempts: str) -> None:
+    project = Project(tmp_path, {"AWS_MAX_ATTEMPTS": attempts})
+    project.write("pipeline.yaml", EVENTS.replace("FORMAT", "iceberg"))
+    refused = project.penstock("run", ".")
+    assert (refused.code, f"AWS_MAX_ATTEMPTS is {attempts!r}\n  next: say how often" in refused.err) == (2, True), refused.err
