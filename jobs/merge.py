@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from penstock.changes.events import prepared
 from penstock.changes.facts import MergeSpec
 from penstock.changes.full_copy import beaten, current, differences
 from penstock.engines.base import Session
+from penstock.engines.user_code import ALLOWED, explained
 from penstock.errors import DataError
 from penstock.killpoints import reach
 from penstock.pipeline import MergeStep
@@ -49,12 +51,13 @@ def as_events(context: Context, step: MergeStep, spec: MergeSpec, session: Sessi
         numbered = ", ".join(f"{by} AS {quote(name)}" for by, name in zip(order, spec.sequence, strict=True))
         op = f"CASE {whens} ELSE {_U} END" if whens else _U
         source = f"(SELECT *, {op} AS {OP}, CAST(NULL AS VARCHAR) AS {UNAVAILABLE}, {numbered} FROM rows)"
-    if merge.conditions:
-        read = context.pipeline.step(merge.from_)
-        session.execute(f"CREATE OR REPLACE TEMP VIEW named AS SELECT *, {unfit(context, step, read)} AS {REASON} FROM {source} said")
-        failed = session.query(f"SELECT * FROM named WHERE {REASON} <> ''")
-        source = f"(SELECT * FROM named WHERE {REASON} = '')"
-    session.execute(f"CREATE OR REPLACE TEMP TABLE {EVENTS} AS SELECT {', '.join(said)} FROM {source} said")
+    with explained(f"step {step.id}", ALLOWED) if merge.conditions else nullcontext():
+        if merge.conditions:
+            read = context.pipeline.step(merge.from_)
+            session.execute(f"CREATE OR REPLACE TEMP VIEW named AS SELECT *, {unfit(context, step, read)} AS {REASON} FROM {source} said")
+            failed = session.query(f"SELECT * FROM named WHERE {REASON} <> ''")
+            source = f"(SELECT * FROM named WHERE {REASON} = '')"
+        session.execute(f"CREATE OR REPLACE TEMP TABLE {EVENTS} AS SELECT {', '.join(said)} FROM {source} said")
     return failed
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from penstock.engines.base import Input
-from penstock.errors import TransformError
+from penstock.errors import PenstockError, TransformError
 from penstock.lineage import replaced_tables
 from penstock.schema import backquote
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # the same for a user's code on every engine: a value that a cast or a division cannot give is an error, and no NULL
 SETTINGS = {"spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "true"}
+ALLOWED = "TRY_CAST and try_divide give NULL where there is no value"
 
 
 def applied(spark: Any, frames: Mapping[str, Any], parameters: Mapping[str, object], *, sql: str | None, python: Path | None) -> pa.Table:
@@ -29,10 +30,10 @@ def applied(spark: Any, frames: Mapping[str, Any], parameters: Mapping[str, obje
         views = {name: f"penstock_{uuid.uuid4().hex}" for name in frames}
         for name, view in views.items():
             frames[name].createOrReplaceTempView(view)
-        with _explained("the query"):
+        with explained("the query"):
             return cast("pa.Table", spark.sql(replaced_tables(sql, views), args=dict(parameters) or None).toArrow())
     assert python is not None
-    with _explained(str(python)):
+    with explained(str(python)):
         return cast("pa.Table", _built(python)(spark, frames).toArrow())
 
 
@@ -67,11 +68,13 @@ def functions_of_connect() -> Iterator[None]:
 
 
 @contextmanager
-def _explained(where: str) -> Iterator[None]:
-    """Errors of the user's code, with the line of the user's file where there is one."""
+def explained(where: str, hint: str | None = None) -> Iterator[None]:
+    """Errors of the user's code as TransformError, with the line of the user's file where there is one."""
     try:
         yield
+    except PenstockError:
+        raise
     except Exception as error:
         mine = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == where]
         line = f", line {mine[-1].lineno}" if mine else ""
-        raise TransformError(f"{where}{line}: {type(error).__name__}: {str(error).strip()[:1000]}") from error
+        raise TransformError(f"{where}{line}: {type(error).__name__}: {str(error).strip()[:1000]}", hint=hint) from error

@@ -10,7 +10,7 @@ import pytest
 import spark_server
 from changes_model import HISTORY, SOFT, SPEC, batches, stream
 from merged import Merged
-from pipelines import EVENTS, SHOP, Project, event, events
+from pipelines import APPENDED, EVENTS, SHOP, Project, event, events
 
 from penstock.changes.facts import MergeSpec
 from penstock.config import AwsSettings
@@ -140,6 +140,20 @@ def test_a_pipeline_changes_its_engine_between_runs(table_format: str, tmp_path:
         assert turning.rows(table, columns) == staying.rows(table, columns), table
     done, steps = turning.record("--env", "large")
     assert (done.code, {s["status"] for s in steps.values()}) == (0, {"nothing to do"})
+
+
+def test_an_update_stops_as_it_does_on_one_machine(tmp_path: Path, spark_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_REMOTE", spark_address)
+    update = "  - {id: changed, engine: spark, update: {into: lake.a.rows, set: {name: VALUE}, where: TRY_CAST(name AS INT) IS NULL}}\n"
+    text = (APPENDED + update + "environments:\n  large: {spark_from_mb: 0}\n").replace("FORMAT", "delta").replace("name: string", "name: string!")
+    project = Project(tmp_path)
+    project.write("landing/rows/1.csv", "id,name\n1,new\n2,new\n")
+    stops = {"CAST(name AS INT)": "CAST_INVALID_INPUT", "id / (id - 2)": "USER_RAISED_EXCEPTION", "IF(id = 2, NULL, 'x')": "column 'name' of 1 rows"}
+    for value, said in stops.items():
+        project.write("pipeline.yaml", text.replace("VALUE", f'"{value}"'))
+        stopped = project.penstock("run", ".", "--env", "large")
+        assert (stopped.code, said in stopped.err) == (1, True), stopped.err
+    assert project.rows("lake.a.rows", "id, name") == [{"id": 1, "name": "new"}, {"id": 2, "name": "new"}]
 
 
 def test_what_is_light_needs_no_cluster(tmp_path: Path, table_format: str, monkeypatch: pytest.MonkeyPatch) -> None:

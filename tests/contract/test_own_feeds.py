@@ -87,3 +87,22 @@ def test_a_condition_is_checked_by_plan(tmp_path: Path, old: str, new: str, said
     shop.write("pipeline.yaml", text.replace(old, new))
     planned = shop.penstock("plan", ".")
     assert (planned.code, f"pipeline.yaml:{said}" in planned.err) == (2, True), planned.err
+
+
+@pytest.mark.parametrize("conditions", [("CAST(name AS INT) < 0", "FALSE"), ("FALSE", "1 / item.size < 0")])
+def test_a_condition_without_a_value_stops_the_batch_and_try_is_false(tmp_path: Path, table_format: str, conditions: tuple[str, str]) -> None:
+    written = PIPELINE.replace("FORMAT", table_format)
+    deletes, truncates = "`op` RLIKE '^D' OR item.size < :least", 'op = "T"'
+    assert deletes in written
+    assert truncates in written
+    shop = Project(tmp_path)
+    shop.write("pipeline.yaml", written.replace(deletes, conditions[0]).replace(truncates, conditions[1]))
+    rows = (row(1, 5, "I", "-1", 1), row(2, 5, "I", "none", 0))
+    shop.write("landing/orders/1.json", "".join(json.dumps(r) + "\n" for r in rows))
+    stopped = shop.penstock("run", ".")
+    assert (stopped.code, "step orders" in stopped.err, "next: TRY_CAST and try_divide give NULL" in stopped.err) == (1, True, True), stopped.err
+    tried = [c.replace("CAST", "TRY_CAST").replace("1 / item.size", "try_divide(1, item.size)") for c in conditions]
+    shop.write("pipeline.yaml", written.replace(deletes, tried[0]).replace(truncates, tried[1]))
+    done, steps = shop.record()
+    assert (done.code, steps["orders"]["counts"]["applied"]) == (0, 2), done.err
+    assert [r["id"] for r in shop.rows("lake.shop.orders", "id")] == ([2] if tried[0] != "FALSE" else [1, 2])

@@ -57,6 +57,35 @@ def test_a_column_that_is_never_null_does_not_become_so(shop: Project, column: s
     assert [r["id"] for r in shop.rows("lake.shop.visits")] == [2, 3], "deleted, and not updated"
 
 
+DELETED, UPDATED = 'where: "day < :oldest"', """set: {note: "coalesce(note, 'none') || '!'"}, where: "note IS NULL OR note NOT LIKE '%!'\""""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (DELETED, 'where: "CAST(note AS INT) < 0"', "'c!'"),
+        (DELETED, 'where: "id / (id - 3) > 0"', "division by zero"),
+        (UPDATED, 'set: {note: "0"}, where: "to_date(note) > :oldest"', '"c!"'),
+        (UPDATED, 'set: {note: "note::int"}, where: id > 0', "'c!'"),
+        (UPDATED, 'set: {note: "5 % (id - 3)"}, where: id > 0', "division by zero"),
+    ],
+)
+def test_what_has_no_value_stops_the_step(shop: Project, old: str, new: str, said: str) -> None:
+    shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace(old, new))
+    shop.write("landing/visits/1.csv", "id,day,note\n3,2026-01-04,c!\n")
+    stopped = shop.penstock("run", ".")
+    assert (stopped.code, said in stopped.err, "next: TRY_CAST" in stopped.err) == (1, True, True), stopped.err
+    assert shop.rows("lake.shop.visits") == [{"id": 3, "day": "2026-01-04", "note": "c!"}]
+
+
+def test_try_cast_is_null_where_there_is_no_value(shop: Project) -> None:
+    written = shop.text("pipeline.yaml").replace("coalesce(note, 'none') || '!'", "coalesce(CAST(TRY_CAST(note AS INT) AS STRING), '!')")
+    shop.write("pipeline.yaml", written.replace("day < :oldest", "TRY_CAST(note AS INT) = 7 OR try_divide(id, id - 2) > 5"))
+    shop.write("landing/visits/1.csv", "id,day,note\n1,2026-01-01,a\n2,2026-01-03,7\n3,2026-01-04,c!\n4,2026-01-04,8!\n")
+    assert shop.penstock("run", ".").code == 0
+    assert [(r["id"], r["note"]) for r in shop.rows("lake.shop.visits")] == [(1, "!"), (3, "c!"), (4, "8!")]
+
+
 def test_partitions_of_the_window_that_are_empty_now_are_emptied(shop: Project) -> None:
     assert shop.penstock("run", ".").code == 0
     assert [r["day"] for r in shop.rows("lake.shop.daily")] == ["2026-01-03", "2026-01-04"]

@@ -60,6 +60,8 @@ def _translated(tree: object) -> str:
             found.set("this", "STRUCT")
         elif found.name.upper() == "EPOCH_US":
             found.replace(exp.func("UNIX_MICROS", exp.cast(found.expressions[0], exp.DataType.Type.TIMESTAMPTZ)))
+        elif found.name.upper() == "ERROR":
+            found.set("this", "RAISE_ERROR")
         elif found.this == exp.DataType.Type.INT128:
             found.replace(exp.DataType.build("DECIMAL(38, 0)"))
     try:
