@@ -46,6 +46,7 @@ def _tables(pipeline: Pipeline) -> Iterator[Found]:
             yield path, message
         elif isinstance(connection, CatalogConnection):
             yield from _lake_table(path, name, table, connection)
+            yield from _left_in_files(pipeline, path, name, table)
         elif table.format or table.partition_by or table.sort_by or table.readers:
             yield path, "a Redshift table has columns and keys; format, partition_by, sort_by and readers belong to lake tables"
 
@@ -84,6 +85,18 @@ def _lake_table(path: Path, name: str, table: Table, connection: CatalogConnecti
             )
         elif (kind := DataType.parse(table.columns[p.column].removesuffix("!")).name) not in (takes := TRANSFORMED.get(p.transform, {kind})):
             yield (*path, "partition_by"), f"{p} is not made of a {kind}; {p.transform} takes {', '.join(sorted(takes))}"
+
+
+def _left_in_files(pipeline: Pipeline, path: Path, name: str, table: Table) -> Iterator[Found]:
+    """A file holds a column at least: of a table that change data goes into that is its order."""
+    feeds = {s.id for s in pipeline.steps if isinstance(s, ReadStep) and source_format(s.read.format).is_change_feed}
+    has_order = {s.merge.into for s in pipeline.steps if isinstance(s, MergeStep)} | {
+        s.copy_.into for s in pipeline.steps if isinstance(s, CopyStep) and s.copy_.from_ in feeds
+    }
+    partitioned = {p.column for p in table.partition_fields}
+    if table.format and not table_format(table.format).has_partition_columns_in_files and name not in has_order and partitioned >= {*table.columns}:
+        said = f"{table.format} tables have no partition columns in their files, and nothing would be left to write"
+        yield (*path, "partition_by"), f"{name} is partitioned by all of its columns; {said}: leave one of them out, or use iceberg"
 
 
 def _flat(path: Path, table: Table) -> Iterator[Found]:

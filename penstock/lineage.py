@@ -115,11 +115,14 @@ def bound(expression: str, parameters: Mapping[str, Any]) -> str | SqlProblem:
     values = {name: sqlglot.exp.convert(value) for name, value in parameters.items()}
     if unknown := sorted({p.name for p in tree.find_all(exp.Placeholder)} - set(values)):
         return SqlProblem(f"parameter :{unknown[0]} has no value; there are {', '.join(values) or 'none'}")
-    return _ansi(tree.transform(lambda n: values[n.name] if isinstance(n, exp.Placeholder) else n)).selects[0].sql("duckdb")
+    for parameter in list(tree.find_all(exp.Placeholder)):
+        parameter.replace(values[parameter.name].copy())
+    _keep_to_ansi(tree)
+    return tree.selects[0].sql("duckdb")
 
 
-def _ansi(tree: exp.Query) -> exp.Query:
-    """A tree by Spark's ANSI rules: sqlglot takes what a cast, a division and a date read from text cannot give for NULL, as Spark did before them."""
+def _keep_to_ansi(tree: exp.Query) -> None:
+    """sqlglot takes what a cast, a division and a date read from text cannot give for NULL, as Spark did before its ANSI rules: that is undone."""
     from sqlglot import exp
 
     for cast in [c for c in tree.find_all(exp.TryCast) if not c.args.get("safe")]:
@@ -131,7 +134,6 @@ def _ansi(tree: exp.Query) -> exp.Query:
         by = division.expression
         if not (isinstance(by, exp.Literal) and by.is_number and float(by.this)):
             division.set("expression", exp.case().when(by.copy().eq(0), exp.func("error", exp.Literal.string("division by zero"))).else_(by.copy()))
-    return tree
 
 
 def columns_of(expression: str) -> set[str]:

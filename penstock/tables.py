@@ -319,7 +319,7 @@ class FormatCapabilities:
     """What a table format, as Penstock writes it, can do; code asks these, never the format's name.
 
     `is_ordered_by_store`: of two commits at once the object store lets one pass, no catalog does. `has_required_parts`: its readers know parts of structs,
-    arrays and maps that are never NULL.
+    arrays and maps that are never NULL. `has_partition_columns_in_files`: without them a table needs a column that it is not partitioned by.
     """
 
     readers: Mapping[str, Reader]
@@ -328,6 +328,7 @@ class FormatCapabilities:
     deletes: str
     is_ordered_by_store: bool = False
     has_required_parts: bool = True
+    has_partition_columns_in_files: bool = True
 
     def without_position_deletes(self, readers: Iterable[str]) -> tuple[str, ...]:
         """Those of some readers, of all that are known without any, that know nothing of deleted positions."""

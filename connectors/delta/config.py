@@ -17,4 +17,5 @@ CAPABILITIES = FormatCapabilities(
     deletes="deletion vectors",
     is_ordered_by_store=True,
     has_required_parts=False,  # pyarrow, by which delta-rs gives rows, refuses such a part of a struct that is NULL
+    has_partition_columns_in_files=False,
 )
