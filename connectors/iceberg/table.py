@@ -255,7 +255,7 @@ class IcebergTable:
         check_writable(table)
         with self._reaching():
             try:
-                snapshot = self._snapshot(table, change, writer)
+                snapshot = self._snapshot(pinned, change, writer)
             except FileNotFoundError as error:
                 return Outcome("failed", cause=f"a file that was written for it is gone: {error}")
         try:
@@ -268,9 +268,10 @@ class IcebergTable:
         return Outcome("done", snapshot.snapshot_id)
 
     @staticmethod
-    def _snapshot(table: Table, change: Change, writer: SnapshotWriter) -> Snapshot:
+    def _snapshot(pinned: Pinned, change: Change, writer: SnapshotWriter) -> Snapshot:
+        table: Table = pinned.native  # type: ignore[assignment]
         operation = "overwrite" if change.operation == "append" and (change.remove or change.deletes) else change.operation
-        summary = {**change.summary, PROPERTY: dumps(change.ledger)}
+        summary = {**change.summary, PROPERTY: dumps(greatest([pinned.ledger, change.ledger]))}
         deletes = described_deletes(table, change.deletes)
         files = Files(described(table, change.add), deletes, change.remove, [d.of for d in change.deletes])
         return writer.write(files, summary, operation)

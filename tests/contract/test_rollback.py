@@ -84,6 +84,32 @@ def test_where_the_memory_no_longer_has_its_state_nothing_is_brought_back(shop: 
     assert (states(shop), remembered(shop)) == ([(1, "sent")], [8, 9])
 
 
+def test_a_state_of_which_a_compaction_alone_is_left_comes_back(tmp_path: Path, table_format: str) -> None:
+    project = Project(tmp_path)
+    text = APPENDED.replace("FORMAT", table_format)
+    project.write("pipeline.yaml", text.replace("name: string}", "name: string}\n    maintain: {min_files: 2}"))
+
+    def append(number: int) -> None:
+        project.write(f"landing/rows/{number}.csv", f"id,name\n{number},x\n")
+        assert project.record()[0].code == 0
+
+    append(1)
+    append(2)
+    assert [m.compacted for m in maintain(context(project), ["lake.a.rows"])] == [1]
+    table = lake(project, "a", "rows")
+    compacted = table.history()[0].version
+    if table_format == "delta":
+        age(table)
+    append(3)
+    assert table.expire(datetime.now(UTC) + timedelta(days=60), [compacted] if table_format == "iceberg" else []) >= 2
+    assert [v.batch for v in table.history() if v.batch is not None] == [3], "the states that the batches made are gone"
+    done = project.penstock("rollback", "lake.a.rows", "--to", "1", "--then", "skip")
+    assert (done.code, "no longer has the state after batch 1" in done.err) == (2, True), done.err
+    done = project.penstock("rollback", "lake.a.rows", "--to", "2", "--then", "skip")
+    assert done.code == 0, done.err
+    assert [r["id"] for r in project.rows("lake.a.rows", "id")] == [1, 2]
+
+
 def test_a_memory_that_was_empty_is_empty_again(shop: Project) -> None:
     deliver(shop, 1, event("c", 1, 1, "new"))
     deliver(shop, 2, event("d", 1, 2), event("c", 2, 3, "new"))
