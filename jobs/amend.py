@@ -83,5 +83,5 @@ def apply(context: Context, step: DeleteStep | UpdateStep, batch: Batch) -> Step
         values = {column: context.bound(expression) for column, expression in said.set.items()}
         rows = _matching(context, step, session, table, pinned)
         change = session.amend(table, pinned, context.bound(said.where), values, context.run)
-        publish(context, table, pinned, change, step.id, batch.number)
-    return StepRecord(step.id, kind, "done", (batch.number,), Counts(read=rows, applied=rows), 1, change.bytes)
+        done = publish(context, table, pinned, change, step.id, batch.number)
+    return StepRecord(step.id, kind, "done", (batch.number,), Counts(read=rows, applied=rows), 1, change.bytes, version=done.version)

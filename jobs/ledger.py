@@ -57,11 +57,16 @@ def applied_by(context: Context, step: Any) -> int:
     return context.applied(lake_ledger(context, target), step.id)
 
 
-def note_applied(context: Context, step: Any, batch: int) -> None:
-    """Keep beside the step's manifests that a lake table holds a batch: only to see, later, that it was there. What it holds, it says itself."""
+def note_applied(context: Context, step: Any, batch: int, version: int | None = None) -> None:
+    """Keep beside the step's manifests that a lake table holds a batch: only to see, later, that it was there. What it holds, it says itself.
+
+    `version`: the state that the batch made; the table is asked for its present one where that is not known.
+    """
     if (place := _lake_place(context, step)) is not None:
-        table = context.lake_table(target_of(step) or "")
-        noted = {"target": place, "batch": batch, "version": table.state.version if table else None}
+        if version is None:
+            table = context.lake_table(target_of(step) or "")
+            version = table.state.version if table else None
+        noted = {"target": place, "batch": batch, "version": version}
         context.state.write(f"{step.id}/{_APPLIED}", json.dumps(noted).encode())
 
 

@@ -114,8 +114,8 @@ def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
             commits += 1
         reach("after_memory")
         change = session.rewrite(target.table, pinned, settled.upserts, settled.deletes, context.run)
-        publish(context, target.table, pinned, change, step.id, batch.number)
+        done = publish(context, target.table, pinned, change, step.id, batch.number)
     counts = settled.counts + rest + Counts(filtered=rows.filtered, quarantined=bad.num_rows)
     # a full copy says besides its rows which keys it no longer has: the only events that no reader counts
-    counts = replace(counts, read=rows.read + gone)
-    return StepRecord(step.id, "merge", "done", (batch.number,), counts.check(f"step {step.id}, batch {batch.number}"), commits + 1, change.bytes, gates=gates)
+    counts = replace(counts, read=rows.read + gone).check(f"step {step.id}, batch {batch.number}")
+    return StepRecord(step.id, "merge", "done", (batch.number,), counts, commits + 1, change.bytes, gates=gates, version=done.version)

@@ -25,7 +25,10 @@ class GateVerdict:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """What one step did in one run; `batches` are the numbers it applied, `bytes` those it wrote."""
+    """What one step did in one run; `batches` are the numbers it applied, `bytes` those it wrote.
+
+    `version`: the snapshot or version of its lake table that the last batch made, None where that is not known.
+    """
 
     step: str
     kind: str
@@ -38,6 +41,7 @@ class StepRecord:
     gates: tuple[GateVerdict, ...] = ()
     note: str = ""
     error: str = ""
+    version: int | None = None
 
 
 @dataclass(frozen=True)

@@ -61,10 +61,10 @@ def publish_rows(context: Context, writing: Writing, batch: Batch, read: Callabl
             change = session.append(target.table, pinned, published, context.run)
         else:
             change = session.overwrite(target.table, pinned, published, context.run, _replaces(context, writing, session, target, published))
-        publish(context, target.table, pinned, change, writing.step, batch.number)
+        done = publish(context, target.table, pinned, change, writing.step, batch.number)
     counts = kept + Counts(read=rows.read, filtered=rows.filtered, quarantined=bad.num_rows)
     counts.check(f"step {writing.step}, batch {batch.number}")
-    return StepRecord(writing.step, writing.kind, "done", (batch.number,), counts, commits + 1, change.bytes, gates=gates)
+    return StepRecord(writing.step, writing.kind, "done", (batch.number,), counts, commits + 1, change.bytes, gates=gates, version=done.version)
 
 
 def _replaces(context: Context, writing: Writing, session: Session, target: Target, rows: str) -> Callable[[tuple[object, ...]], bool] | None:

@@ -103,7 +103,7 @@ def _run_step(context: Context, planned: PlannedStep) -> tuple[StepRecord, Penst
         error.__cause__ = raised
     record = combined(planned, done, error)
     if record.batches:
-        note_applied(context, context.pipeline.step(planned.id), record.batches[-1])
+        note_applied(context, context.pipeline.step(planned.id), record.batches[-1], record.version)
     return replace(record, seconds=round(time.monotonic() - clock, 3)), error
 
 
@@ -137,4 +137,5 @@ def combined(planned: PlannedStep, done: Sequence[StepRecord], error: PenstockEr
         planned.id, planned.kind, status,
         tuple(b for r in worked for b in r.batches), sum((r.counts for r in worked), Counts()), sum(r.commits for r in worked), sum(r.bytes for r in worked),
         gates=tuple(g for r in worked for g in r.gates), note="; ".join(dict.fromkeys(r.note for r in done if r.note)), error=str(error or ""),
+        version=worked[-1].version if worked else None,
     )  # fmt: skip

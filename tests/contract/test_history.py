@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from pipelines import EVENTS, Project, event, events
+from pipelines import EVENTS, Project, event, events, lake
 
 
 @pytest.fixture
@@ -38,6 +38,19 @@ def test_history_names_run_and_batch_and_each_state_can_be_asked(shop: Project) 
     assert [states(shop, "--as-of", str(v["version"])) for v in versions] == [THREE, TWO, ONE]
     assert states(shop, "--as-of", versions[0]["at"]) == THREE
     assert "operation" in shop.penstock("history", "lake.shop.orders").out
+
+
+def test_a_run_says_which_state_its_last_batch_made(shop: Project) -> None:
+    shop.write("landing/orders/4.json", events(event("u", 3, 30, "paid")))
+    shop.write("landing/orders/5.json", events(event("u", 3, 31, "sent")))
+    done, steps = shop.record()
+    assert done.code == 0, done.err
+    made = steps["orders"]["version"]
+    assert made == lake(shop, "shop", "orders").history()[0].version
+    assert states(shop, "--as-of", str(made)) == [(2, "paid"), (3, "sent")]
+    (noted,) = shop.folder.glob(".penstock/state/**/orders/applied.json")
+    assert (json.loads(noted.read_text())["batch"], json.loads(noted.read_text())["version"]) == (5, made)
+    assert shop.record()[1]["orders"]["version"] is None
 
 
 @pytest.mark.parametrize(
