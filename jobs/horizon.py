@@ -16,6 +16,7 @@ from penstock.tables import LakeTable, Pinned
 
 from .adopt import OLDEST
 from .context import Context
+from .ledger import others_of
 from .publish import publish
 from .targets import MEMORY, merge_spec
 
@@ -82,7 +83,8 @@ def with_mark(context: Context, merge: Merge, spec: MergeSpec, session: Session,
 
 
 def forget(context: Context, step: MergeStep) -> int:
-    """Let the memory go of the keys of which nothing lies before the horizon; returns how many. A history's memory stays whole.
+    """Let the memory go of the keys of which nothing lies before the horizon; returns how many. A history's memory stays whole, and one of several pipelines,
+    whose sequences are not those of this horizon.
 
     Both tables are taken as they are: what is declared anew is for a run to bring about, and where that is the keys, nothing goes before it did. Raises
     CommitConflictError when a writer was quicker.
@@ -94,6 +96,8 @@ def forget(context: Context, step: MergeStep) -> int:
     if table is None or memory is None:
         return 0
     pinned, remembered = table.state, memory.state
+    if others_of(context, pinned.ledger) or others_of(context, remembered.ledger):
+        return 0
     known = (*spec.keys, *spec.sequence)
     if names(remembered.columns)[1 : 1 + len(known)] != known or not {*known} <= set(names(pinned.columns)):
         return 0

@@ -9,7 +9,7 @@ from uuid import uuid4
 from penstock.commits import Outcome, settle
 from penstock.errors import CommitConflictError
 from penstock.killpoints import reach
-from penstock.tables import BATCH, COMMIT, RUN, Change, LakeTable, Pinned
+from penstock.tables import BATCH, COMMIT, RUN, STEP, Change, LakeTable, Pinned
 
 from .context import Context
 from .record import StepRecord
@@ -25,7 +25,7 @@ def publish(context: Context, table: LakeTable, pinned: Pinned, change: Change, 
     """
     number = max(batch, context.applied(pinned.ledger, step_id))
     mark = uuid4().hex
-    summary = {**change.summary, RUN: context.run, BATCH: str(batch), COMMIT: mark}
+    summary = {**change.summary, RUN: context.run, STEP: context.key(step_id), BATCH: str(batch), COMMIT: mark}
     reach("before_commit")
     outcome = table.commit(pinned, replace(change, ledger={context.key(step_id): number}, summary=summary))
     reach("after_commit")

@@ -154,6 +154,16 @@ def _shared(pipeline: Pipeline, location: str, field: str, *, replaces: bool) ->
         yield (field,), f"it would replace what other pipelines write into {location} (shared: true); append, merge change events, or write a table of your own"
 
 
+def _shared_bounds(merge: Merge, table: Table) -> Iterator[Found]:
+    """Each pipeline that writes a shared table has a log of its own, and another's numbers say nothing of how late, or how far ahead, an event of it is."""
+    if table.shared and merge.retention:
+        said = f"a horizon is a place in one log, and {merge.into} (shared: true) takes events of several"
+        yield ("retention",), f"{said}; leave it out, and all is remembered, or merge into a table of your own"
+    if table.shared and isinstance(merge.max_ahead, int):
+        said = f"a number is counted from the greatest that {merge.into} has, which may be of another pipeline's log (shared: true)"
+        yield ("max_ahead",), f"{said}; leave it out, or merge into a table of your own"
+
+
 def _declared(pipeline: Pipeline, location: str, field: str) -> Iterator[Found]:
     if location not in pipeline.tables:
         yield (field,), f"table {choice(location, pipeline.tables)}"
@@ -199,6 +209,7 @@ def _merge(loaded: Loaded, step: MergeStep) -> Iterator[Found]:
         yield from _full_copy(read) if merge.full_copy else _order(read, merge, read.columns or table.columns)
         yield from _merged_columns(merge, table)
         yield from _ahead(merge, read.columns or table.columns)
+        yield from _shared_bounds(merge, table)
         known = read.columns or table.columns.keys() - {merge.soft_delete}
         for op, condition in merge.conditions.items():
             field = "apply_as_deletes" if op == "d" else "apply_as_truncates"

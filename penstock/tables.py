@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Operation = Literal["append", "overwrite", "replace"]
-RUN, BATCH, COMMIT = "penstock.run", "penstock.batch", "penstock.commit"  # what a commit says of itself, in its summary; the last like no other
+# what a commit says of itself, in its summary; the last like no other
+RUN, STEP, BATCH, COMMIT = "penstock.run", "penstock.step", "penstock.batch", "penstock.commit"
 
 
 _TIMES = frozenset({"timestamp", "timestamp_ntz"})
@@ -155,7 +156,8 @@ class Pinned:
 class Version:
     """One state that a table had: its snapshot or version, when it was committed, and what Penstock's own commits say of themselves.
 
-    `commit` is like that of no other commit, so that its writer knows it again. `is_first`: the table had no state before.
+    `step`: the `<pipeline>/<step>` whose batch it is; empty in commits of before Penstock said so. `commit` is like that of no other commit, so that its writer
+    knows it again. `is_first`: the table had no state before.
     """
 
     version: int
@@ -166,6 +168,7 @@ class Version:
     batch: int | None = None
     commit: str = ""
     is_first: bool = False
+    step: str = ""
 
 
 @dataclass(frozen=True)

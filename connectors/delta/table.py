@@ -23,7 +23,7 @@ from penstock.errors import CommitConflictError, DataError, LedgerError, NotSupp
 from penstock.evolution import Evolution
 from penstock.ledgers import PROPERTY, greatest, loads
 from penstock.schema import Columns, names
-from penstock.tables import BATCH, COMMIT, RUN, Change, DataFile, DeleteFile, Design, FileLayout, PartitionField, Pinned, Reshape, Version
+from penstock.tables import BATCH, COMMIT, RUN, STEP, Change, DataFile, DeleteFile, Design, FileLayout, PartitionField, Pinned, Reshape, Version
 
 from .actions import added, changed_metadata, commit_info, first_version, properties_set, removed, thinned, transactions
 from .columns import columns_of, schema_of
@@ -133,7 +133,7 @@ class DeltaTable:
             Version(
                 entry["version"], datetime.fromtimestamp(entry["timestamp"] / 1000, UTC), str(entry.get("operation", "")).lower(),
                 loads(entry.get(PROPERTY)), entry.get(RUN, ""), int(entry[BATCH]) if BATCH in entry else None, entry.get(COMMIT, ""),
-                entry["version"] == 0,
+                entry["version"] == 0, entry.get(STEP, ""),
             ) for entry in entries if "timestamp" in entry
         ]  # fmt: skip
 

@@ -20,7 +20,7 @@ from penstock.errors import CommitConflictError, DataError, LedgerError, NotSupp
 from penstock.evolution import Evolution
 from penstock.ledgers import PROPERTY, dumps, greatest, loads
 from penstock.schema import Columns
-from penstock.tables import BATCH, COMMIT, RUN, Change, DataFile, Design, FileLayout, PartitionField, Pinned, Reshape, Version
+from penstock.tables import BATCH, COMMIT, RUN, STEP, Change, DataFile, Design, FileLayout, PartitionField, Pinned, Reshape, Version
 
 from .columns import columns_of, field_ids, order_of, partitions_of, schema_of, spec_of
 from .features import check_writable, has_files_of_others, is_renamed
@@ -338,6 +338,7 @@ def _version(snapshot: Snapshot) -> Version:
         int(said[BATCH]) if BATCH in said else None,
         said.get(COMMIT, ""),
         snapshot.sequence_number == 1,  # a snapshot whose parents were expired may name none
+        said.get(STEP, ""),
     )
 
 
