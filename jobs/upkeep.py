@@ -205,8 +205,8 @@ def _maintained(context: Context, work: Work, *, now: datetime, sharing: int, da
     forgotten = _forgotten(context, work.location, now)
     done = [compact(context, table, groups, order, sharing) for groups in commits(work.groups, policy.group_bytes)]
     manifests = table.compact_metadata(policy.max_manifests, summary(context, "manifests"))
-    kept, needed = now - duration(policy.keep_snapshots), pinned_versions(context, work.location)
-    expired = table.expire(kept, needed)
+    kept = now - duration(policy.keep_snapshots)
+    expired = table.expire(_before_runs(context, kept), pinned_versions(context, work.location))
     reach("after_expiry")
     removed = [] if daily and not _is_due(context, work.location, now) else _swept(context, work, now, kept)
     _, _, after = measure(table)
@@ -227,12 +227,20 @@ def _forgotten(context: Context, location: str, now: datetime) -> int:
 
 
 def _swept(context: Context, work: Work, now: datetime, kept: datetime) -> Sequence[tuple[str, int]]:
-    """Nothing that a run at work wrote may go: its files are younger than its start, give or take what clocks may differ."""
-    started, cutoff = open_run(context.state), now - duration(work.policy.orphans_after)
-    before = min(cutoff, started - _CLOCKS_DIFFER) if started else cutoff
+    """Nothing that a run at work wrote may go: its files are younger than its start."""
+    before = _before_runs(context, now - duration(work.policy.orphans_after))
     removed = work.table.sweep(before, kept, pinned_versions(context, work.location))
     context.state.write(_note(work.location), json.dumps({"swept": now.isoformat()}).encode())
     return removed
+
+
+def _before_runs(context: Context, time: datetime) -> datetime:
+    """A time, or before the start of a run at work, give or take what clocks may differ: the states that it reads were present then, or since.
+
+    Its batches may not say yet what they pin; those of a run that ended do, so they are to be asked after this.
+    """
+    started = open_run(context.state)
+    return min(time, started - _CLOCKS_DIFFER) if started else time
 
 
 def _is_due(context: Context, location: str, now: datetime) -> bool:

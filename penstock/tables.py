@@ -286,7 +286,7 @@ class LakeTable(Protocol):
         ...
 
     def expire(self, before: datetime, needed: Collection[int]) -> int:
-        """Forget states committed before a time, but the present one and those needed; returns how many. Their files go with a later `sweep`."""
+        """Forget states that others took the place of before a time, but those needed; returns how many. Their files go with a later `sweep`."""
         ...
 
     def purge(self) -> Sequence[tuple[str, int]]:
@@ -297,7 +297,7 @@ class LakeTable(Protocol):
         ...
 
     def sweep(self, before: datetime, kept: datetime, needed: Collection[int]) -> Sequence[tuple[str, int]]:
-        """Remove files older than `before` that no state needs: none of those committed since `kept`, and none of those needed; returns URIs and bytes."""
+        """Remove files older than `before` that no state needs: none of those that were present since `kept`, and none of those needed; returns URIs and bytes."""
         ...
 
     def compact_metadata(self, most: int, summary: Mapping[str, str]) -> int:

@@ -205,7 +205,8 @@ class IcebergTable:
 
         table = self._load_again()
         kept = {ref.snapshot_id for ref in table.metadata.refs.values()} | set(needed)
-        old = [s.snapshot_id for s in table.metadata.snapshots if s.timestamp_ms < before.timestamp() * 1000 and s.snapshot_id not in kept]
+        until = _replaced(table.metadata.snapshots)
+        old = [i for i, milliseconds in until.items() if milliseconds < before.timestamp() * 1000 and i not in kept]
         if not old:
             return 0
         try:
@@ -312,6 +313,15 @@ def _ancestry(table: Table, snapshot: Snapshot | None) -> list[Snapshot]:
         found.append(snapshot)
         snapshot = by_id.get(snapshot.parent_snapshot_id or -1)
     return found
+
+
+def _replaced(snapshots: Sequence[Snapshot]) -> Mapping[int, int]:
+    """When another snapshot took the place of each, in milliseconds since 1970; when it was committed, where none did."""
+    until = {s.snapshot_id: s.timestamp_ms for s in snapshots}
+    for s in snapshots:
+        if s.parent_snapshot_id in until:
+            until[s.parent_snapshot_id] = max(until[s.parent_snapshot_id], s.timestamp_ms)
+    return until
 
 
 @lru_cache(maxsize=8)

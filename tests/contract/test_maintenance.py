@@ -135,6 +135,15 @@ def test_states_that_are_kept_can_be_read_however_soon_orphans_go(small: Project
     assert rows_at(table, former) == 20
 
 
+def test_a_state_is_kept_so_long_from_when_another_took_its_place(small: Project) -> None:
+    """Not from when it was made: who reads it, or has pinned it, may have begun just before."""
+    table = lake_table(small)
+    former = table.history()[0].version
+    assert maintained(small).compacted == 1
+    maintained(small, now=table.history()[0].at + timedelta(days=7))
+    assert rows_at(table, former) == 40
+
+
 def aged(table: LakeTable, days: int) -> None:
     """Delta's log as if it had been written so many days ago, and its files a month before, which delta-rs judges by this machine's clock."""
     then = time.time() - days * 86400

@@ -53,6 +53,19 @@ def test_files_of_a_writer_at_work_are_not_orphans(shop: Project) -> None:
     ends_well(shop)
 
 
+def test_a_state_that_a_run_is_about_to_pin_stays(shop: Project) -> None:
+    """It read which state the table has, and its batch does not say so yet; then a compaction takes that state's place."""
+    text = shop.text("pipeline.yaml").replace("steps:", "  lake.shop.states: {format: iceberg, columns: {state: string, orders: bigint}}\nsteps:")
+    shop.write("pipeline.yaml", text + "  - {id: states, transform: {sql: states.sql, into: lake.shop.states}}\n")
+    shop.write("states.sql", "SELECT state, count(*) AS orders FROM lake.shop.orders GROUP BY state")
+    (shop.folder / "landing/orders/2.json").unlink()
+    with shop.stopped("run", ".", at="before_cut") as woken:
+        assert maintained(shop).compacted == 1
+        done = woken()
+    assert done.code == 0, done.err
+    assert shop.rows("lake.shop.states") == [{"state": "new", "orders": 6}]
+
+
 def test_a_writer_whose_files_were_taken_for_orphans_writes_them_anew(shop: Project) -> None:
     """It slept for so long that its lease ran out and its files grew old."""
     before = pending(shop)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import signal
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pipelines import EVENTS, Project, event, events, lake, truncate
+from pipelines import EVENTS, Project, context, event, events, lake, truncate
+
+from penstock.jobs.upkeep import maintain
 
 ORDERS = "lake.shop.orders"
 
@@ -45,6 +48,21 @@ def test_a_skipped_batch_does_not_act_later(shop: Project, kind: int) -> None:
     done, steps = shop.record()
     assert (done.code, steps["orders"]["batches"]) == (0, [3]), done.err
     assert states(shop) == [(1, "paid"), (2, "paid"), (3, "new")]
+
+
+def test_maintenance_leaves_what_a_skipped_batch_goes_back_to(shop: Project) -> None:
+    """For seven days from the killed run, however old the memory's state was that it took the place of."""
+    shop.write("landing/orders/1.json", events(event("c", 1, 1, "new"), event("d", 2, 2)))
+    assert shop.record()[0].code == 0
+    shop.write("landing/orders/2.json", events(event("d", 1, 100)))
+    killed_with_memory(shop)
+    killed_at = lake(shop, "shop", "orders__memory").history()[0].at
+    list(maintain(context(shop), now=killed_at + timedelta(days=7)))
+    skipped = shop.penstock("batch", "skip", ".", "orders", "2")
+    assert skipped.code == 0, skipped.err
+    shop.write("landing/orders/3.json", events(event("u", 1, 50, "paid")))
+    assert shop.record()[0].code == 0
+    assert states(shop) == [(1, "paid")]
 
 
 def test_a_corrected_file_is_all_that_acts_however_often_it_is_corrected(shop: Project) -> None:
