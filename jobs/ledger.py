@@ -73,7 +73,7 @@ def note_applied(context: Context, step: Any, batch: int, version: int | None = 
 def forget_applied(context: Context, step: Any) -> None:
     """Forget what is known of a lake table that is to be made anew: also that a rollback of it was interrupted."""
     context.state.delete(f"{step.id}/{_APPLIED}")
-    if (found := _rollback_begun(context)) and found["table"] == target_of(step):
+    if (found := rollback_begun(context)) and found["table"] == target_of(step):
         note_rollback(context, None)
 
 
@@ -85,14 +85,15 @@ def note_rollback(context: Context, asked: Mapping[str, Any] | None) -> None:
         context.state.write(_ROLLBACK, json.dumps(asked).encode())
 
 
-def _rollback_begun(context: Context) -> Mapping[str, Any] | None:
+def rollback_begun(context: Context) -> Mapping[str, Any] | None:
+    """What is being rolled back, or was when that was interrupted."""
     found = context.state.find(_ROLLBACK)
     return dict(json.loads(found[0])) if found else None
 
 
 def check_rollback(context: Context, asked: Mapping[str, Any] | None = None) -> bool:
     """True where the rollback that is asked for was begun before. Raises LedgerError where another one was, and not finished."""
-    begun = _rollback_begun(context)
+    begun = rollback_begun(context)
     if begun and begun != asked:
         hint = f"repeat it: penstock rollback {begun['table']} --to {begun['to']} --then {begun['then']}"
         raise LedgerError(f"a rollback of {begun['table']} was interrupted", hint=hint)

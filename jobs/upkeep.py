@@ -22,7 +22,7 @@ from .context import Context
 from .horizon import forget
 from .lock import open_run
 from .targets import MEMORY, QUARANTINE, merge_into
-from .waiting import pinned_versions
+from .waiting import may_go_back, pinned_versions
 
 _DAILY = timedelta(days=1)
 _CLOCKS_DIFFER = timedelta(minutes=20)  # S3 refuses callers whose clock is a quarter of an hour off
@@ -206,9 +206,10 @@ def _maintained(context: Context, work: Work, *, now: datetime, sharing: int, da
     done = [compact(context, table, groups, order, sharing) for groups in commits(work.groups, policy.group_bytes)]
     manifests = table.compact_metadata(policy.max_manifests, summary(context, "manifests"))
     kept = now - duration(policy.keep_snapshots)
-    expired = table.expire(_before_runs(context, kept), pinned_versions(context, work.location))
+    expired = 0 if may_go_back(context, work.location) else table.expire(_before_runs(context, kept), pinned_versions(context, work.location))
     reach("after_expiry")
-    removed = [] if daily and not _is_due(context, work.location, now) else _swept(context, work, now, kept)
+    is_due = not daily or _is_due(context, work.location, now)
+    removed = _swept(context, work, now, kept) if is_due and not may_go_back(context, work.location) else []
     _, _, after = measure(table)
     compacted = sum(d.groups for d in done)
     sizes = Sizes(len(removed), sum(size for _, size in removed))

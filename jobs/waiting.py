@@ -10,7 +10,8 @@ from penstock.pipeline import CopyStep, MergeStep
 
 from .context import Context
 from .copy import reads_files
-from .ledger import applied_by
+from .ledger import applied_by, lake_ledger, rollback_begun
+from .targets import MEMORY
 
 
 def source_of(context: Context, step: Any) -> str:
@@ -31,3 +32,13 @@ def pinned_versions(context: Context, location: str) -> frozenset[int]:
     """The snapshots or versions of a table that batches which wait have pinned."""
     pinning = [s for s in context.pipeline.steps if source_of(context, s) == s.id and not hasattr(s, "read")]
     return frozenset(batch.pins[location] for step in pinning for batch in waiting(context, step) if location in batch.pins)
+
+
+def may_go_back(context: Context, location: str) -> bool:
+    """True where former states of a table are needed, whatever their age: while a rollback is not done, and by a memory that is ahead of its table."""
+    if rollback_begun(context):
+        return True
+    if (table := location.removesuffix(MEMORY)) == location:
+        return False
+    held = lake_ledger(context, table)
+    return any(number > held.get(key, 0) for key, number in lake_ledger(context, location).items())

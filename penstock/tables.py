@@ -297,7 +297,7 @@ class LakeTable(Protocol):
         ...
 
     def sweep(self, before: datetime, kept: datetime, needed: Collection[int]) -> Sequence[tuple[str, int]]:
-        """Remove files older than `before` that no state needs: none of those that were present since `kept`, and none of those needed; returns URIs and bytes."""
+        """Remove files older than `before` that no state needs: none of those present since `kept`, and none of those needed; returns URIs and bytes."""
         ...
 
     def compact_metadata(self, most: int, summary: Mapping[str, str]) -> int:

@@ -143,7 +143,10 @@ def described_deletes(table: Table, deletes: Sequence[WrittenDeletes]) -> list[I
 
 
 def described(table: Table, files: Sequence[WrittenFile]) -> list[IcebergFile]:
-    """Manifest entries: from the footers of files just written, and those that files had which the table has again, whose columns may have had other names."""
+    """Manifest entries: from the footers of files just written, and those that files had which the table has again, whose columns may have had other names.
+
+    Raises FileNotFoundError for a file that is gone.
+    """
     import pyarrow.parquet as pq
     from pyiceberg.io.pyarrow import compute_statistics_plan, data_file_statistics_from_parquet_metadata, parquet_path_to_id_mapping
     from pyiceberg.manifest import DataFile as IcebergFile
@@ -154,9 +157,11 @@ def described(table: Table, files: Sequence[WrittenFile]) -> list[IcebergFile]:
     plan, mapping = compute_statistics_plan(schema, metadata.properties), parquet_path_to_id_mapping(schema)
 
     def describe(file: WrittenFile) -> IcebergFile:
-        if isinstance(file.native, Live):
-            return file.native.entry.data_file
         source = table.io.new_input(full(file.uri))
+        if isinstance(file.native, Live):
+            if not source.exists():
+                raise FileNotFoundError(file.uri)
+            return file.native.entry.data_file
         with source.open() as stream:
             statistics = data_file_statistics_from_parquet_metadata(pq.read_metadata(cast("IO[bytes]", stream)), plan, mapping)
         return IcebergFile.from_args(

@@ -41,7 +41,9 @@ def states(project: Project) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize(
-    ("bound", "why"), [("retention: 10 days", "a horizon is a place in one log"), ("max_ahead: 1000", "may be of another pipeline's log")], ids=["late", "ahead"]
+    ("bound", "why"),
+    [("retention: 10 days", "a horizon is a place in one log"), ("max_ahead: 1000", "may be of another pipeline's log")],
+    ids=["late", "ahead"],
 )
 def test_a_bound_in_one_log_is_refused_for_a_table_of_several(tmp_path: Path, table_format: str, bound: str, why: str) -> None:
     """A pipeline at a million would have another one's sixth event for late, or its own first one for one from the future."""

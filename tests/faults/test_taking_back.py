@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -51,18 +51,19 @@ def test_a_skipped_batch_does_not_act_later(shop: Project, kind: int) -> None:
 
 
 def test_maintenance_leaves_what_a_skipped_batch_goes_back_to(shop: Project) -> None:
-    """For seven days from the killed run, however old the memory's state was that it took the place of."""
+    """As long as the batch waits, of which the memory holds events already."""
     shop.write("landing/orders/1.json", events(event("c", 1, 1, "new"), event("d", 2, 2)))
     assert shop.record()[0].code == 0
-    shop.write("landing/orders/2.json", events(event("d", 1, 100)))
+    shop.write("landing/orders/2.json", events(event("d", 1, 100), event("d", 2, 101)))
     killed_with_memory(shop)
-    killed_at = lake(shop, "shop", "orders__memory").history()[0].at
-    list(maintain(context(shop), now=killed_at + timedelta(days=7)))
+    later = datetime.now(UTC) + timedelta(days=60)
+    assert sum(m.expired + m.removed.files for m in maintain(context(shop), now=later)) == 0
     skipped = shop.penstock("batch", "skip", ".", "orders", "2")
     assert skipped.code == 0, skipped.err
-    shop.write("landing/orders/3.json", events(event("u", 1, 50, "paid")))
+    shop.write("landing/orders/3.json", events(event("u", 1, 50, "paid"), event("u", 2, 51, "back")))
     assert shop.record()[0].code == 0
-    assert states(shop) == [(1, "paid")]
+    assert states(shop) == [(1, "paid"), (2, "back")]
+    assert sum(m.expired + m.removed.files for m in maintain(context(shop), now=later)) > 0
 
 
 def test_a_corrected_file_is_all_that_acts_however_often_it_is_corrected(shop: Project) -> None:
