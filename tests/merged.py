@@ -27,44 +27,12 @@ TEXTS = {
 SEQUENCE = (BIGINT, BIGINT)
 
 
-class Merged:
-    """A keyed table with its memory; a new one, or that of `name`."""
+class Kept:
+    """A keyed table as it is, to be compared with the model."""
 
-    texts: Mapping[str, str] = TEXTS
-
-    def __init__(
-        self,
-        catalog: Catalog,
-        table_format: str,
-        *partitions: PartitionField,
-        spec: MergeSpec = SPEC,
-        name: str = "",
-        position_deletes: bool = False,
-        engine: Engine | None = None,
-    ) -> None:
-        self.spec, name = spec, name or f"m_{secrets.token_hex(4)}"
-        declared = tuple(Column.parse(c, self.texts[c]) for c in (*spec.keys, *spec.data))
-        sequence = SEQUENCE[: spec.sequences]
-        hidden = interval_columns(sequence) if spec.history else sequence_columns(sequence)
-        self.table: LakeTable = catalog.create("ops", name, table_format, (*declared, *hidden), partitions, design=Design(position_deletes=position_deletes))
-        self.memory: LakeTable = catalog.create("ops", f"{name}__memory", table_format, memory_columns(spec, (*declared, *sequence_columns(sequence))))
+    def __init__(self, spec: MergeSpec, table: LakeTable, engine: Engine | None = None) -> None:
+        self.spec, self.table = spec, table
         self.engine = engine or EmbeddedEngine(AwsSettings.from_environment())
-
-    def apply(self, events: list[Event], batch: int, *, crash: bool = False) -> Counts:
-        with self.engine.session() as session:
-            session.load("events", self.said(events))
-            session.execute(f"CREATE TABLE batch AS {prepared(self.spec, 'events')}")
-            pinned, remembered = self.table.pin(), self.memory.pin()
-            found = session.settle(self.spec, self.table, pinned, self.memory, remembered)
-            reminder = session.rewrite(self.memory, remembered, found.remember, found.forget, f"r{batch}")
-            assert self.memory.commit(remembered, replace(reminder, ledger={"p/s": batch})).state == "done"
-            if not crash:
-                change = session.rewrite(self.table, pinned, found.upserts, found.deletes, f"r{batch}")
-                assert self.table.commit(pinned, replace(change, ledger={"p/s": batch})).state == "done"
-        return found.counts.check(f"batch {batch}")
-
-    def said(self, events: list[Event]) -> pa.Table:
-        return table(events)
 
     def found(self) -> list[dict[str, Any]]:
         with self.engine.session() as session:
@@ -86,6 +54,45 @@ class Merged:
     def agrees(self, events: list[Event], seed: int) -> None:
         truth = replay(self.spec, events)
         assert (self.versions() if self.spec.history else self.rows()) == (truth.versions if self.spec.history else truth.rows), f"seed {seed}"
+
+
+class Merged(Kept):
+    """A new keyed table with its memory."""
+
+    texts: Mapping[str, str] = TEXTS
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        table_format: str,
+        *partitions: PartitionField,
+        spec: MergeSpec = SPEC,
+        position_deletes: bool = False,
+        engine: Engine | None = None,
+    ) -> None:
+        name = f"m_{secrets.token_hex(4)}"
+        declared = tuple(Column.parse(c, self.texts[c]) for c in (*spec.keys, *spec.data))
+        sequence = SEQUENCE[: spec.sequences]
+        hidden = interval_columns(sequence) if spec.history else sequence_columns(sequence)
+        table = catalog.create("ops", name, table_format, (*declared, *hidden), partitions, design=Design(position_deletes=position_deletes))
+        super().__init__(spec, table, engine)
+        self.memory: LakeTable = catalog.create("ops", f"{name}__memory", table_format, memory_columns(spec, (*declared, *sequence_columns(sequence))))
+
+    def apply(self, events: list[Event], batch: int, *, crash: bool = False) -> Counts:
+        with self.engine.session() as session:
+            session.load("events", self.said(events))
+            session.execute(f"CREATE TABLE batch AS {prepared(self.spec, 'events')}")
+            pinned, remembered = self.table.pin(), self.memory.pin()
+            found = session.settle(self.spec, self.table, pinned, self.memory, remembered)
+            reminder = session.rewrite(self.memory, remembered, found.remember, found.forget, f"r{batch}")
+            assert self.memory.commit(remembered, replace(reminder, ledger={"p/s": batch})).state == "done"
+            if not crash:
+                change = session.rewrite(self.table, pinned, found.upserts, found.deletes, f"r{batch}")
+                assert self.table.commit(pinned, replace(change, ledger={"p/s": batch})).state == "done"
+        return found.counts.check(f"batch {batch}")
+
+    def said(self, events: list[Event]) -> pa.Table:
+        return table(events)
 
 
 def run(merged: Merged, events: list[Event], seed: int) -> None:
