@@ -119,7 +119,8 @@ class WrittenDeletes:
 class WrittenFile:
     """A Parquet file that an engine wrote for a table and that no reader sees before `commit`.
 
-    `in_order`: its rows lie as the table's design has it. `native` is a `DataFile`'s, of a file that the table had.
+    `in_order`: its rows lie as the table's design has it. `statistics`: what `FileLayout.measure` found, where it was asked. `native` is a `DataFile`'s,
+    of a file that the table had.
     """
 
     uri: str
@@ -127,6 +128,7 @@ class WrittenFile:
     bytes: int = 0
     rows: int = 0
     in_order: bool = True
+    statistics: object = field(default=None, compare=False, repr=False)
     native: object = field(default=None, compare=False, repr=False)
 
 
@@ -207,12 +209,14 @@ class FieldId:
 class FileLayout:
     """How an engine must write a data file so that the format can take it.
 
-    `pack` writes the deleted positions of data files, all of each and in order, in the form that the format has for them.
+    `pack` writes the deleted positions of data files, all of each and in order, in the form that the format has for them. `measure` gives what the format
+    is to know of a written file, by its URI: an engine that has time while it writes others may ask; what it did not ask for, the commit does.
     """
 
     field_ids: Mapping[str, FieldId] | None
     partition_columns_in_file: bool
     pack: Callable[[Sequence[tuple[DataFile, pa.ChunkedArray[Any]]]], Sequence[WrittenDeletes]]
+    measure: Callable[[str], object]
     compression: str = "zstd"
     compression_level: int = 1
 

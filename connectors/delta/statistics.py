@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from penstock.config import AwsSettings
@@ -46,22 +48,40 @@ def filesystem(uri: str, aws: AwsSettings) -> tuple[fs.FileSystem, str]:
     return fs.S3FileSystem(region=aws.region, **options), uri.removeprefix("s3://")
 
 
-def described(files: Sequence[WrittenFile], columns: Columns, aws: AwsSettings) -> list[tuple[WrittenFile, int, str]]:
-    """Each file with its size in bytes and its statistics as Delta's JSON."""
-    import msgspec
-    import pyarrow.parquet as pq
+@dataclass(frozen=True)
+class Footers:
+    """What Delta's log says of the files of one table, by their footers."""
 
-    encoder = msgspec.json.Encoder(decimal_format="number")
-    if not files:
-        return []
-    system, _ = filesystem(files[0].uri, aws)
+    location: str
+    columns: Columns
+    aws: AwsSettings
 
-    def describe(file: WrittenFile) -> tuple[WrittenFile, int, str]:
-        path = file.uri.removeprefix("s3://")
-        with system.open_input_file(path) as stream:
-            return file, stream.size(), encoder.encode(statistics(pq.read_metadata(stream), columns)).decode()
+    @cached_property
+    def _system(self) -> fs.FileSystem:
+        return filesystem(self.location, self.aws)[0]
 
-    return each(describe, files)
+    def measure(self, uri: str) -> str:
+        """A file's statistics as Delta's JSON."""
+        import msgspec
+        import pyarrow.parquet as pq
+
+        with self._system.open_input_file(_path(uri)) as stream:
+            return msgspec.json.Encoder(decimal_format="number").encode(statistics(pq.read_metadata(stream), self.columns)).decode()
+
+    def described(self, files: Sequence[WrittenFile]) -> list[tuple[WrittenFile, int, str]]:
+        """Each file with its size in bytes and its statistics. Raises FileNotFoundError for one that is gone."""
+
+        def describe(file: WrittenFile) -> tuple[WrittenFile, int, str]:
+            info = self._system.get_file_info(_path(file.uri))
+            if not info.is_file:
+                raise FileNotFoundError(file.uri)
+            return file, info.size, str(file.statistics or self.measure(file.uri))
+
+        return each(describe, files)
+
+
+def _path(uri: str) -> str:
+    return uri.removeprefix("s3://")
 
 
 def statistics(footer: pq.FileMetaData, columns: Columns) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from .features import ENABLES_VECTORS, VECTORS, check_readable, check_writable, 
 from .ledger import TransactionLedger
 from .log import Action, Log
 from .retention import forget_log, old_entries, since_checkpoint, vacuum
-from .statistics import bounds, described, filesystem
+from .statistics import Footers, bounds, filesystem
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable as Native
@@ -168,8 +168,8 @@ class DeltaTable:
         return DeleteFile(uri, vector.cardinality, is_own=True, native=vector, positions=partial(self._vectors.positions, vector))
 
     def layout(self, pinned: Pinned) -> FileLayout:
-        del pinned
-        return FileLayout(None, partition_columns_in_file=False, pack=self._vectors.pack)
+        footers = Footers(self._location, pinned.columns, self._aws)
+        return FileLayout(None, partition_columns_in_file=False, pack=self._vectors.pack, measure=footers.measure)
 
     def new_file(self, partition: tuple[object, ...], tag: str) -> str:
         return new_file(self._location, self._values(partition).items(), tag)
@@ -316,7 +316,7 @@ class DeltaTable:
             *(action for d in change.deletes for action in thinned(d, self._values(d.of.partition), now)),
             *(
                 added(file.uri.removeprefix(f"{self._location}/"), size, stats, self._values(file.partition), now, changes_rows=changes_rows)
-                for file, size, stats in described(change.add, pinned.columns, self._aws)
+                for file, size, stats in Footers(self._location, pinned.columns, self._aws).described(change.add)
             ),
         ]
 

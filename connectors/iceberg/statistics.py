@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -15,6 +15,7 @@ from penstock.threads import each
 from .manifests import Live, live_entries
 
 if TYPE_CHECKING:
+    from pyiceberg.io.pyarrow import DataFileStatistics
     from pyiceberg.manifest import DataFile as IcebergFile
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
@@ -142,34 +143,44 @@ def described_deletes(table: Table, deletes: Sequence[WrittenDeletes]) -> list[I
     return each(describe, deletes)
 
 
+def measuring(table: Table) -> Callable[[str], DataFileStatistics]:
+    """Statistics of a written file, by its URI: from its footer."""
+    import pyarrow.parquet as pq
+    from pyiceberg.io.pyarrow import compute_statistics_plan, data_file_statistics_from_parquet_metadata, parquet_path_to_id_mapping
+
+    schema = table.schema()
+    plan, mapping = compute_statistics_plan(schema, table.metadata.properties), parquet_path_to_id_mapping(schema)
+
+    def measure(uri: str) -> DataFileStatistics:
+        with table.io.new_input(full(uri)).open() as stream:
+            return data_file_statistics_from_parquet_metadata(pq.read_metadata(cast("IO[bytes]", stream)), plan, mapping)
+
+    return measure
+
+
 def described(table: Table, files: Sequence[WrittenFile]) -> list[IcebergFile]:
     """Manifest entries: from the footers of files just written, and those that files had which the table has again, whose columns may have had other names.
 
     Raises FileNotFoundError for a file that is gone.
     """
-    import pyarrow.parquet as pq
-    from pyiceberg.io.pyarrow import compute_statistics_plan, data_file_statistics_from_parquet_metadata, parquet_path_to_id_mapping
+    from pyiceberg.io.pyarrow import DataFileStatistics
     from pyiceberg.manifest import DataFile as IcebergFile
     from pyiceberg.manifest import DataFileContent, FileFormat
     from pyiceberg.typedef import Record
 
-    metadata, schema = table.metadata, table.schema()
-    plan, mapping = compute_statistics_plan(schema, metadata.properties), parquet_path_to_id_mapping(schema)
+    metadata, measure = table.metadata, measuring(table)
 
     def describe(file: WrittenFile) -> IcebergFile:
-        source = table.io.new_input(full(file.uri))
+        size = len(table.io.new_input(full(file.uri)))
         if isinstance(file.native, Live):
-            if not source.exists():
-                raise FileNotFoundError(file.uri)
             return file.native.entry.data_file
-        with source.open() as stream:
-            statistics = data_file_statistics_from_parquet_metadata(pq.read_metadata(cast("IO[bytes]", stream)), plan, mapping)
+        statistics = file.statistics if isinstance(file.statistics, DataFileStatistics) else measure(file.uri)
         return IcebergFile.from_args(
             content=DataFileContent.DATA,
             file_path=full(file.uri),
             file_format=FileFormat.PARQUET,
             partition=Record(*map(_stored, file.partition)),
-            file_size_in_bytes=len(source),
+            file_size_in_bytes=size,
             sort_order_id=(metadata.default_sort_order_id or None) if file.in_order else None,
             spec_id=metadata.default_spec_id,
             equality_ids=None,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from penstock.schema import literal, names, quote
 from penstock.tables import DataFile, FieldId, FileLayout, LakeTable, Pinned, WrittenDeletes, WrittenFile
@@ -20,6 +23,8 @@ from .positions import Positions
 
 if TYPE_CHECKING:
     import duckdb
+
+W = TypeVar("W")
 
 FILE_ROWS = 1_000_000
 ROW_GROUP_ROWS = 122_880
@@ -149,20 +154,38 @@ class Writer:
 
     def write(self, outputs: Sequence[Output]) -> list[WrittenFile]:
         """Write each output's rows in their order; the larger ones first. Nothing refers to the files until they are committed."""
-        if not outputs:
-            return []
+        with self._threads(outputs):
+            return self._write(outputs)
+
+    def write_beside(self, thinned: Sequence[DataFile], outputs: Sequence[Output]) -> tuple[list[WrittenFile], Sequence[WrittenDeletes]]:
+        """Write outputs, and meanwhile the positions of the rows of data files that `gone` names, with those that files of their own deleted before."""
+        if not thinned:
+            return self.write(outputs), []
+        before = self.positions.own(thinned)
+        write_deletes = partial(self._write_deletes, thinned, f" UNION ALL {before}" if before else "")
+        with self._threads(outputs), ThreadPoolExecutor(1) as pool:
+            found = pool.submit(_tried, write_deletes)
+            written, deletes = self._write(outputs), found.result()
+            return written, write_deletes() if deletes is None else deletes
+
+    @contextmanager
+    def _threads(self, outputs: Sequence[Output]) -> Iterator[None]:
+        """As many as DuckDB may have for one of the outputs."""
         threads = self._connection.execute("SELECT current_setting('threads')").fetchone()
         # a thread each, for an output that is divided must be so in the order of its rows; one that stays whole, or only nearly so, has them all
         workers = _WORKERS if len(outputs) == 1 and (outputs[0].near or not outputs[0].is_divided) else 1
         self._connection.execute(f"SET threads = {workers}; SET preserve_insertion_order = true")
         try:
-            ordered = sorted(outputs, key=lambda o: -o.rows)
-            parts = each(self._tried, ordered, _WORKERS)
-            if None in parts:  # what did not fit beside others is tried alone
-                self._connection.execute("SET threads = 1")
-            return [file for output, part in zip(ordered, parts, strict=True) for file in (self._in_smaller_groups(output) if part is None else part)]
+            yield
         finally:
             self._connection.execute(f"SET threads = {threads[0] if threads else _WORKERS}; SET preserve_insertion_order = false")
+
+    def _write(self, outputs: Sequence[Output]) -> list[WrittenFile]:
+        ordered = sorted(outputs, key=lambda o: -o.rows)
+        parts = each(lambda o: _tried(partial(self._written, o, _row_group(o))), ordered, _WORKERS)
+        if None in parts:  # what did not fit beside others is tried alone
+            self._connection.execute("SET threads = 1")
+        return [file for output, part in zip(ordered, parts, strict=True) for file in (self._in_smaller_groups(output) if part is None else part)]
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         if not hasattr(self._own, "cursor"):
@@ -170,20 +193,11 @@ class Writer:
         cursor: duckdb.DuckDBPyConnection = self._own.cursor
         return cursor
 
-    def _tried(self, output: Output, row_group: int | None = None) -> list[WrittenFile] | None:
-        """None where the memory does not suffice."""
-        import duckdb
-
-        try:
-            return self._written(output, row_group or _row_group(output))
-        except duckdb.OutOfMemoryException:
-            return None
-
-    def _in_smaller_groups(self, output: Output) -> list[WrittenFile]:
+    def _in_smaller_groups(self, output: Output) -> Sequence[WrittenFile]:
         """A row group lies in memory before it is written: where its rows are so long that it does not fit, it is made smaller."""
         row_group = _row_group(output)
         while row_group > _VECTOR_ROWS:
-            if (found := self._tried(output, row_group)) is not None:
+            if (found := _tried(partial(self._written, output, row_group))) is not None:
                 return found
             row_group = max(_VECTOR_ROWS, row_group // 8)
         return self._written(output, row_group)
@@ -197,17 +211,13 @@ class Writer:
         if not uri.startswith("s3://"):
             Path(uri).parent.mkdir(parents=True, exist_ok=True)
         found = self._cursor().execute(f"COPY ({output.query}) TO {literal(uri)} ({options})").fetchall()
-        return [WrittenFile(str(row[0]), output.partition, int(row[2]), int(row[1])) for row in found if row[1]]
+        return [WrittenFile(str(row[0]), output.partition, int(row[2]), int(row[1]), statistics=self._layout.measure(str(row[0]))) for row in found if row[1]]
 
-    def write_deletes(self, files: Sequence[DataFile]) -> Sequence[WrittenDeletes]:
-        """Write the positions of the rows of data files that `gone` names, with the positions that files of their own deleted before."""
-        if not files:
-            return []
+    def _write_deletes(self, files: Sequence[DataFile], before: str) -> Sequence[WrittenDeletes]:
         numbered = ", ".join(f"({literal(f.uri)}, {i})" for i, f in enumerate(files))
-        before = self.positions.own(files)
-        every = f"SELECT __file AS path, __row AS pos FROM gone{f' UNION ALL {before}' if before else ''}"
+        every = f"SELECT __file AS path, __row AS pos FROM gone{before}"
         query = f"SELECT n.number, g.pos FROM ({every}) g JOIN (VALUES {numbered}) n(path, number) ON g.path = n.path ORDER BY ALL"
-        found = self._connection.execute(query).to_arrow_table()
+        found = self._cursor().execute(query).to_arrow_table()
         rows = Counter(found["number"].to_pylist())
         ends = accumulate(rows[i] for i in range(len(files)))
         return self._layout.pack([(f, found["pos"].slice(end - rows[i], rows[i])) for i, (f, end) in enumerate(zip(files, ends, strict=True)) if i in rows])
@@ -218,6 +228,16 @@ class Writer:
         if layout.field_ids is None:
             return options
         return f"{options}, FIELD_IDS {_numbers({c: i for c, i in layout.field_ids.items() if c in self.columns})}"
+
+
+def _tried(write: Callable[[], Sequence[W]]) -> Sequence[W] | None:
+    """None where the memory does not suffice."""
+    import duckdb
+
+    try:
+        return write()
+    except duckdb.OutOfMemoryException:
+        return None
 
 
 def _row_group(output: Output) -> int:

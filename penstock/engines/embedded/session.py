@@ -125,8 +125,8 @@ class EmbeddedSession:
         assign(self._connection, partitions, slots, keys[0], self._type(pinned, keys[0]))
         outputs, removed = merged_outputs(self._connection, writer, table, pinned, slots, keys, gone)
         rewritten = {f.uri for f in removed}
-        deletes = writer.write_deletes([f for f in files if f.uri in staying - rewritten])
-        return Change("overwrite" if removed or deletes else "append", writer.write(outputs), removed, deletes)
+        added, deletes = writer.write_beside([f for f in files if f.uri in staying - rewritten], outputs)
+        return Change("overwrite" if removed or deletes else "append", added, removed, deletes)
 
     def locate(self, name: str, wanted: str | None, table: LakeTable, pinned: Pinned, keys: Sequence[str], columns: Iterable[str]) -> None:
         """Name the stored rows of the wanted keys (all rows for None), with the file that each is in; only files that can hold one are read."""
