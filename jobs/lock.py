@@ -20,6 +20,14 @@ KEY = "run.lock"
 LEASE_SECONDS = 60.0
 
 
+def _processes() -> str:
+    """Where process numbers count: containers that bear one host's name have numbers of their own. Empty where there is no Linux to say it."""
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
 @dataclass(frozen=True)
 class Lease:
     """Who runs: host, process and run; `until` is in seconds since 1970, a hint that only a dead holder's successor reads."""
@@ -28,6 +36,7 @@ class Lease:
     until: float
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
+    processes: str = field(default_factory=_processes)
 
     def dumps(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -47,7 +56,7 @@ def _alive(pid: int) -> bool:
 
 def is_over(lease: Lease, *, now: float, host: str) -> bool:
     """True when the holder is gone: its lease ran out, or it was a process of this host that ended."""
-    return lease.until < now or (lease.host == host and not _alive(lease.pid))
+    return lease.until < now or (lease.host == host and lease.processes == _processes() and not _alive(lease.pid))
 
 
 def _take(store: ObjectStore, mine: Lease) -> str:

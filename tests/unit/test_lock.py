@@ -61,3 +61,11 @@ def test_a_lease_of_another_host_is_taken_over_only_when_it_ran_out(store: Objec
     store.write(KEY, Lease("elsewhere", time.time() - 1, host="another", pid=1).dumps())
     with exclusive(store, "next"):
         pass
+
+
+def test_a_process_number_of_another_container_says_nothing(store: ObjectStore) -> None:
+    """Containers may bear their host's name; which process has a number there cannot be told from here."""
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
+    store.create(KEY, Lease("beside", time.time() + 3600, pid=int(ended.stdout), processes="of another container").dumps())
+    with pytest.raises(RunLockedError, match="run beside"), exclusive(store, "next"):
+        pytest.fail("two runs at once")
