@@ -23,7 +23,7 @@ LEASE_SECONDS = 60.0
 def _processes() -> str:
     """Where process numbers count: containers that bear one host's name have numbers of their own. Empty where there is no Linux to say it."""
     try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return ""
 
