@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 from changes_model import KINDS, SPEC, Event, has, key, stream
+from pipelines import SHOP
 
 EVENTS_A_FILE, LATENESS = 4, (20, 200, 10**6)
 COLUMNS = 'tenant: bigint!, Customer Id: string!, order: bigint, Total Amount: "decimal(12,2)", note: string'
@@ -18,13 +19,7 @@ TABLES = (*MERGED, APPENDED)
 
 def pipeline(table_format: str) -> str:
     """Maintenance finds something to do each time it comes: nothing of the past is kept, two files are too many."""
-    text = """
-pipeline: soak
-connections:
-  raw: {kind: files, path: landing}
-  lake: {kind: catalog, catalog: sqlite, warehouse: warehouse}
-tables:
-"""
+    text = SHOP.replace("shop", "soak")
     for name in TABLES:
         text += f"""  {name}:
     format: {table_format}
