@@ -158,8 +158,9 @@ def maintain(
     else:
         one = partial(_tried, context, now=now or datetime.now(UTC), sharing=jobs, daily=daily)
         yield from _each(context, one, works, jobs, failed)
+    told = {str(error): error for error in failed}  # one cause may keep a table and its memory
     if failed:
-        raise failed[0] if len(failed) == 1 else StepFailedError("\n".join(str(error) for error in failed))
+        raise failed[0] if len(told) == 1 else StepFailedError("\n".join(told))
 
 
 def _each(context: Context, one: Callable[[Work], Maintained], works: Sequence[Work], jobs: int, failed: list[PenstockError]) -> Iterator[Maintained]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from functools import lru_cache
-from threading import Lock
 from typing import Any, NamedTuple
 
 from penstock.config import AwsSettings
 from penstock.schema import literal
 
 _SESSION_SECONDS = 60
-_MAKING = Lock()  # a session gives clients to one thread at a time
 
 
 class Keys(NamedTuple):
@@ -23,8 +21,9 @@ class Keys(NamedTuple):
 
 
 def client(service: str, aws: AwsSettings) -> Any:
-    """A boto3 client; path-style addressing where an endpoint is given, standard retries."""
+    """A client as boto3 gives it; path-style addressing where an endpoint is given, standard retries."""
     from botocore.config import Config
+    from botocore.session import get_session
 
     config = Config(
         s3={"addressing_style": "path"} if aws.endpoint_url else None,
@@ -36,26 +35,31 @@ def client(service: str, aws: AwsSettings) -> Any:
     if aws.access_key_id and aws.secret_access_key:
         token = aws.session_token.reveal() if aws.session_token else None
         keys = {"aws_access_key_id": aws.access_key_id, "aws_secret_access_key": aws.secret_access_key.reveal(), "aws_session_token": token}
-    with _MAKING:
-        return _session(aws.region).client(service, endpoint_url=aws.endpoint_url, config=config, **keys)
+    session = get_session()
+    session.register_component("data_loader", _loader())
+    return session.create_client(service, region_name=aws.region, endpoint_url=aws.endpoint_url, config=config, **keys)
 
 
 def credentials(aws: AwsSettings) -> Keys | None:
     """The keys of now that clients other than boto3 are given; None where there are none (a public bucket). Those of a role change while a run is at work."""
     if aws.access_key_id and aws.secret_access_key:
         return Keys(aws.access_key_id, aws.secret_access_key.reveal(), aws.session_token.reveal() if aws.session_token else None)
-    found = _session(aws.region).get_credentials()
+    found = _session(aws.region, int(time.monotonic() / _SESSION_SECONDS)).get_credentials()
     frozen = found.get_frozen_credentials() if found else None
     return Keys(str(frozen.access_key), str(frozen.secret_key), frozen.token) if frozen else None
 
 
-def _session(region: str) -> Any:
-    """It renews the keys of a role by itself; a new one every minute reads what others write into the files of keys."""
-    return _session_of_minute(region, int(time.monotonic() / _SESSION_SECONDS))
+@lru_cache(maxsize=1)
+def _loader() -> Any:
+    """What describes the services of AWS: megabytes, which each session would read for itself."""
+    from botocore.session import get_session
+
+    return get_session().get_component("data_loader")
 
 
 @lru_cache(maxsize=2)
-def _session_of_minute(region: str, minute: int) -> Any:
+def _session(region: str, minute: int) -> Any:
+    """It renews the keys of a role by itself; a new one every minute reads what others write into the files of keys."""
     import boto3
 
     del minute
