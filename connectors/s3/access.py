@@ -31,7 +31,7 @@ def client(service: str, aws: AwsSettings) -> Any:
         connect_timeout=5,
         read_timeout=60,
     )
-    keys = {}
+    keys: dict[str, Any] = {}
     if aws.access_key_id and aws.secret_access_key:
         token = aws.session_token.reveal() if aws.session_token else None
         keys = {"aws_access_key_id": aws.access_key_id, "aws_secret_access_key": aws.secret_access_key.reveal(), "aws_session_token": token}
