@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from penstock.connectors.paths import plain
@@ -15,7 +16,7 @@ from penstock.threads import each
 from .manifests import Live, live_entries
 
 if TYPE_CHECKING:
-    from pyiceberg.io.pyarrow import DataFileStatistics
+    from pyiceberg.io.pyarrow import DataFileStatistics, StatisticsCollector
     from pyiceberg.manifest import DataFile as IcebergFile
     from pyiceberg.schema import Schema
     from pyiceberg.table import Table
@@ -143,19 +144,26 @@ def described_deletes(table: Table, deletes: Sequence[WrittenDeletes]) -> list[I
     return each(describe, deletes)
 
 
-def measuring(table: Table) -> Callable[[str], DataFileStatistics]:
-    """Statistics of a written file, by its URI: from its footer."""
-    import pyarrow.parquet as pq
-    from pyiceberg.io.pyarrow import compute_statistics_plan, data_file_statistics_from_parquet_metadata, parquet_path_to_id_mapping
+@dataclass(frozen=True)
+class Footers:
+    """What the manifests of one table say of its files, by their footers; what is to be looked for there is found out for the first that is asked for."""
 
-    schema = table.schema()
-    plan, mapping = compute_statistics_plan(schema, table.metadata.properties), parquet_path_to_id_mapping(schema)
+    table: Table
 
-    def measure(uri: str) -> DataFileStatistics:
-        with table.io.new_input(full(uri)).open() as stream:
-            return data_file_statistics_from_parquet_metadata(pq.read_metadata(cast("IO[bytes]", stream)), plan, mapping)
+    @cached_property
+    def _plan(self) -> tuple[dict[int, StatisticsCollector], dict[str, int]]:
+        from pyiceberg.io.pyarrow import compute_statistics_plan, parquet_path_to_id_mapping
 
-    return measure
+        schema = self.table.schema()
+        return compute_statistics_plan(schema, self.table.metadata.properties), parquet_path_to_id_mapping(schema)
+
+    def measure(self, uri: str) -> DataFileStatistics:
+        """A file's statistics."""
+        import pyarrow.parquet as pq
+        from pyiceberg.io.pyarrow import data_file_statistics_from_parquet_metadata
+
+        with self.table.io.new_input(full(uri)).open() as stream:
+            return data_file_statistics_from_parquet_metadata(pq.read_metadata(cast("IO[bytes]", stream)), *self._plan)
 
 
 def described(table: Table, files: Sequence[WrittenFile]) -> list[IcebergFile]:
@@ -168,13 +176,13 @@ def described(table: Table, files: Sequence[WrittenFile]) -> list[IcebergFile]:
     from pyiceberg.manifest import DataFileContent, FileFormat
     from pyiceberg.typedef import Record
 
-    metadata, measure = table.metadata, measuring(table)
+    metadata, footers = table.metadata, Footers(table)
 
     def describe(file: WrittenFile) -> IcebergFile:
         size = len(table.io.new_input(full(file.uri)))
         if isinstance(file.native, Live):
             return file.native.entry.data_file
-        statistics = file.statistics if isinstance(file.statistics, DataFileStatistics) else measure(file.uri)
+        statistics = file.statistics if isinstance(file.statistics, DataFileStatistics) else footers.measure(file.uri)
         return IcebergFile.from_args(
             content=DataFileContent.DATA,
             file_path=full(file.uri),

@@ -26,7 +26,7 @@ from .columns import columns_of, field_ids, order_of, partitions_of, schema_of, 
 from .features import check_writable, has_files_of_others, is_renamed
 from .manifests import Files, SnapshotWriter, mergeable
 from .orphans import remove_orphans
-from .statistics import data_files, described, described_deletes, full, measuring
+from .statistics import Footers, data_files, described, described_deletes, full
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -143,7 +143,7 @@ class IcebergTable:
         from .deletes import packed
 
         pack = partial(packed, table.io, lambda file: self.new_file(file.partition, "deletes"))
-        return FileLayout(field_ids(table.schemas()[pinned.schema].fields), partition_columns_in_file=True, pack=pack, measure=measuring(table))
+        return FileLayout(field_ids(table.schemas()[pinned.schema].fields), partition_columns_in_file=True, pack=pack, measure=Footers(table).measure)
 
     def new_file(self, partition: tuple[object, ...], tag: str) -> str:
         named = zip((field.name for field in self.partition_by), partition, strict=True)

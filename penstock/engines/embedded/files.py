@@ -154,6 +154,8 @@ class Writer:
 
     def write(self, outputs: Sequence[Output]) -> list[WrittenFile]:
         """Write each output's rows in their order; the larger ones first. Nothing refers to the files until they are committed."""
+        if not outputs:
+            return []
         with self._threads(outputs):
             return self._write(outputs)
 
