@@ -106,8 +106,9 @@ def lines(cases: Sequence[Chosen], found: Mapping[Chosen, Sequence[Mapping[str, 
         said = [f"{name} {statistics.median(r['ratios'][name] for r in runs):.2f}" for name in runs[0]["ratios"]]
         beside = GROUPS[group].beside(group, case)
         if beside and beside != f"{group}/{case}":
-            there = statistics.median(r["seconds"] for r in found[_split(beside)])
-            said.insert(0, f"{middle / there:.2f} x {beside.removeprefix(group + '/')}")
+            # turn by turn: a machine's speed changes from one to the next
+            times = statistics.median(ours / there["seconds"] for ours, there in zip(seconds, found[_split(beside)], strict=False))
+            said.insert(0, f"{times:.2f} x {beside.removeprefix(group + '/')}")
         yield f"| {case} | {middle:.2f} ({min(seconds):.2f}-{max(seconds):.2f}) | {', '.join(said)} | {least:.2f} | {max(r['peak_mb'] for r in runs)} |"
 
 
