@@ -16,6 +16,7 @@ from .context import Context
 from .cut import cut_again
 from .ledger import applied_by, target_of
 from .lock import exclusive
+from .record import RUNS
 from .skip import note_skipped, skip_batch
 from .steps import JOBS, Job
 from .taking_back import take_back
@@ -113,7 +114,7 @@ def skip(context: Context, name: str, number: int) -> None:
 
 def last_error(context: Context, name: str) -> str:
     """What ended a step in the newest run that has it; empty when nothing did."""
-    runs = sorted((f.uri.removeprefix(context.state.root) for f in context.state.list("runs/")), reverse=True)
+    runs = sorted((f.uri.removeprefix(context.state.root) for f in context.state.list(RUNS)), reverse=True)
     for key in runs:
         found = context.state.find(key)
         for step in json.loads(found[0])["steps"] if found else ():

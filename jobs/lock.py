@@ -16,7 +16,8 @@ from pathlib import Path
 from penstock.errors import ConnectionFailedError, RunLockedError
 from penstock.objects import ObjectStore
 
-KEY = "run.lock"
+KEY, SUBMITTING = "run.lock", "submit.lock"
+_DONE = {KEY: "run", SUBMITTING: "submitted"}
 LEASE_SECONDS = 60.0
 
 
@@ -59,35 +60,35 @@ def is_over(lease: Lease, *, now: float, host: str) -> bool:
     return lease.until < now or (lease.host == host and lease.processes == _processes() and not _alive(lease.pid))
 
 
-def _take(store: ObjectStore, mine: Lease) -> str:
+def _take(store: ObjectStore, mine: Lease, key: str) -> str:
     """Take the lease and return the etag of it; raises RunLockedError that says who holds it."""
-    if not store.create(KEY, mine.dumps()):
-        found = store.find(KEY)
+    if not store.create(key, mine.dumps()):
+        found = store.find(key)
         if found and is_over(Lease(**json.loads(found[0])), now=time.time(), host=mine.host):
-            store.replace(KEY, mine.dumps(), if_match=found[1])
-    held = store.find(KEY)  # what stands there decides: the answer to a put that was done may have been lost
+            store.replace(key, mine.dumps(), if_match=found[1])
+    held = store.find(key)  # what stands there decides: the answer to a put that was done may have been lost
     if held is None:
         raise RunLockedError("the lock was released just now", hint="run again")
     theirs = Lease(**json.loads(held[0]))
     if theirs.run != mine.run:
         who = f"run {theirs.run}, process {theirs.pid} on {theirs.host}"
-        raise RunLockedError(f"the pipeline is already being run by {who}", hint=_until(theirs, time.time(), store.root))
+        raise RunLockedError(f"the pipeline is already being {_DONE[key]} by {who}", hint=_until(theirs, time.time(), f"{store.root}{key}"))
     return held[1]
 
 
-def _until(lease: Lease, now: float, root: str) -> str:
+def _until(lease: Lease, now: float, lock: str) -> str:
     left = round(lease.until - now)
     if left <= LEASE_SECONDS:
         return f"wait for it, or end that process; its lease ends by itself within {LEASE_SECONDS:.0f} s"
-    return f"it has {left} s left by this host's clock, which is not that of {lease.host}: set them right, or if nothing runs there remove {root}{KEY}"
+    return f"it has {left} s left by this host's clock, which is not that of {lease.host}: set them right, or if nothing runs there remove {lock}"
 
 
-def _renew(store: ObjectStore, run: str, etag: str, stop: threading.Event) -> None:
+def _renew(store: ObjectStore, run: str, etag: str, stop: threading.Event, key: str) -> None:
     """Until it is stopped, or another run holds the lease; a store that does not answer is asked again."""
     while not stop.wait(LEASE_SECONDS / 4):
         with suppress(ConnectionFailedError):
-            store.replace(KEY, Lease(run, time.time() + LEASE_SECONDS).dumps(), if_match=etag)
-            found = store.find(KEY)
+            store.replace(key, Lease(run, time.time() + LEASE_SECONDS).dumps(), if_match=etag)
+            found = store.find(key)
             if found is None or json.loads(found[0])["run"] != run:
                 return
             etag = found[1]
@@ -102,17 +103,17 @@ def open_run(store: ObjectStore) -> datetime | None:
 
 
 @contextmanager
-def exclusive(store: ObjectStore, run: str) -> Iterator[None]:
-    """Hold the pipeline's lease; renewed in the background, released at the end. Raises RunLockedError when another run holds it."""
-    etag = _take(store, Lease(run, time.time() + LEASE_SECONDS))
+def exclusive(store: ObjectStore, run: str, key: str = KEY) -> Iterator[None]:
+    """Hold the pipeline's lease, to run it or to submit it; renewed in the background, released at the end. Raises RunLockedError when another holds it."""
+    etag = _take(store, Lease(run, time.time() + LEASE_SECONDS), key)
     stop = threading.Event()
-    keeper = threading.Thread(target=_renew, args=(store, run, etag, stop), daemon=True)
+    keeper = threading.Thread(target=_renew, args=(store, run, etag, stop, key), daemon=True)
     keeper.start()
     try:
         yield
     finally:
         stop.set()
         keeper.join(timeout=10)
-        found = store.find(KEY)
+        found = store.find(key)
         if found and json.loads(found[0])["run"] == run:
-            store.delete(KEY)
+            store.delete(key)

@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from penstock.changes.counts import Counts
 
+RUNS = "runs/"
 Status = Literal["done", "nothing to do", "failed", "stopped", "not run"]
 
 
@@ -65,6 +66,22 @@ class RunRecord:
     def dumps(self) -> str:
         """The record as one line of JSON."""
         return json.dumps(asdict(self) | {"status": self.status}, default=str)
+
+    @classmethod
+    def loads(cls, data: bytes) -> RunRecord:
+        said = json.loads(data)
+        steps = tuple(_step(s) for s in said["steps"])
+        return cls(said["id"], said["pipeline"], said["environment"], datetime.fromisoformat(said["started"]), said["seconds"], steps)
+
+
+def _step(said: dict[str, Any]) -> StepRecord:
+    gates = tuple(GateVerdict(**gate | {"failures": tuple(gate["failures"])}) for gate in said["gates"])
+    return StepRecord(**said | {"batches": tuple(said["batches"]), "counts": Counts(**said["counts"]), "gates": gates})
+
+
+def record_key(run: str) -> str:
+    """Where in the state store a run's record lies."""
+    return f"{RUNS}{run}.json"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from functools import partial
 from secrets import token_hex
 
 from penstock.changes.counts import Counts
-from penstock.errors import GateStoppedError, PenstockError, StepFailedError
+from penstock.errors import ArgumentError, GateStoppedError, PenstockError, StepFailedError
 from penstock.killpoints import reach
 from penstock.parse import Loaded
 from penstock.plan import Plan, PlannedStep
@@ -21,7 +22,7 @@ from .ledger import check_ledgers, note_applied
 from .lock import exclusive
 from .probe import check_stores
 from .publish import until_published
-from .record import Event, RunRecord, Status, StepRecord, Watcher, ignore
+from .record import Event, RunRecord, Status, StepRecord, Watcher, ignore, record_key
 from .refresh import forget
 from .steps import JOBS, Job
 from .waiting import source_of, waiting
@@ -43,6 +44,17 @@ def new_run_id(now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%S}-{token_hex(3)}"
 
 
+def checked_run_id(text: str) -> str:
+    """Raises ArgumentError for what is not a run's id, which sorts by time."""
+    try:
+        datetime.strptime(text[:15], "%Y%m%dT%H%M%S")
+        if re.fullmatch(r"-[0-9a-f]{6}", text[15:]):
+            return text
+    except ValueError:
+        pass
+    raise ArgumentError(f"--run-id {text!r} is not a time and six hexadecimal digits, such as 20260101T120000-0a1b2c")
+
+
 def run(
     loaded: Loaded,
     plan: Plan,
@@ -51,9 +63,12 @@ def run(
     full_refresh: bool = False,
     backfill: bool = False,
     watch: Watcher = ignore,
+    run_id: str | None = None,
     now: datetime | None = None,
 ) -> Finished:
     """Run the selected steps of a plan, all without `select`, and store the record; with `backfill` events behind a merge's horizon are taken.
+
+    `run_id`: what the run is called, as `new_run_id` gives it; by default it is called so.
 
     Raises RunLockedError when another run of the pipeline is at work, LedgerError when a target and the state store contradict each other,
     NotSupportedError for a store on which two writers would overwrite each other.
@@ -61,7 +76,7 @@ def run(
     """
     started, clock = now or datetime.now(UTC), time.monotonic()
     chosen = plan.select(select)
-    context = Context(loaded, plan, new_run_id(started), watch, now=started, backfill=backfill)
+    context = Context(loaded, plan, run_id or new_run_id(started), watch, now=started, backfill=backfill)
     watch(Event("run started", total=len(chosen), message=context.run))
     check_stores(context)
     with exclusive(context.state, context.run):
@@ -70,7 +85,7 @@ def run(
         check_ledgers(context, source_of)
         records, error = _run_steps(context, chosen)
         record = RunRecord(context.run, loaded.pipeline.pipeline, loaded.env, started, round(time.monotonic() - clock, 3), tuple(records))
-        context.state.write(f"runs/{context.run}.json", record.dumps().encode())
+        context.state.write(record_key(context.run), record.dumps().encode())
     watch(Event("run done", message=record.status))
     return Finished(record, error)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from penstock.connections import Model
+from penstock.errors import ArgumentError
 
 _OWN_SETTINGS = re.compile(
     r"spark\.(archives|master|eventLog\..*|submit\.(pyFiles|deployMode)|pyspark\.(driver\.)?python|(driver|executor)\.(cores|memory)"
@@ -118,3 +119,21 @@ class Glue(_Runtime):
 
 
 Runtime = Annotated[EmrServerless | Emr | Glue, Field(discriminator="kind")]
+RUNTIMES: TypeAdapter[EmrServerless | Emr | Glue] = TypeAdapter(Runtime)
+_PLACES = {"emr-serverless": "application", "emr": "cluster", "glue": "job"}
+
+
+def named(text: str, declared: EmrServerless | Emr | Glue | None) -> EmrServerless | Emr | Glue | None:
+    """The target that `kind:place` names, with what the environment's runtime says of its kind; None for text that names none of these services.
+
+    Raises ArgumentError for a place that the service could not have, or where more must be known of it.
+    """
+    kind, colon, place = text.partition(":")
+    if kind not in _PLACES or not colon:
+        return None
+    known = declared.model_dump(exclude_unset=True) if declared and declared.kind == kind else {}
+    try:
+        return RUNTIMES.validate_python({**known, "kind": kind, _PLACES[kind]: place})
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in error.errors())
+        raise ArgumentError(f"--runtime {text!r}: {wrong}", hint=f"say the rest under the environment's `runtime: {{kind: {kind}, …}}`") from None

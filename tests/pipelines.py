@@ -8,8 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from prepared import COMMAND as COMMAND
+from prepared import Process, start
 
 from penstock.cli import main
 from penstock.jobs.context import Context
@@ -26,7 +29,7 @@ from penstock.parse import load
 from penstock.plan import compile_plan
 from penstock.tables import LakeTable
 
-COMMAND = [sys.executable, "-c", "from penstock.cli import main; main()"]
+AnyProcess = Process | subprocess.Popen[str]
 
 # the beginning of a pipeline: its tables follow
 SHOP = """
@@ -121,31 +124,40 @@ class Project:
 
     def process(self, *arguments: str, **environment: str) -> Done:
         """Run a verb in a process of its own, which may be killed."""
-        variables = {**os.environ, **self.environment, **environment}
-        done = subprocess.run([*COMMAND, *arguments], cwd=self.folder, capture_output=True, text=True, check=False, env=variables, timeout=300)
-        return Done(done.returncode, done.stdout, done.stderr)
+        with self._started(arguments, environment) as (_, ended):
+            return ended(300)
+
+    @contextmanager
+    def _started(self, arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[tuple[AnyProcess, Callable[[float], Done]]]:
+        """A process, and what waits for its end so many seconds."""
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            process = start(arguments, self.folder, {**os.environ, **self.environment, **environment}, out, err)
+
+            def ended(timeout: float) -> Done:
+                code = process.wait(timeout)
+                for file in (out, err):
+                    file.seek(0)
+                return Done(code, out.read(), err.read())
+
+            try:
+                yield process, ended
+            finally:
+                process.kill()
+                process.wait(60)
 
     @contextmanager
     def stopped(self, *arguments: str, at: str) -> Iterator[Callable[[], Done]]:
         """A verb in a process of its own that stopped at a named point; what is yielded wakes it and waits for its end."""
-        process = subprocess.Popen(
-            [*COMMAND, *arguments], cwd=self.folder, env={**os.environ, **self.environment, "PENSTOCK_STOP_AT": at},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        with self._started(arguments, {"PENSTOCK_STOP_AT": at}) as (process, ended):
 
-        def woken() -> Done:
-            process.send_signal(signal.SIGCONT)
-            out, err = process.communicate(timeout=120)
-            return Done(process.returncode, out, err)
+            def woken() -> Done:
+                process.send_signal(signal.SIGCONT)
+                return ended(120)
 
-        try:
             while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
-                assert process.poll() is None, process.communicate()
-                time.sleep(0.05)
+                assert process.poll() is None, ended(1)
+                time.sleep(0.01)
             yield woken
-        finally:
-            process.kill()
-            process.communicate()
 
     def end_lease(self) -> None:
         """As if the lease of a run at work had run out by the clock: that the run lives, nobody can see from another host."""

@@ -12,8 +12,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from .control import HOME, LocalAws
 from .errors import LocalAwsError
 from .postgres import Postgres
+from .spark_jobs import SparkJobs
 
 SERVER, CLEAN, STATE = "server.json", "clean.json", "state"
 
@@ -30,18 +32,22 @@ def _client(service: str, endpoint: str) -> Any:
 
 
 class Server:
-    """S3, Glue, Secrets Manager and Redshift of one home folder."""
+    """S3, Glue, Secrets Manager, Redshift, and the jobs of EMR Serverless, EMR and Glue, of one home folder."""
 
     def __init__(self, home: Path) -> None:
         self.home, self.generation = home, tokens.token_hex(8)
         self.postgres = Postgres(home)
         self._local = threading.local()
         self.endpoint = ""
+        self.jobs = SparkJobs(home, self._s3, self._environment)
 
     def start(self, port: int) -> None:
         """All parts up, with the state of the last clean end; after any other end all state is gone, which is said."""
         from .aws import serve
         from .data_api import DataApi, install
+        from .emr import Emr
+        from .emr_serverless import EmrServerless
+        from .glue_jobs import GlueJobs
         from .saved import restore
 
         os.environ.setdefault("MOTO_S3_DEFAULT_KEY_BUFFER_SIZE", str(1024 * 1024))
@@ -55,6 +61,8 @@ class Server:
         os.environ["MOTO_PORT"] = str(server.server_port)
         self.postgres.start()
         install(DataApi(self.postgres.connect, self._s3))
+        for api in (EmrServerless, Emr, GlueJobs):
+            api(self.jobs, lambda service: _client(service, self.endpoint)).install()
         restore(self.home / "saved", *(_client(s, self.endpoint) for s in ("s3", "glue", "secretsmanager")))
         (self.home / CLEAN).unlink(missing_ok=True)
         (self.home / STATE).mkdir(exist_ok=True)
@@ -79,6 +87,10 @@ class Server:
             self._local.s3 = _client("s3", self.endpoint)
         return self._local.s3
 
+    def _environment(self) -> dict[str, str]:
+        """That of a job: it speaks to this server, and finds it up."""
+        return LocalAws(self.home, self.endpoint, self.postgres.port, os.getpid(), self.generation).environment() | {HOME: str(self.home)}
+
     def status(self) -> dict[str, Any]:
         return {"generation": self.generation, "pid": os.getpid(), "postgres": self.postgres.is_running}
 
@@ -86,6 +98,7 @@ class Server:
         """Write the state and end; only then is the home marked clean."""
         from .saved import save
 
+        self.jobs.stop()
         save(self.home / "saved", *(_client(s, self.endpoint) for s in ("s3", "glue", "secretsmanager")))
         self.postgres.stop()
         (self.home / CLEAN).write_text(json.dumps({"generation": self.generation}))

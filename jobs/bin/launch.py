@@ -14,6 +14,7 @@ from contextlib import nullcontext
 
 from penstock.cli import main
 from penstock.cli.deployed import local_folder
+from penstock.runtimes import HERE
 from penstock.runtimes.glue import ARGUMENTS as GLUE_PARAMETER
 
 
@@ -29,7 +30,7 @@ def launch(argv: Sequence[str]) -> None:
         os.environ["AWS_REGION"] = given[1]
         given = given[2:]
     with local_folder(given[0]) if given and given[0].endswith("/manifest.json") else nullcontext() as folder:
-        sys.argv[1:] = ["run", *([str(folder), *given[1:]] if folder else given)]
+        sys.argv[1:] = ["run", *([str(folder), *given[1:], "--runtime", HERE] if folder else given)]
         main()
 
 

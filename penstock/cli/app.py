@@ -35,14 +35,21 @@ def run(
     select: Annotated[str | None, typer.Option(help="a step; `step+` with what follows it, `+step` with what it needs")] = None,
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="forget what the selected steps did, and make their tables anew")] = False,
     backfill: Annotated[bool, typer.Option("--backfill", help="take events that are later than a merge's retention allows")] = False,
-    runtime: Annotated[str | None, typer.Option(metavar="WHERE", help="have this Spark do the work: local[2], spark://host:port")] = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE", help="in place of the environment's: here, local[2], spark://host:port, emr-serverless:APPLICATION, emr:CLUSTER, glue:JOB"
+        ),
+    ] = None,
     param: Param = None,
+    run_id: Annotated[str | None, typer.Option("--run-id", metavar="ID", help="what the run is called, 20260101T120000-0a1b2c; by default by its time")] = None,
     log: Annotated[Literal["text", "json"], typer.Option(help="json: one object a line")] = "text",
 ) -> None:
     """Run a pipeline: cut what is new into batches, and apply what each target lacks."""
-    from penstock.cli.run import run_command
+    from penstock.cli.run import RunOptions, run_command
 
-    raise typer.Exit(run_command(pipeline, env, param or [], select=select, full_refresh=full_refresh, backfill=backfill, runtime=runtime, log=log))
+    given = RunOptions(select, full_refresh, backfill, runtime, run_id)
+    raise typer.Exit(run_command(pipeline, env, param or [], given, as_json=log == "json"))
 
 
 @app.command()

@@ -11,8 +11,9 @@ from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection, S3Connection
 from penstock.errors import ArgumentError
 from penstock.parse import Loaded, load
-from penstock.pipeline import EngineName, Pipeline
+from penstock.pipeline import Pipeline
 from penstock.plan import Plan, compile_plan
+from penstock.runtimes import placed
 
 
 def parameters(given: Sequence[str]) -> dict[str, str]:
@@ -27,16 +28,13 @@ def open_pipeline(path: Path, env: str | None, param: Sequence[str] = ()) -> Loa
     return load(path, env=env, params=parameters(param))
 
 
-def ready(
-    path: Path, env: str | None, param: Sequence[str] = (), interval: tuple[str, str] | None = None, *, engine: EngineName | None = None
-) -> tuple[Loaded, Plan]:
+def ready(path: Path, env: str | None, param: Sequence[str] = (), interval: tuple[str, str] | None = None, *, where: str | None = None) -> tuple[Loaded, Plan]:
     """The pipeline and its checked plan; the local AWS is up, and this process speaks to it, when the environment says `aws: local`.
 
-    `engine` is that of steps that do not name one, whatever the environment says.
+    `where`: what `--runtime` names in place of the environment's own.
     """
     loaded = load(path, env=env, params=parameters(param), interval=interval)
-    if engine:
-        loaded = replace(loaded, environment=loaded.environment.model_copy(update={"engine": engine}))
+    loaded = replace(loaded, environment=placed(loaded.environment, where))
     plan = compile_plan(loaded)
     if loaded.environment.aws == "local":
         from penstock.cli.local import ensure_up

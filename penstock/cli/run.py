@@ -7,40 +7,53 @@ import shlex
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from penstock.cli.opening import ready
 from penstock.errors import ArgumentError
 from penstock.report.summary import show_summary
 from penstock.report.watch import watching
-from penstock.runtimes import submit_args
+from penstock.runtimes import HERE, submit_args
 
 
-def run_command(
-    path: Path,
-    env: str | None,
-    param: list[str],
-    *,
-    select: str | None,
-    full_refresh: bool,
-    backfill: bool,
-    runtime: str | None,
-    log: Literal["text", "json"],
-) -> int:
+@dataclass(frozen=True)
+class RunOptions:
+    """What `penstock run` is told besides the pipeline, its environment and its parameters."""
+
+    select: str | None = None
+    full_refresh: bool = False
+    backfill: bool = False
+    runtime: str | None = None
+    run_id: str | None = None
+
+    def elsewhere(self) -> tuple[str, ...]:
+        """Those that say what is done, for the same command in another place."""
+        flags = (("--full-refresh", self.full_refresh), ("--backfill", self.backfill))
+        return (*([f"--select={self.select}"] if self.select else []), *(flag for flag, is_given in flags if is_given))
+
+
+def run_command(path: Path, env: str | None, param: list[str], given: RunOptions, *, as_json: bool) -> int:
     """Run and report; returns the exit code."""
-    from penstock.jobs.run import run
+    from penstock.jobs.run import checked_run_id, run
 
-    loaded, plan = ready(path, env, param, engine="spark" if runtime else None)
-    if runtime:
+    run_id, runtime = given.run_id and checked_run_id(given.run_id), given.runtime
+    loaded, plan = ready(path, env, param, where=runtime)
+    if loaded.environment.runtime:
+        from penstock.cli.run_elsewhere import run_elsewhere
+
+        plan.select(given.select)
+        arguments = (f"--env={loaded.env}", *(f"--param={text}" for text in param), *given.elsewhere())
+        return run_elsewhere(loaded, plan, arguments, run_id, as_json=as_json)
+    if runtime and runtime != HERE:
         _start_spark_as(submit_args(runtime, loaded.pipeline, _half_of_memory()))
     try:
-        with watching(sys.stdout, as_json=log == "json") as watch:
-            finished = run(loaded, plan, select=select, full_refresh=full_refresh, backfill=backfill, watch=watch)
+        with watching(sys.stdout, as_json=as_json) as watch:
+            finished = run(loaded, plan, select=given.select, full_refresh=given.full_refresh, backfill=given.backfill, watch=watch, run_id=run_id)
     except KeyboardInterrupt:
         print("penstock: interrupted; what was committed stays, run again to go on", file=sys.stderr)  # noqa: T201
         return 130
-    if log == "json":
+    if as_json:
         print(finished.record.dumps())  # noqa: T201
     else:
         show_summary(finished.record, sys.stdout)

@@ -12,9 +12,9 @@ from .emr import add_job_flow_steps
 from .emr_serverless import start_job_run
 from .glue import create_job
 from .glue import start_job_run as start_glue_job_run
-from .local import master_of, submit_args
+from .local import HERE, master_of, placed, submit_args
 
-__all__ = ["CALLS", "Artifact", "create_job", "master_of", "submit_args", "submit_request"]
+__all__ = ["CALLS", "HERE", "Artifact", "create_job", "master_of", "placed", "submit_args", "submit_request"]
 
 CALLS: Mapping[str, tuple[str, str]] = {
     "emr-serverless": ("emr-serverless", "start_job_run"),
@@ -27,10 +27,10 @@ CALLS: Mapping[str, tuple[str, str]] = {
 def submit_request(target: EmrServerless | Emr | Glue, artifact: Artifact, pipeline: str, arguments: Sequence[str], *, run: str) -> dict[str, Any]:
     """The parameters of the method that `CALLS` names.
 
-    `arguments` are those of `penstock run` after the pipeline: `("--env", "prod")`. `run` tells this run from others: EMR Serverless starts one job
-    for it however often it is asked; EMR's steps bear it in their name; Glue has no place for it.
+    `arguments` are those of `penstock run` after the pipeline: `("--env", "prod")`. `run` becomes the id of the run, by which the job is found again: it
+    is in the name on EMR and EMR Serverless, which starts one job for it however often it is asked, and in the arguments on Glue.
     """
-    given = (*(("--region", target.region) if target.region else ()), artifact.manifest, *arguments)
+    given = (*(("--region", target.region) if target.region else ()), artifact.manifest, *arguments, "--run-id", run)
     if isinstance(target, EmrServerless):
         return start_job_run(target, artifact, pipeline, given, run)
     if isinstance(target, Emr):

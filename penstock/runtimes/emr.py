@@ -1,19 +1,43 @@
 """EMR on EC2: a step that calls spark-submit.
 
 Seen in: docs.aws.amazon.com/emr/latest/ReleaseGuide/emr-spark-submit-step.html (command-runner.jar, cluster mode: the driver's log is that of the first
-YARN container), docs.aws.amazon.com/emr/latest/APIReference/API_StepMonitoringConfiguration.html, …/API_S3MonitoringConfiguration.html;
+YARN container), docs.aws.amazon.com/emr/latest/APIReference/API_StepMonitoringConfiguration.html, …/API_S3MonitoringConfiguration.html,
+…/API_StepStatus.html, …/API_FailureDetails.html (states, and the log that a failure is told in);
 github.com/apache/spark docs/running-on-yarn.md (`spark.yarn.maxAppAttempts`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock.targets import Emr
 
 from .artifact import Artifact
+from .job_runs import Phase, Said, job_name, phase_of
 from .settings import on_spark
+
+_PHASES: Mapping[Phase, tuple[str, ...]] = {
+    "waiting": ("PENDING",),
+    "succeeded": ("COMPLETED",),
+    "failed": ("FAILED", "INTERRUPTED"),
+    "cancelled": ("CANCELLED",),
+}
+
+
+def said(answer: Mapping[str, Any]) -> Said:
+    """From the answer of DescribeStep."""
+    status = answer["Step"]["Status"]
+    details = status.get("FailureDetails") or {}
+    reason = details.get("Message") or (status.get("StateChangeReason") or {}).get("Message") or ""
+    return Said(phase_of(status["State"], _PHASES), status["State"], reason, details.get("LogFile") or "")
+
+
+def driver_logs(target: Emr, step: str, said: Said) -> str:
+    """The folder of the logs in which EMR says that a failure is told, else of the step's; empty where they go nowhere that Penstock reads."""
+    if said.log:
+        return f"{said.log.rpartition('/')[0]}/"
+    return f"{target.logs}{target.cluster}/steps/{step}/" if target.logs else ""
 
 
 def event_log_folder(target: Emr) -> str | None:
@@ -28,7 +52,7 @@ def add_job_flow_steps(target: Emr, artifact: Artifact, pipeline: str, arguments
         settings |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": folder}
     options = [option for key, value in (settings | target.conf).items() for option in ("--conf", f"{key}={value}")]
     step: dict[str, Any] = {
-        "Name": f"{pipeline} {run}",
+        "Name": job_name(pipeline, run),
         "ActionOnFailure": "CONTINUE",
         "HadoopJarStep": {
             "Jar": "command-runner.jar",

@@ -1,18 +1,38 @@
 """EMR Serverless.
 
-Seen in: docs.aws.amazon.com/emr-serverless/latest/APIReference/API_StartJobRun.html, …/API_SparkSubmit.html, …/API_S3MonitoringConfiguration.html;
-docs.aws.amazon.com/emr/latest/EMR-Serverless-UserGuide/jobs-spark.html (`sparkSubmitParameters`, `spark-defaults`, `spark.emr-serverless.*`).
+Seen in: docs.aws.amazon.com/emr-serverless/latest/APIReference/API_StartJobRun.html, …/API_SparkSubmit.html, …/API_S3MonitoringConfiguration.html,
+…/API_JobRun.html (states); docs.aws.amazon.com/emr/latest/EMR-Serverless-UserGuide/jobs-spark.html (`sparkSubmitParameters`, `spark-defaults`,
+`spark.emr-serverless.*`), …/logging.html (where logs lie).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock.targets import EmrServerless
 
 from .artifact import Artifact
+from .job_runs import Phase, Said, job_name, phase_of
 from .settings import on_spark
+
+_PHASES: Mapping[Phase, tuple[str, ...]] = {
+    "waiting": ("SUBMITTED", "PENDING", "SCHEDULED", "QUEUED"),
+    "succeeded": ("SUCCESS",),
+    "failed": ("FAILED",),
+    "cancelled": ("CANCELLED",),
+}
+
+
+def said(answer: Mapping[str, Any]) -> Said:
+    """From the answer of GetJobRun."""
+    found = answer["jobRun"]
+    return Said(phase_of(found["state"], _PHASES), found["state"], found.get("stateDetails") or "")
+
+
+def driver_logs(target: EmrServerless, job_run: str) -> str:
+    """The folder of the driver's logs, empty where they go nowhere that Penstock reads."""
+    return f"{target.logs}applications/{target.application}/jobs/{job_run}/SPARK_DRIVER/" if target.logs else ""
 
 
 def start_job_run(target: EmrServerless, artifact: Artifact, pipeline: str, arguments: Sequence[str], run: str) -> dict[str, Any]:
@@ -29,7 +49,7 @@ def start_job_run(target: EmrServerless, artifact: Artifact, pipeline: str, argu
         "applicationId": target.application,
         "clientToken": run,
         "executionRoleArn": target.role,
-        "name": pipeline,
+        "name": job_name(pipeline, run),
         "jobDriver": {
             "sparkSubmit": {
                 "entryPoint": artifact.launch,

@@ -2,21 +2,41 @@
 
 Seen in: docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html (`--scriptLocation`, `--conf`: one text, `--conf` before each
 further setting), …/aws-glue-programming-python-libraries.html (`--extra-py-files`; `.gluewheels.zip` with `--no-index`; create_job),
-…/monitor-spark-ui-jobs.html (`--spark-event-logs-path`), docs.aws.amazon.com/goto/WebAPI/glue/StartJobRun (a run's arguments replace those of the job).
+…/monitor-spark-ui-jobs.html (`--spark-event-logs-path`), docs.aws.amazon.com/goto/WebAPI/glue/StartJobRun (a run's arguments replace those of the job),
+…/aws-glue-api-jobs-runs.html (states, JobRunQueuingEnabled), …/monitor-continuous-logging-view.html (log groups; the driver's stream has the run's id).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock.errors import ArgumentError
 from penstock.targets import Glue
 
 from .artifact import Artifact
+from .job_runs import Phase, Said, phase_of
 
+LOG_GROUPS = ("/aws-glue/jobs/output", "/aws-glue/jobs/error")  # what drivers write, in a stream of the run's id
+_PHASES: Mapping[Phase, tuple[str, ...]] = {
+    "waiting": ("STARTING", "WAITING"),
+    "succeeded": ("SUCCEEDED",),
+    "failed": ("FAILED", "TIMEOUT", "ERROR", "EXPIRED"),
+    "cancelled": ("STOPPED",),
+}
 ARGUMENTS = "--penstock_arguments"  # jobs/bin/launch.py looks for it
+
+
+def said(answer: Mapping[str, Any]) -> Said:
+    """From the answer of GetJobRun."""
+    found = answer["JobRun"]
+    return Said(phase_of(found["JobRunState"], _PHASES), found["JobRunState"], found.get("ErrorMessage") or "")
+
+
+def bears(job_run: Mapping[str, Any], run: str) -> bool:
+    """True for the job run, of those that GetJobRuns lists, that was started for a run of Penstock."""
+    return run in json.loads((job_run.get("Arguments") or {}).get(ARGUMENTS, "[]"))
 
 
 def start_job_run(target: Glue, artifact: Artifact, arguments: Sequence[str]) -> dict[str, Any]:
@@ -32,7 +52,7 @@ def start_job_run(target: Glue, artifact: Artifact, arguments: Sequence[str]) ->
         given["--conf"] = " --conf ".join(f"{key}={value}" for key, value in target.conf.items())
     if target.logs:
         given |= {"--enable-spark-ui": "true", "--spark-event-logs-path": target.logs}
-    return {"JobName": target.job, "Arguments": given, **_capacity(target)}
+    return {"JobName": target.job, "JobRunQueuingEnabled": True, "Arguments": given, **_capacity(target)}
 
 
 def create_job(target: Glue, artifact: Artifact) -> dict[str, Any]:

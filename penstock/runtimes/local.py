@@ -6,22 +6,29 @@ import re
 
 from penstock.connections import CatalogConnection, S3Connection
 from penstock.errors import ArgumentError
-from penstock.pipeline import Pipeline
+from penstock.pipeline import Environment, Pipeline
+from penstock.targets import named
 
+from .s3a import EXCLUDED, PACKAGES
+
+HERE = "here"
 _MASTERS = re.compile(r"local(\[(\d+|\*)(,\s*\d+)?\])?|spark://[^\s,:]+:\d+(,[^\s,:]+:\d+)*")
-_HADOOP, _AWS_SDK = "3.4.2", "2.29.52"  # those that Spark 4.1 is built with
-# what S3A uses of AWS's SDK; the bundle that hadoop-aws asks for has all of its services, 640 MB
-_S3A = (
-    f"org.apache.hadoop:hadoop-aws:{_HADOOP}",
-    *(f"software.amazon.awssdk:{part}:{_AWS_SDK}" for part in ("s3-transfer-manager", "sts", "apache-client")),
-)
-_BUNDLE = "software.amazon.awssdk:bundle"
+
+
+def placed(environment: Environment, where: str | None) -> Environment:
+    """The environment as `--runtime` has it: in this process (`here`), on a service (`glue:job`), or by a Spark that this process starts or knows."""
+    if where is None:
+        return environment
+    if target := named(where, environment.runtime):
+        return environment.model_copy(update={"runtime": target})
+    return environment.model_copy(update={"runtime": None} | ({} if where == HERE else {"engine": "spark"}))
 
 
 def master_of(runtime: str) -> str:
     """Spark's master of a runtime. Raises ArgumentError for what is none."""
     if not _MASTERS.fullmatch(runtime):
-        raise ArgumentError(f"--runtime {runtime!r} is not one of local, local[2], local[*], spark://host:port", hint="elsewhere submit jobs/bin/launch.py")
+        allowed = "here, local, local[2], local[*], spark://host:port, emr-serverless:APPLICATION, emr:CLUSTER, glue:JOB"
+        raise ArgumentError(f"--runtime {runtime!r} is not one of {allowed}")
     return runtime
 
 
@@ -29,7 +36,7 @@ def submit_args(runtime: str, pipeline: Pipeline, memory_mb: int) -> tuple[str, 
     """The options of `spark-submit` for a pipeline on a Spark that brings nothing of AWS by itself. `memory_mb` is that of the driver."""
     args = ("--master", master_of(runtime), "--name", pipeline.pipeline, "--driver-memory", f"{memory_mb}m")
     quiet = ("--conf", "spark.log.level=ERROR", "--conf", "spark.ui.showConsoleProgress=false")
-    jars = ("--packages", ",".join(_S3A), "--exclude-packages", _BUNDLE) if _is_on_s3(pipeline) else ()
+    jars = ("--packages", ",".join(PACKAGES), "--exclude-packages", EXCLUDED) if _is_on_s3(pipeline) else ()
     return (*args, *quiet, *jars)
 
 

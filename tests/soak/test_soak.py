@@ -22,7 +22,8 @@ from pathlib import Path
 
 from changes_model import SPEC, Event
 from merged import Kept
-from pipelines import COMMAND, Done, Project, lake
+from pipelines import Done, Project, lake
+from prepared import start
 from soak.feed import APPENDED, MERGED, TABLES, files, line, pipeline
 
 BATCHES = int(os.environ.get("PENSTOCK_SOAK_BATCHES", "80"))
@@ -73,17 +74,16 @@ class Soak:
 
     def _life(self, arguments: Sequence[str], *, lines: int, seconds: float) -> Done:
         """A process that is killed so many seconds after so many lines, unless it ended before."""
-        with (
-            tempfile.TemporaryFile("w+") as err,
-            subprocess.Popen([*COMMAND, *arguments], cwd=self.project.folder, stdout=subprocess.PIPE, stderr=err, text=True) as process,
-        ):
-            assert process.stdout
-            said = list(islice(process.stdout, lines))
+        read, write = os.pipe()
+        with tempfile.TemporaryFile("w+") as err, os.fdopen(read) as out:
+            with os.fdopen(write, "w") as theirs:
+                process = start(arguments, self.project.folder, os.environ, theirs, err)
+            said = list(islice(out, lines))
             with suppress(subprocess.TimeoutExpired):
                 process.wait(seconds)
             process.kill()
-            said += process.stdout
-            code = process.wait()
+            said += out
+            code = process.wait(60)
             err.seek(0)
             return Done(code, "".join(said), err.read())
 

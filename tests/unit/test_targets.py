@@ -92,7 +92,7 @@ def test_a_job_of_glue_is_made_as_its_runs_need_it() -> None:
 def test_what_was_given_arrives_whatever_it_holds() -> None:
     emr, serverless, glue = (request_of(name) for name in ("emr", "emr-serverless", "glue"))
     manifest = next(text for text in emr["Steps"][0]["HadoopJarStep"]["Args"] if text.endswith("/manifest.json"))
-    sent = ["--region", "eu-central-1", manifest, *GIVEN]
+    sent = ["--region", "eu-central-1", manifest, *GIVEN, "--run-id", "20260101T000000Z-ab12"]
     assert emr["Steps"][0]["HadoopJarStep"]["Args"][-len(sent) :] == sent
     assert serverless["jobDriver"]["sparkSubmit"]["entryPointArguments"] == sent
     own = [part for pair in glue["Arguments"].items() for part in pair]

@@ -1,0 +1,49 @@
+"""What a service that runs jobs must do for Penstock, and the one that a target names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from penstock.config import AwsSettings
+from penstock.connectors.s3.access import client
+from penstock.targets import Emr, EmrServerless, Glue
+
+if TYPE_CHECKING:
+    from penstock.runtimes import Artifact
+    from penstock.runtimes.job_runs import Said
+
+
+class JobRuns(Protocol):
+    """The job runs of one target. Every method raises ConnectionFailedError when the service refuses or does not answer."""
+
+    def start(self, artifact: Artifact, pipeline: str, arguments: tuple[str, ...], run: str) -> str:
+        """Ask for a job run of a deployed version; its id."""
+        ...
+
+    def find(self, pipeline: str, run: str) -> str | None:
+        """The id of the job run that was asked for under this run's id, None when there is none."""
+        ...
+
+    def said(self, job_run: str) -> Said: ...
+
+    def cancel(self, job_run: str) -> None:
+        """Ask that it ends; it goes on until the service says so."""
+        ...
+
+    def driver_log(self, job_run: str, said: Said) -> tuple[str, str]:
+        """Where the driver's logs lie, and as much of them as is there; each empty where there is none."""
+        ...
+
+
+def job_runs(target: EmrServerless | Emr | Glue, aws: AwsSettings) -> JobRuns:
+    from .emr import EmrSteps
+    from .emr_serverless import EmrServerlessJobRuns
+    from .glue import GlueJobRuns
+
+    there = replace(aws, region=target.region) if target.region else aws
+    if isinstance(target, EmrServerless):
+        return EmrServerlessJobRuns(target, client("emr-serverless", there), there)
+    if isinstance(target, Emr):
+        return EmrSteps(target, client("emr", there), there)
+    return GlueJobRuns(target, client("glue", there), there)

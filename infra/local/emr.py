@@ -1,0 +1,85 @@
+"""EMR's steps: what is submitted runs, as many at a time as the cluster's StepConcurrencyLevel says. Any cluster may be named; it is there."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .job_runs import put_in_place, put_log, refuse, script_of, state
+from .spark_jobs import Phase, SparkJob, SparkJobs
+
+_STATES: Mapping[Phase, str] = {"waiting": "PENDING", "running": "RUNNING", "succeeded": "COMPLETED", "failed": "FAILED", "cancelled": "CANCELLED"}
+
+
+class Emr:
+    """The operations on steps; `client` gives one of this server's own services."""
+
+    def __init__(self, jobs: SparkJobs, client: Callable[[str], Any]) -> None:
+        self._jobs, self._client = jobs, client
+
+    def install(self) -> None:
+        from moto.emr.responses import ElasticMapReduceResponse
+
+        put_in_place(ElasticMapReduceResponse, add_job_flow_steps=self.add, describe_step=self.describe, list_steps=self.list, cancel_steps=self.cancel)
+
+    def add(self, request: Any) -> Any:
+        from moto.core.responses import ActionResult
+
+        cluster = request._get_param("JobFlowId")
+        there = request.backend.clusters.get(cluster)
+        slots = int(getattr(there, "step_concurrency_level", None) or 1)
+        return ActionResult({"StepIds": [self._begun(cluster, step.original_dict(), slots).id for step in request._get_param("Steps", [])]})
+
+    def _begun(self, cluster: str, step: dict[str, Any], slots: int) -> SparkJob:
+        from moto.emr.exceptions import InvalidRequestException
+
+        given = step["HadoopJarStep"]
+        program, *words = given.get("Args") or [""]
+        is_spark = given["Jar"] == "command-runner.jar" and program == "spark-submit"
+        refuse(InvalidRequestException, None if is_spark else "not supported locally: a step that is not command-runner.jar with spark-submit")
+        job = SparkJob(f"s-{secrets.token_hex(7).upper()}", step["Name"], {}, script_of(words))
+        logs = step.get("StepMonitoringConfiguration", {}).get("S3MonitoringConfiguration", {}).get("LogUri")
+
+        def report(ended: SparkJob) -> None:
+            for name, data in (("stdout", ended.stdout), ("stderr", ended.stderr)) if logs else ():
+                ended.request = {"LogFile": put_log(self._client("s3"), logs, f"{cluster}/steps/{ended.id}/{name}.gz", data)}
+
+        self._jobs.start(_place(cluster), job, slots, report)
+        return job
+
+    def describe(self, request: Any) -> Any:
+        from moto.core.responses import ActionResult
+        from moto.emr.exceptions import InvalidRequestException
+
+        job = self._jobs.find(_place(request._get_param("ClusterId")), request._get_param("StepId"))
+        if job is None:
+            raise InvalidRequestException(f"Step id '{request._get_param('StepId')}' is not valid")
+        return ActionResult({"Step": _described(job)})
+
+    def list(self, request: Any) -> Any:
+        from moto.core.responses import ActionResult
+
+        states, identifiers = request._get_param("StepStates", []), request._get_param("StepIds", [])
+        found = [_described(j) for j in reversed(self._jobs.of(_place(request._get_param("ClusterId")))) if not identifiers or j.id in identifiers]
+        return ActionResult({"Steps": [d for d in found if not states or d["Status"]["State"] in states]})
+
+    def cancel(self, request: Any) -> Any:
+        from moto.core.responses import ActionResult
+
+        asked = [(i, self._jobs.find(_place(request._get_param("ClusterId")), i)) for i in request._get_param("StepIds", [])]
+        at_work = {i: job for i, job in asked if job and not job.has_ended}
+        for job in at_work.values():
+            self._jobs.cancel(job)
+        return ActionResult({"CancelStepsInfoList": [{"StepId": i, "Status": "SUBMITTED" if i in at_work else "FAILED"} for i, _ in asked]})
+
+
+def _place(cluster: str) -> str:
+    return f"emr {cluster}"
+
+
+def _described(job: SparkJob) -> dict[str, Any]:
+    timeline = {"CreationDateTime": job.created, "StartDateTime": job.started, "EndDateTime": job.ended}
+    failure = {"FailureDetails": {"Reason": "Unknown Error.", "Message": job.reason, **job.request}} if job.phase == "failed" else {}
+    status = {"State": state(job, _STATES, "CANCEL_PENDING"), "StateChangeReason": {}, "Timeline": timeline, **failure}
+    return {"Id": job.id, "Name": job.name, "ActionOnFailure": "CONTINUE", "Config": {}, "Status": status}

@@ -1,0 +1,37 @@
+"""A job run as its service sees it: one vocabulary for what EMR Serverless, EMR and Glue say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Phase = Literal["waiting", "running", "succeeded", "failed", "cancelled"]
+ENDED: frozenset[Phase] = frozenset({"succeeded", "failed", "cancelled"})
+
+
+@dataclass(frozen=True)
+class Said:
+    """`state` is the service's own word; `reason` what it adds, and `log` the URI where it says that the failure is told, each empty where it is silent."""
+
+    phase: Phase
+    state: str
+    reason: str = ""
+    log: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        return self.phase in ENDED
+
+
+GONE = Said("failed", "GONE", "the service does not know it any more")
+
+
+def phase_of(state: str, phases: Mapping[Phase, tuple[str, ...]]) -> Phase:
+    """The phase that a service's state is one of; what it has no word for yet is taken for a job at work."""
+    return next((phase for phase, states in phases.items() if state in states), "running")
+
+
+def job_name(pipeline: str, run: str) -> str:
+    """What a job run is called where a service lets it have a name; by it the job run of a run is found again."""
+    return f"{pipeline} {run}"

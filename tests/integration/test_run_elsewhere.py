@@ -1,0 +1,245 @@
+"""`penstock run` where the runtime is a service: deployed, submitted, run by a real Spark behind the local job APIs, followed, reported."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import spark_server
+from pipelines import COMMAND, Done, Project
+
+import penstock
+from penstock.config import AwsSettings
+from penstock.connectors.s3.access import client
+from penstock.infra.local.control import LocalAws
+
+pytestmark = pytest.mark.skipif(bool(spark_server.missing()), reason=spark_server.missing())
+ROLE = "arn:aws:iam::123456789012:role/job"
+TEXT = """pipeline: NAMESPACE
+state: store/state/
+connections:
+  store: {kind: s3, bucket: BUCKET}
+  lake: {kind: catalog, catalog: glue, warehouse: "s3://BUCKET/lake"}
+tables:
+  lake.NAMESPACE.orders: {format: iceberg, columns: {id: bigint!, amount: double}}
+steps:
+  - {id: files, read: {from: store/orders/, format: csv}}
+  - {id: orders, copy: {from: files, into: lake.NAMESPACE.orders, write: append}GATE}
+environments:
+  serverless:
+    aws: local
+    artifacts: store/releases/
+    runtime: {kind: emr-serverless, application: 00f1abc, role: "ROLE", logs: "s3://BUCKET/logs/", driver: {cores: 2, memory: 2g}}
+  cluster: {aws: local, artifacts: store/releases/, runtime: {kind: emr, cluster: j-2AXXXXXXGAPLF, logs: "s3://BUCKET/logs/"}}
+  glue: {aws: local, artifacts: store/releases/, runtime: {kind: glue, job: BUCKET, role: "ROLE", conf: {spark.sql.shuffle.partitions: "2"}}}
+"""
+SUITE = {"name": "orders", "expectations": [{"type": "expect_column_values_to_be_between", "kwargs": {"column": "amount", "min_value": 0}}]}
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Penstock as a cluster is given it, without what it needs: that this interpreter has."""
+    package, root = tmp_path_factory.mktemp("dist") / f"penstock-{version('penstock')}.zip", Path(penstock.__file__).parents[1]
+    folders = {"penstock": "penstock", **{name: f"penstock/{name}" for name in ("connectors", "quality", "jobs", "infra")}}
+    with zipfile.ZipFile(package, "w") as out:
+        for folder, place in folders.items():
+            for file in (root / folder).rglob("*"):
+                if file.is_file() and "__pycache__" not in file.parts:
+                    out.write(file, f"{place}/{file.relative_to(root / folder)}")
+    return package
+
+
+class Shop(Project):
+    bucket, namespace = "", ""
+    s3: Any = None
+
+    def deliver(self, name: str, *rows: str) -> None:
+        self.s3.put_object(Bucket=self.bucket, Key=f"orders/{name}.csv", Body="\n".join(["id,amount", *rows]).encode() + b"\n")
+
+    def table(self) -> list[dict[str, Any]]:
+        return self.rows(f"lake.{self.namespace}.orders")
+
+
+@pytest.fixture
+def shop(tmp_path: Path, package: Path, local_aws: LocalAws, local_bucket: Callable[[str], str]) -> Shop:
+    made = Shop(tmp_path)
+    made.bucket = local_bucket("there")
+    made.namespace = made.bucket.replace("-", "_")
+    made.s3 = client("s3", AwsSettings.from_environment(local_aws.environment()))
+    made.write("pipeline.yaml", TEXT.replace("GATE", "").replace("BUCKET", made.bucket).replace("NAMESPACE", made.namespace).replace("ROLE", ROLE))
+    made.write(f"dist/{package.name}", package.read_bytes())
+    made.write(f"dist/{package.stem}-py3-none-any.whl", b"the same bytes")
+    for name in ("cluster-py311.zip", "cluster-py313.gluewheels.zip"):
+        with zipfile.ZipFile(made.folder / "dist" / name, "w") as nothing:
+            nothing.writestr("README", "what Penstock needs is beside it already")
+    return made
+
+
+def deployed(shop: Shop, env: str) -> None:
+    done = shop.penstock("deploy", ".", "--env", env)
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(("env", "ended"), [("cluster", "COMPLETED"), ("glue", "SUCCEEDED")])
+def test_a_deployed_version_runs_there_and_is_reported_here(shop: Shop, env: str, ended: str) -> None:
+    deployed(shop, env)
+    shop.deliver("1", "1,2.5", "2,4")
+    done = shop.penstock("run", ".", "--env", env)
+    assert done.code == 0, (done.out, done.err)
+    said = re.findall(r"^(\S+): (submitted|[A-Z]+)\b", done.out, re.MULTILINE)
+    assert [what for _, what in said][:: len(said) - 1] == ["submitted", ended]
+    assert len({job for job, _ in said}) == 1
+    assert re.search(r"orders +done", done.out)
+    assert shop.table() == [{"id": 1, "amount": 2.5}, {"id": 2, "amount": 4.0}]
+
+    again = shop.penstock("run", ".", "--env", env, "--runtime", "here", "--log", "json")
+    assert (again.code, again.json()[-1]["status"]) == (0, "nothing to do"), "what ran there is known here"
+
+
+def test_what_a_gate_says_there_is_said_here(shop: Shop) -> None:
+    """On an application that is named for this run alone, of a version that is not what lies here any more."""
+    shop.write("orders.json", json.dumps(SUITE))
+    shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace("write: append}", "write: append}, gate: {suite: orders}"))
+    deployed(shop, "serverless")
+    shop.write("pipeline.yaml", shop.text("pipeline.yaml") + "# another\n")
+    shop.deliver("1", "1,-2.5")
+    stopped = shop.penstock("run", ".", "--env", "serverless", "--runtime", "emr-serverless:00another", "--log", "json")
+    assert (stopped.code, "penstock: step orders: " in stopped.err, "between" in stopped.err) == (3, True, True), (stopped.out, stopped.err)
+    differs, submitted, *_, record = stopped.json()
+    assert "pipeline.yaml here differ from it until deployed" in differs["message"]
+    assert "EMR Serverless, application 00another" in submitted["message"]
+    assert submitted["message"].endswith(f"run {record['id']}")
+    assert [s["status"] for s in record["steps"]] == ["done", "stopped"]
+
+
+@pytest.mark.parametrize("env", ["serverless", "cluster", "glue"])
+def test_a_driver_that_cannot_begin_is_told_by_the_line_that_matters(shop: Shop, env: str) -> None:
+    with zipfile.ZipFile(shop.folder / "dist" / f"penstock-{version('penstock')}.zip", "w") as package:
+        package.writestr("penstock/__init__.py", "import nothing_of_that_name\n")
+    deployed(shop, env)
+    failed = shop.penstock("run", ".", "--env", env)
+    assert failed.code == 1
+    said = failed.err.splitlines()
+    assert re.fullmatch(r"penstock: \S+ ended as FAILED: ModuleNotFoundError: No module named 'nothing_of_that_name'", said[-2]), failed.err
+    assert said[-1].startswith("  log: CloudWatch" if env == "glue" else f"  log: s3://{shop.bucket}/logs/")
+
+
+@contextmanager
+def started(shop: Shop, *arguments: str, until: str) -> Iterator[subprocess.Popen[str]]:
+    """A run in a process of its own that has said something."""
+    process = subprocess.Popen([*COMMAND, "run", ".", *arguments], cwd=shop.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if re.search(until, line):
+            break
+    else:
+        pytest.fail(f"{said}, {process.communicate()}")
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def job_runs(local_aws: LocalAws) -> list[dict[str, Any]]:
+    there = client("emr-serverless", AwsSettings.from_environment(local_aws.environment()))
+    return list(there.list_job_runs(applicationId="00f1abc")["jobRuns"])
+
+
+def test_a_job_run_that_nobody_waits_for_is_followed_and_not_asked_for_twice(shop: Shop, local_aws: LocalAws) -> None:
+    deployed(shop, "serverless")
+    shop.deliver("1", "1,2.5")
+    with started(shop, "--env", "serverless", until="submitted") as process:
+        process.send_signal(signal.SIGKILL)
+    others = shop.penstock("run", ".", "--env", "serverless", "--select", "orders")
+    assert (others.code, "already being run by" in others.err, "--env=serverless" in others.err) == (1, True, True), others.err
+    done = shop.penstock("run", ".", "--env", "serverless")
+    assert (done.code, "is at work, and is followed from here on" in done.out) == (0, True), (done.out, done.err)
+    assert re.search(r"orders +done", done.out)
+    assert [j["state"] for j in job_runs(local_aws) if j["name"].split()[0] == shop.namespace] == ["SUCCESS"]
+    assert shop.table() == [{"id": 1, "amount": 2.5}]
+
+
+def test_ctrl_c_cancels_and_a_second_one_leaves_it_running(shop: Shop, local_aws: LocalAws) -> None:
+    deployed(shop, "serverless")
+    shop.deliver("1", "1,2.5")
+
+    def state() -> str:
+        return next(str(j["state"]) for j in job_runs(local_aws) if j["name"].startswith(shop.namespace))
+
+    with started(shop, "--env", "serverless", until="RUNNING") as process:
+        process.send_signal(signal.SIGINT)
+        assert process.stderr
+        assert "Ctrl-C again leaves it running" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, "goes on; run again" in err) == (130, True), (out, err)
+    assert state() == "RUNNING"
+    with started(shop, "--env", "serverless", until="is followed from here on") as process:
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, "ended as CANCELLED" in err) == (130, True), (out, err)
+    assert state() == "CANCELLED"
+    query = shop.penstock("query", f"SELECT 1 FROM lake.{shop.namespace}.orders")
+    assert (query.code, "no run has made it yet" in query.err) == (2, True), query.err
+
+
+def test_steps_of_a_cluster_wait_for_each_other(local_aws: LocalAws, local_bucket: Callable[[str], str]) -> None:
+    settings, bucket = AwsSettings.from_environment(local_aws.environment()), local_bucket("steps")
+    client("s3", settings).put_object(Bucket=bucket, Key="wait.py", Body=b"import sys, time\ntime.sleep(float(sys.argv[1]))\n")
+    emr, cluster = client("emr", settings), "j-1QUEUE"
+
+    def step(seconds: str) -> dict[str, Any]:
+        return {"Name": seconds, "HadoopJarStep": {"Jar": "command-runner.jar", "Args": ["spark-submit", f"s3://{bucket}/wait.py", seconds]}}
+
+    first, second = emr.add_job_flow_steps(JobFlowId=cluster, Steps=[step("1"), step("60")])["StepIds"]
+    seen: set[tuple[str, ...]] = set()
+
+    def states() -> tuple[str, ...]:
+        found = {s["Id"]: s["Status"]["State"] for s in emr.list_steps(ClusterId=cluster)["Steps"]}
+        seen.add((found[first], found[second]))
+        return found[first], found[second]
+
+    until(lambda: states() == ("COMPLETED", "RUNNING"))
+    assert ("RUNNING", "PENDING") in seen
+    assert ("RUNNING", "RUNNING") not in seen
+    told = emr.cancel_steps(ClusterId=cluster, StepIds=[first, second])["CancelStepsInfoList"]
+    assert [t["Status"] for t in told] == ["FAILED", "SUBMITTED"]
+    until(lambda: states() == ("COMPLETED", "CANCELLED"))
+
+
+def until(true: Callable[[], bool]) -> None:
+    for _ in range(900):
+        if true():
+            return
+        time.sleep(0.1)
+    pytest.fail("it did not come to that")
+
+
+BAD: dict[str, tuple[list[str], str]] = {
+    "nothing deployed": ([], "nothing is deployed that EMR Serverless, application 00f1abc"),
+    "a service that is none": (["--runtime", "emr-server:x"], "is not one of here, local, local[2]"),
+    "an application that is none": (["--runtime", "emr-serverless:NO"], "--runtime 'emr-serverless:NO': application"),
+    "a service of which too little is known": (["--runtime", "glue:"], "--runtime 'glue:': job"),
+    "a step that is not there": (["--select", "order"], "did you mean 'orders'?"),
+    "a run's name that is none": (["--run-id", "tonight"], "--run-id 'tonight' is not a time and six hexadecimal digits"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_asked_for_is_named(shop: Shop, case: str) -> None:
+    arguments, message = BAD[case]
+    done: Done = shop.penstock("run", ".", "--env", "serverless", *arguments)
+    assert (done.code, message in done.err) == (2, True), done.err
