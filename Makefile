@@ -71,7 +71,7 @@ python:
 $(DEV)/.installed: requirements/dev.txt pyproject.toml | python
 	@echo "installing the development set into $(DEV)"
 	@$(PYTHON) -m venv $(DEV)
-	@$(DEV)/bin/python $(PIP) install --require-hashes -r requirements/dev.txt
+	@$(DEV)/bin/python $(PIP) install --no-compile --require-hashes -r requirements/dev.txt
 	@$(DEV)/bin/python $(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 from penstock.errors import ConnectionFailedError, PenstockError
-
-Answer = TypeVar("Answer")
-_NOT_THERE = frozenset({"ResourceNotFoundException", "EntityNotFoundException", "InvalidRequestException"})
 
 
 def lost_answers() -> tuple[type[Exception], ...]:
@@ -34,16 +30,3 @@ def reaching(what: str) -> Iterator[None]:
             raise
         hint = "check the endpoint, the network, the credentials and their permissions; `penstock local up` starts the local AWS"
         raise ConnectionFailedError(f"{what} could not be reached: {type(error).__name__}: {error}", hint=hint) from error
-
-
-def known(what: str, ask: Callable[[], Answer]) -> Answer | None:
-    """The answer, None when the service says that there is no such thing; raises as `reaching` does."""
-    from botocore.exceptions import ClientError
-
-    with reaching(what):
-        try:
-            return ask()
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in _NOT_THERE:
-                raise
-            return None

@@ -7,12 +7,14 @@ that nobody waits for any more is the one that the next command follows, and is 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from penstock.connectors.job_runs.service import JobRuns
 from penstock.errors import ConnectionFailedError, RunLockedError
+from penstock.killpoints import reach
 from penstock.objects import ObjectStore
 from penstock.runtimes import Artifact
 from penstock.runtimes.job_runs import Said
@@ -75,6 +77,7 @@ def submit(state: ObjectStore, wanted: Submission, artifact: Artifact, services:
                 former = f"{job_run} on {last.target.place}, of run {last.run}, ended meanwhile: {said.state}"
         _kept(state, wanted)
         job_run = services(wanted.target).start(artifact, wanted.pipeline, wanted.arguments, wanted.run)
+        reach("after_ask")
         return Submitted(_kept(state, replace(wanted, job_run=job_run)), is_found=False, former=former)
 
 
@@ -98,8 +101,11 @@ def _same(last: Submission, wanted: Submission, job_run: str) -> Submission:
 
 
 def follow(state: ObjectStore, submission: Submission, service: JobRuns, *, watch: Callable[[Said], None], wait: Callable[[float], None]) -> Said:
-    """Ask until the job run has ended, and note that it was seen; `watch` is told of every change. Raises ConnectionFailedError after a long silence."""
-    before, pause, silent = None, _FIRST_PAUSE, 0
+    """Ask until the job run has ended, and note that it was seen; `watch` is told of every change.
+
+    One that waits for its place longer than the runtime allows is cancelled, and followed to that end. Raises ConnectionFailedError after a long silence.
+    """
+    before, pause, silent, waited, patience = None, _FIRST_PAUSE, 0, 0.0, 60.0 * submission.target.start_within_minutes
     while True:
         try:
             said, silent = service.said(submission.job_run), 0
@@ -114,5 +120,10 @@ def follow(state: ObjectStore, submission: Submission, service: JobRuns, *, watc
             if said.has_ended:
                 _kept(state, replace(submission, ended=said.state))
                 return said
+            if said.phase == "waiting" and waited >= patience:
+                service.cancel(submission.job_run)
+                watch(Said("waiting", "CANCELLING", f"it did not start within {submission.target.start_within_minutes} minutes"))
+                patience = math.inf
         wait(pause)
+        waited += pause
         pause = min(pause * 1.25, _LONGEST_PAUSE)

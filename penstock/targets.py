@@ -50,6 +50,7 @@ class Size(Model):
 
 class _Runtime(Model):
     region: str | None = Field(default=None, pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="by default that of the connections, else us-east-1")
+    start_within_minutes: int = Field(default=60, ge=1, description="a job run that still waits for its place then is cancelled")
     logs: Folder | None = Field(default=None, description="where the service puts the driver's and the executors' logs, and Spark's event log")
 
 

@@ -1,24 +1,53 @@
-"""Logs that a service put on S3, some of them gzipped."""
+"""Logs that a service put on S3, some of them gzipped, of any length."""
 
 from __future__ import annotations
 
-import gzip
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from penstock.config import AwsSettings
-from penstock.connectors.stores import store_at
+from penstock.connectors.reaching import reaching
+from penstock.connectors.s3.access import client
 
-_GZIP = b"\x1f\x8b"
 _FILES = ("stdout", "stderr")  # spark-submit puts all that a driver in Python writes into the first
+_KEPT = 1 << 20  # bytes of a log's end
+_GZIPPED = zlib.MAX_WBITS | 16
 
 
 def driver_log_in(folder: str, aws: AwsSettings) -> tuple[str, str]:
-    """The folder, and what the driver wrote as far as it has arrived there; both empty where no folder is named."""
+    """The folder, and the end of what the driver wrote as far as it has arrived there; both empty where no folder is named."""
     if not folder:
         return "", ""
-    store = store_at(folder.rstrip("/"), aws)
-    found = [store.find(name) for file in _FILES for name in (f"{file}.gz", file)]
-    return folder, "\n".join(_text(data) for data, _ in (f for f in found if f))
+    bucket, _, prefix = folder.removeprefix("s3://").partition("/")
+    s3 = client("s3", aws)
+    with reaching(folder):
+        found = [_end(s3, bucket, f"{prefix}{file}{kind}") for file in _FILES for kind in (".gz", "")]
+    return folder, "\n".join(text for text in found if text)
 
 
-def _text(data: bytes) -> str:
-    return (gzip.decompress(data) if data.startswith(_GZIP) else data).decode(errors="replace")
+def _end(s3: Any, bucket: str, key: str) -> str:
+    try:
+        parts = s3.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(_KEPT)
+    except s3.exceptions.NoSuchKey:
+        return ""
+    return tail(unzipped(parts) if key.endswith(".gz") else parts, _KEPT).decode(errors="replace")
+
+
+def unzipped(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Piece by piece: a log of gigabytes is small when it is zipped."""
+    reader = zlib.decompressobj(_GZIPPED)
+    for part in parts:
+        while part:
+            yield reader.decompress(part, _KEPT)
+            part = reader.unconsumed_tail or reader.unused_data
+            if reader.eof:
+                reader = zlib.decompressobj(_GZIPPED)
+
+
+def tail(parts: Iterable[bytes], most: int) -> bytes:
+    """The last bytes of what comes in parts."""
+    kept = b""
+    for part in parts:
+        kept = (kept + part)[-most:]
+    return kept

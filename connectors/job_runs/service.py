@@ -18,7 +18,7 @@ class JobRuns(Protocol):
     """The job runs of one target. Every method raises ConnectionFailedError when the service refuses or does not answer."""
 
     def start(self, artifact: Artifact, pipeline: str, arguments: tuple[str, ...], run: str) -> str:
-        """Ask for a job run of a deployed version; its id."""
+        """Ask for a job run of a deployed version; its id. Raises ArgumentError for a place that is not there."""
         ...
 
     def find(self, pipeline: str, run: str) -> str | None:

@@ -91,13 +91,14 @@ def deployed(shop: Shop, env: str) -> None:
 
 
 @pytest.mark.parametrize(("env", "ended"), [("cluster", "COMPLETED"), ("glue", "SUCCEEDED")])
-def test_a_deployed_version_runs_there_and_is_reported_here(shop: Shop, env: str, ended: str) -> None:
+def test_what_was_asked_for_is_found_again_and_reported_as_if_it_ran_here(shop: Shop, env: str, ended: str) -> None:
     deployed(shop, env)
     shop.deliver("1", "1,2.5", "2,4")
+    assert shop.process("run", ".", "--env", env, PENSTOCK_KILL_AT="after_ask").code == -signal.SIGKILL, "its id was not noted yet"
     done = shop.penstock("run", ".", "--env", env)
     assert done.code == 0, (done.out, done.err)
-    said = re.findall(r"^(\S+): (submitted|[A-Z]+)\b", done.out, re.MULTILINE)
-    assert [what for _, what in said][:: len(said) - 1] == ["submitted", ended]
+    said = re.findall(r"^(\S+): (is at work|[A-Z]+)\b", done.out, re.MULTILINE)
+    assert [what for _, what in said][:: len(said) - 1] == ["is at work", ended]
     assert len({job for job, _ in said}) == 1
     assert re.search(r"orders +done", done.out)
     assert shop.table() == [{"id": 1, "amount": 2.5}, {"id": 2, "amount": 4.0}]
@@ -243,3 +244,22 @@ def test_what_cannot_be_asked_for_is_named(shop: Shop, case: str) -> None:
     arguments, message = BAD[case]
     done: Done = shop.penstock("run", ".", "--env", "serverless", *arguments)
     assert (done.code, message in done.err) == (2, True), done.err
+
+
+REFUSALS = {
+    "no application": ({"code": "ResourceNotFoundException", "status": 400}, 2, "there is no application 00f1abc of EMR Serverless in us-east-1"),
+    "no permission": (
+        {"code": "AccessDeniedException", "status": 403},
+        1,
+        "the caller needs emr-serverless:StartJobRun on application 00f1abc of EMR Serverless",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_what_the_service_refuses_is_named(shop: Shop, faults: Callable[..., None], case: str) -> None:
+    deployed(shop, "serverless")
+    fault, code, message = REFUSALS[case]
+    faults(service="emr-serverless", times=100, **fault)
+    refused = shop.penstock("run", ".", "--env", "serverless")
+    assert (refused.code, message in refused.err) == (code, True), refused.err

@@ -1,0 +1,54 @@
+"""Requests to a service that runs jobs, and what its refusals mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from penstock.connectors.reaching import reaching
+from penstock.errors import ArgumentError, ConnectionFailedError
+
+Answer = TypeVar("Answer")
+_NOT_THERE = frozenset({"ResourceNotFoundException", "EntityNotFoundException", "InvalidRequestException"})
+_DENIED = frozenset({"AccessDeniedException", "AccessDenied"})
+_ACTIONS = {"emr": "elasticmapreduce"}  # where permissions are named otherwise than the client
+
+
+class Asked:
+    """A client of boto3, and what it is asked about. Every method raises ConnectionFailedError when the service refuses or does not answer."""
+
+    def __init__(self, what: str, client: Any) -> None:
+        self.what, self._client = what, client
+
+    def get(self, method: str, **request: Any) -> dict[str, Any] | None:
+        """The answer, None when the service says that there is no such thing."""
+        return self._known(lambda: dict(getattr(self._client, method)(**request)))
+
+    def do(self, method: str, **request: Any) -> dict[str, Any]:
+        """The answer; raises ArgumentError when the service says that there is no such thing."""
+        answer = self.get(method, **request)
+        if answer is None:
+            region = self._client.meta.region_name
+            raise ArgumentError(f"there is no {self.what} in {region}", hint="make it, or correct the environment's `runtime`, and `region` in it")
+        return answer
+
+    def first(self, method: str, part: str, is_it: Callable[[Mapping[str, Any]], bool], **request: Any) -> Mapping[str, Any] | None:
+        """Of what a method lists under a name, page by page, the first that is it."""
+        pages = self._client.get_paginator(method).paginate(**request)
+        return self._known(lambda: next((found for page in pages for found in page[part] if is_it(found)), None))
+
+    def _known(self, ask: Callable[[], Answer]) -> Answer | None:
+        from botocore.exceptions import ClientError
+
+        with reaching(self.what):
+            try:
+                return ask()
+            except ClientError as error:
+                code = error.response["Error"]["Code"]
+                if code in _NOT_THERE:
+                    return None
+                if code in _DENIED:
+                    service = self._client.meta.service_model.service_name
+                    hint = f"the caller needs {_ACTIONS.get(service, service)}:{error.operation_name} on {self.what}"
+                    raise ConnectionFailedError(f"{self.what} refused: {error.response['Error'].get('Message') or code}", hint=hint) from error
+                raise
