@@ -7,7 +7,7 @@ RUN := .venv-run
 PIP := -m pip --disable-pip-version-check --quiet
 UV := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml
 
-.PHONY: help demo test faults soak lint typecheck format bench dist clean lock python
+.PHONY: help demo test faults soak everywhere lint typecheck format bench dist clean lock python
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -26,6 +26,9 @@ faults: $(DEV)/.installed ## the fault tests with other seeds: make faults SEEDS
 BATCHES ?= 10000
 soak: $(DEV)/.installed ## 10,000 small batches through processes killed at random, against the model (half an hour at most)
 	@PENSTOCK_SOAK_BATCHES=$(BATCHES) $(DEV)/bin/python -m pytest -s tests/soak
+
+everywhere: $(DEV)/.installed ## the example on this machine, on its Spark, and through the job APIs of EMR Serverless, EMR and Glue: the same tables
+	@PENSTOCK_TEST_EVERYWHERE=1 $(DEV)/bin/python -m pytest -s tests/integration/test_flights_everywhere.py
 
 lint: $(DEV)/.installed ## style, import arrows, sizes, what must not be committed
 	@$(DEV)/bin/ruff check .

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -75,8 +75,10 @@ class RunRecord:
 
 
 def _step(said: dict[str, Any]) -> StepRecord:
+    """Of a record that another Penstock wrote, what this one knows."""
     gates = tuple(GateVerdict(**gate | {"failures": tuple(gate["failures"])}) for gate in said["gates"])
-    return StepRecord(**said | {"batches": tuple(said["batches"]), "counts": Counts(**said["counts"]), "gates": gates})
+    known = {f.name: said[f.name] for f in fields(StepRecord) if f.name in said}
+    return StepRecord(**known | {"batches": tuple(said["batches"]), "counts": Counts(**said["counts"]), "gates": gates})
 
 
 def record_key(run: str) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from penstock.connectors.job_runs.service import JobRuns
-from penstock.errors import ConnectionFailedError, RunLockedError
+from penstock.errors import ArgumentError, ConnectionFailedError, JobRefusedError, LedgerError, RunLockedError
 from penstock.killpoints import reach
 from penstock.objects import ObjectStore
 from penstock.runtimes import Artifact
@@ -22,8 +23,10 @@ from penstock.targets import RUNTIMES, Emr, EmrServerless, Glue
 
 from .lock import SUBMITTING, exclusive
 
-KEY = "submitted.json"
+KEY, FORMAT = "submitted.json", 1
 _FIRST_PAUSE, _LONGEST_PAUSE, _MOST_SILENT = 1.0, 15.0, 40  # seconds, seconds, polls in a row that were not answered
+_REFUSED = "REFUSED"
+Services = Callable[[EmrServerless | Emr | Glue], JobRuns]
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Submission:
     arguments: tuple[str, ...]
     job_run: str = ""
     ended: str = ""
+    format: int = FORMAT
 
     @property
     def target(self) -> EmrServerless | Emr | Glue:
@@ -47,7 +51,10 @@ class Submission:
 
     @classmethod
     def loads(cls, data: bytes) -> Submission:
+        """Raises LedgerError for one that a later Penstock wrote."""
         said = json.loads(data)
+        if said["format"] != FORMAT:
+            raise LedgerError(f"{KEY} in the pipeline's state was written by a later Penstock", hint="use that one, or a later one")
         return cls(**said | {"arguments": tuple(said["arguments"])})
 
 
@@ -60,44 +67,71 @@ class Submitted:
     former: str = ""
 
 
-def submit(state: ObjectStore, wanted: Submission, artifact: Artifact, services: Callable[[EmrServerless | Emr | Glue], JobRuns]) -> Submitted:
+def submit(state: ObjectStore, wanted: Submission, artifact: Artifact, services: Services) -> Submitted:
     """Ask for a job run, unless the one that was asked for last is still at work with the same arguments.
 
-    Raises RunLockedError when that one has other arguments, or when another process is submitting; ConnectionFailedError when the service refuses.
+    Raises RunLockedError when that one has others, or when another process submits; JobRefusedError, ArgumentError, ConnectionFailedError as the service says.
     """
     with exclusive(state, wanted.run, SUBMITTING):
-        last = _last(state)
+        found = state.find(KEY)
+        last, etag = (Submission.loads(found[0]), found[1]) if found else (None, None)
         former = ""
         if last and not last.ended:
-            before = services(last.target)
-            if job_run := last.job_run or before.find(last.pipeline, last.run):
-                said = before.said(job_run)
-                if not said.has_ended:
-                    return Submitted(_kept(state, _same(last, wanted, job_run)), is_found=True)
-                former = f"{job_run} on {last.target.place}, of run {last.run}, ended meanwhile: {said.state}"
-        _kept(state, wanted)
-        job_run = services(wanted.target).start(artifact, wanted.pipeline, wanted.arguments, wanted.run)
+            job_run, said = _looked_up(state, last, services)
+            if said and not said.has_ended:
+                taken = _same(last, wanted, job_run)
+                _kept(state, taken, etag)
+                return Submitted(taken, is_found=True)
+            former = f"{job_run} on {last.target.place}, of run {last.run}, ended meanwhile: {said.state}" if said else ""
+        etag = _kept(state, wanted, etag)
+        asked = replace(wanted, job_run=_asked(state, wanted, etag, artifact, services(wanted.target)))
         reach("after_ask")
-        return Submitted(_kept(state, replace(wanted, job_run=job_run)), is_found=False, former=former)
+        _kept(state, asked, etag)
+        return Submitted(asked, is_found=False, former=former)
 
 
-def _last(state: ObjectStore) -> Submission | None:
-    found = state.find(KEY)
-    return Submission.loads(found[0]) if found else None
-
-
-def _kept(state: ObjectStore, submission: Submission) -> Submission:
-    state.write(KEY, submission.dumps())
-    return submission
+def _looked_up(state: ObjectStore, last: Submission, services: Services) -> tuple[str, Said | None]:
+    """What became of the one that was asked for last; nothing where the service was never asked."""
+    try:
+        service = services(last.target)
+        job_run = last.job_run or service.find(last.pipeline, last.run)
+        return (job_run, service.said(job_run)) if job_run else ("", None)
+    except (ConnectionFailedError, JobRefusedError) as error:
+        hint = f"ask there what became of it; if it is not at work, remove {state.root}{KEY}"
+        raise type(error)(f"run {last.run} was asked for on {last.target.place}, and may be at work. {error.message}", hint=hint) from error
 
 
 def _same(last: Submission, wanted: Submission, job_run: str) -> Submission:
-    if (last.arguments, last.target) != (wanted.arguments, wanted.target):
+    theirs, ours = ((s.target.place, s.target.region, s.arguments) for s in (last, wanted))
+    if theirs != ours:
         raise RunLockedError(
-            f"the pipeline is already being run by {job_run} on {last.target.place}: version {last.version}, with {' '.join(last.arguments)}",
-            hint="wait for it, or follow it with the same arguments, and cancel it with Ctrl-C",
+            f"the pipeline is already being run by {job_run} on {last.target.place}, version {last.version}, with {shlex.join(last.arguments)}",
+            hint="wait for it; the same command with those arguments follows it, and Ctrl-C then cancels it",
         )
     return replace(last, job_run=job_run)
+
+
+def _kept(state: ObjectStore, submission: Submission, etag: str | None) -> str:
+    """Raises RunLockedError when what lies there is no longer what was read."""
+    data = submission.dumps()
+    _ = state.replace(KEY, data, if_match=etag) if etag else state.create(KEY, data)
+    found = state.find(KEY)  # what lies there decides: the answer to a put that was done may have been lost
+    if found is None or found[0] != data:
+        raise RunLockedError("another command submitted the pipeline meanwhile", hint="run again to follow what it submitted")
+    return found[1]
+
+
+def _asked(state: ObjectStore, wanted: Submission, etag: str, artifact: Artifact, service: JobRuns) -> str:
+    """The job run's id. What was refused for good is noted, so that nobody looks for it; of what was not answered the service is asked what it knows."""
+    try:
+        return service.start(artifact, wanted.pipeline, wanted.arguments, wanted.run)
+    except (JobRefusedError, ArgumentError):
+        _kept(state, replace(wanted, ended=_REFUSED), etag)
+        raise
+    except ConnectionFailedError:
+        if found := service.find(wanted.pipeline, wanted.run):
+            return found
+        raise
 
 
 def follow(state: ObjectStore, submission: Submission, service: JobRuns, *, watch: Callable[[Said], None], wait: Callable[[float], None]) -> Said:
@@ -105,25 +139,31 @@ def follow(state: ObjectStore, submission: Submission, service: JobRuns, *, watc
 
     One that waits for its place longer than the runtime allows is cancelled, and followed to that end. Raises ConnectionFailedError after a long silence.
     """
-    before, pause, silent, waited, patience = None, _FIRST_PAUSE, 0, 0.0, 60.0 * submission.target.start_within_minutes
+    before, late, pause, silent, waited = "", "", _FIRST_PAUSE, 0, 0.0
+    patience = 60.0 * submission.target.start_within_minutes
     while True:
         try:
             said, silent = service.said(submission.job_run), 0
-        except ConnectionFailedError:
-            silent += 1
+            if said.phase == "waiting" and waited >= patience:
+                late, patience = f"it did not start within {submission.target.start_within_minutes} minutes", math.inf
+                watch(Said("waiting", "CANCELLING", late))
+                service.cancel(submission.job_run)
+        except ConnectionFailedError as error:
+            said, silent = Said("running", "NO ANSWER", error.message), silent + 1
             if silent > _MOST_SILENT:
                 raise
-        else:
-            if said.state != before:
-                watch(said)
-            before = said.state
-            if said.has_ended:
-                _kept(state, replace(submission, ended=said.state))
-                return said
-            if said.phase == "waiting" and waited >= patience:
-                service.cancel(submission.job_run)
-                watch(Said("waiting", "CANCELLING", f"it did not start within {submission.target.start_within_minutes} minutes"))
-                patience = math.inf
+        if said.state != before:
+            watch(said)
+        if said.has_ended:
+            _note_end(state, submission, said)
+            return replace(said, reason=late or said.reason)
+        before = said.state
         wait(pause)
-        waited += pause
-        pause = min(pause * 1.25, _LONGEST_PAUSE)
+        waited, pause = waited + pause, min(pause * 1.25, _LONGEST_PAUSE)
+
+
+def _note_end(state: ObjectStore, submission: Submission, said: Said) -> None:
+    """Where another was submitted meanwhile there is nothing to note."""
+    found = state.find(KEY)
+    if found and Submission.loads(found[0]).run == submission.run:
+        state.replace(KEY, replace(submission, ended=said.state).dumps(), if_match=found[1])

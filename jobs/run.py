@@ -70,8 +70,8 @@ def run(
 
     `run_id`: what the run is called, as `new_run_id` gives it; by default it is called so.
 
-    Raises RunLockedError when another run of the pipeline is at work, LedgerError when a target and the state store contradict each other,
-    NotSupportedError for a store on which two writers would overwrite each other.
+    Raises RunLockedError when another run of the pipeline is at work, ArgumentError when one was done under this id, LedgerError when a target and the
+    state store contradict each other, NotSupportedError for a store on which two writers would overwrite each other.
     What goes wrong in a step ends in the record and in `error`; steps after it are not run.
     """
     started, clock = now or datetime.now(UTC), time.monotonic()
@@ -80,6 +80,8 @@ def run(
     watch(Event("run started", total=len(chosen), message=context.run))
     check_stores(context)
     with exclusive(context.state, context.run):
+        if run_id and context.state.find(record_key(run_id)):
+            raise ArgumentError(f"run {run_id} was done before", hint="give another id, or none")
         if full_refresh:
             forget(context, chosen)
         check_ledgers(context, source_of)

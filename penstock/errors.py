@@ -146,6 +146,10 @@ class DeploymentError(Terminal, RuntimeError):
     """A deployed version is not there, lacks a file, or is no longer what it was."""
 
 
+class JobRefusedError(Terminal, RuntimeError):
+    """A service that runs jobs refused a request; its own message is in the text."""
+
+
 class LedgerError(Terminal, RuntimeError):
     """The target's ledger and the state store contradict each other."""
 

@@ -107,6 +107,10 @@ class Project:
     def text(self, name: str) -> str:
         return (self.folder / name).read_text()
 
+    def variables(self) -> dict[str, str]:
+        """Those of a process that works on it."""
+        return {**os.environ, **self.environment}
+
     def penstock(self, *arguments: str) -> Done:
         """Run a verb in this process, as the command does; the pipeline is the working folder's."""
         out, err = io.StringIO(), io.StringIO()
@@ -131,7 +135,7 @@ class Project:
     def _started(self, arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[tuple[AnyProcess, Callable[[float], Done]]]:
         """A process, and what waits for its end so many seconds."""
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            process = start(arguments, self.folder, {**os.environ, **self.environment, **environment}, out, err)
+            process = start(arguments, self.folder, {**self.variables(), **environment}, out, err)
 
             def ended(timeout: float) -> Done:
                 code = process.wait(timeout)

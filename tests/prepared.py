@@ -1,4 +1,4 @@
-"""Processes of the command that begin with all that it imports, which takes most of a short run's time: forked from a server that has no threads.
+"""Processes of the command that begin with all that it imports, which takes most of a short run's time: forked from a server of one thread.
 
 They are children of the process that asked for them, and may be killed like any other. Run as a script this is the server.
 """
@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -26,6 +27,9 @@ IMPORTED = (
     "pyarrow.dataset", "pyarrow.parquet", "pyiceberg.io.pyarrow", "deltalake", "boto3", "sqlglot", "rich.table",
 )  # fmt: skip
 _SET_CHILD_SUBREAPER = 36
+_ASKING = threading.Lock()
+# libraries whose threads would be lost in a fork
+_ALONE = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false", "_RJEM_MALLOC_CONF": "background_thread:false"}
 
 
 class Process:
@@ -63,9 +67,12 @@ def start(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
     if sys.platform != "linux":
         return subprocess.Popen([*COMMAND, *arguments], cwd=folder, env=dict(environment), stdout=out, stderr=err, text=True)
     asked = json.dumps({"arguments": list(arguments), "folder": str(folder), "environment": dict(environment)}).encode()
-    server, _ = _server()
-    socket.send_fds(server, [asked], [out.fileno(), err.fileno()])
-    return Process(int(server.recv(64)))
+    with _ASKING:
+        server, _ = _server()
+        socket.send_fds(server, [asked], [out.fileno(), err.fileno()])
+        answer = server.recv(64)
+    assert answer, "the server of prepared processes ended; what it said stands above"
+    return Process(int(answer))
 
 
 @cache
@@ -76,7 +83,9 @@ def _server() -> tuple[socket.socket, subprocess.Popen[bytes]]:
     ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        process = subprocess.Popen([sys.executable, __file__, str(theirs.fileno())], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [sys.executable, __file__, str(theirs.fileno())], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=os.environ | _ALONE
+        )
     process.returncode = 0  # nobody waits for it
     return ours, process
 
@@ -117,4 +126,5 @@ def _become(asked: Mapping[str, Any], files: Sequence[int]) -> None:
 if __name__ == "__main__":
     for module in IMPORTED:
         import_module(module)
+    assert len(list(Path("/proc/self/task").iterdir())) == 1, "a thread would be lost in a fork"
     serve(socket.socket(fileno=int(sys.argv[1])))

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from penstock.connectors.reaching import reaching
-from penstock.errors import ArgumentError, ConnectionFailedError
+from penstock.errors import ArgumentError, JobRefusedError
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
 
 Answer = TypeVar("Answer")
-_NOT_THERE = frozenset({"ResourceNotFoundException", "EntityNotFoundException", "InvalidRequestException"})
+_NOT_THERE = frozenset({"ResourceNotFoundException", "EntityNotFoundException"})
+_SAID_SO = re.compile(r"does not exist|is not valid|not found", re.IGNORECASE)  # how EMR says it, in an error that may mean other things
+_MAY_SAY_SO = frozenset({"InvalidRequestException", "ValidationException"})
+_LATER = frozenset({"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "ConcurrentModificationException"})
 _DENIED = frozenset({"AccessDeniedException", "AccessDenied"})
 _ACTIONS = {"emr": "elasticmapreduce"}  # where permissions are named otherwise than the client
 
 
 class Asked:
-    """A client of boto3, and what it is asked about. Every method raises ConnectionFailedError when the service refuses or does not answer."""
+    """A client of boto3, and what it is asked about.
+
+    Every method raises JobRefusedError when the service says no, ConnectionFailedError when it does not answer or says to come back later.
+    """
 
     def __init__(self, what: str, client: Any) -> None:
         self.what, self._client = what, client
@@ -44,11 +54,16 @@ class Asked:
             try:
                 return ask()
             except ClientError as error:
-                code = error.response["Error"]["Code"]
-                if code in _NOT_THERE:
+                code, message = error.response["Error"]["Code"], error.response["Error"].get("Message") or ""
+                if code in _NOT_THERE or (code in _MAY_SAY_SO and _SAID_SO.search(message)):
                     return None
-                if code in _DENIED:
-                    service = self._client.meta.service_model.service_name
-                    hint = f"the caller needs {_ACTIONS.get(service, service)}:{error.operation_name} on {self.what}"
-                    raise ConnectionFailedError(f"{self.what} refused: {error.response['Error'].get('Message') or code}", hint=hint) from error
-                raise
+                if code in _LATER or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
+                    raise
+                raise JobRefusedError(f"{self.what} refused {error.operation_name}: {code}: {message}", hint=self._needed(error, code, message)) from error
+
+    def _needed(self, error: ClientError, code: str, message: str) -> str | None:
+        """The permission that is missing, where the message itself does not name one."""
+        service = self._client.meta.service_model.service_name
+        if code not in _DENIED or "authorized to perform" in message:
+            return None
+        return f"the caller needs {_ACTIONS.get(service, service)}:{error.operation_name} on {self.what}"

@@ -6,24 +6,25 @@ from typing import Any
 
 from penstock.config import AwsSettings
 from penstock.connectors.stores import store_at
+from penstock.errors import JobRefusedError
 from penstock.runtimes import Artifact, submit_request
-from penstock.runtimes.emr import driver_logs, event_log_folder, said
+from penstock.runtimes.emr import APPLICATION, containers, event_log_folder, said, step_logs
 from penstock.runtimes.job_runs import GONE, Said, job_name
 from penstock.targets import Emr
 
 from .asking import Asked
-from .logs import driver_log_in
+from .logs import driver_log_in, first_container
 
 
 class EmrSteps:
-    def __init__(self, target: Emr, client: Any, aws: AwsSettings) -> None:
+    def __init__(self, target: Emr, client: Any, once: Any, aws: AwsSettings) -> None:
         self._target, self._aws = target, aws
-        self._service = Asked(f"EMR cluster {target.cluster}", client)
+        self._service, self._once = (Asked(f"EMR cluster {target.cluster}", c) for c in (client, once))
 
     def start(self, artifact: Artifact, pipeline: str, arguments: tuple[str, ...], run: str) -> str:
         if folder := event_log_folder(self._target):
             store_at(folder.rsplit("/", 2)[0], self._aws).create("spark-events/", b"")
-        return str(self._service.do("add_job_flow_steps", **submit_request(self._target, artifact, pipeline, arguments, run=run))["StepIds"][0])
+        return str(self._once.do("add_job_flow_steps", **submit_request(self._target, artifact, pipeline, arguments, run=run))["StepIds"][0])
 
     def find(self, pipeline: str, run: str) -> str | None:
         name = job_name(pipeline, run)
@@ -35,7 +36,15 @@ class EmrSteps:
         return said(answer) if answer else GONE
 
     def cancel(self, job_run: str) -> None:
-        self._service.get("cancel_steps", ClusterId=self._target.cluster, StepIds=[job_run], StepCancellationOption="SEND_INTERRUPT")
+        asked = {"ClusterId": self._target.cluster, "StepIds": [job_run], "StepCancellationOption": "SEND_INTERRUPT"}
+        told = (self._service.get("cancel_steps", **asked) or {}).get("CancelStepsInfoList", ())
+        if (refused := [t.get("Reason") or "it gives no reason" for t in told if t["Status"] == "FAILED"]) and not self.said(job_run).has_ended:
+            raise JobRefusedError(f"{self._service.what} does not cancel step {job_run}: {refused[0]}")
 
     def driver_log(self, job_run: str, said: Said) -> tuple[str, str]:
-        return driver_log_in(driver_logs(self._target, job_run, said), self._aws)
+        """The driver's is that of the first container of the application that the step's own log names."""
+        where, text = driver_log_in(step_logs(self._target, job_run, said), self._aws)
+        if self._target.logs and (application := APPLICATION.search(text)):
+            folder = first_container(containers(self._target, application[0]), self._aws)
+            return driver_log_in(folder, self._aws) if folder else (where, text)
+        return where, text

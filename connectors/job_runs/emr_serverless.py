@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from penstock.config import AwsSettings
+from penstock.errors import JobRefusedError
 from penstock.runtimes import Artifact, submit_request
 from penstock.runtimes.emr_serverless import driver_logs, said
 from penstock.runtimes.job_runs import GONE, Said, job_name
@@ -32,7 +33,11 @@ class EmrServerlessJobRuns:
         return said(answer) if answer else GONE
 
     def cancel(self, job_run: str) -> None:
-        self._service.get("cancel_job_run", applicationId=self._target.application, jobRunId=job_run)
+        try:
+            self._service.get("cancel_job_run", applicationId=self._target.application, jobRunId=job_run)
+        except JobRefusedError:
+            if not self.said(job_run).has_ended:
+                raise
 
     def driver_log(self, job_run: str, said: Said) -> tuple[str, str]:
         del said

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class JobRuns(Protocol):
-    """The job runs of one target. Every method raises ConnectionFailedError when the service refuses or does not answer."""
+    """The job runs of one target. Every method raises JobRefusedError when the service says no, ConnectionFailedError when it does not answer."""
 
     def start(self, artifact: Artifact, pipeline: str, arguments: tuple[str, ...], run: str) -> str:
         """Ask for a job run of a deployed version; its id. Raises ArgumentError for a place that is not there."""
@@ -28,7 +28,7 @@ class JobRuns(Protocol):
     def said(self, job_run: str) -> Said: ...
 
     def cancel(self, job_run: str) -> None:
-        """Ask that it ends; it goes on until the service says so."""
+        """Ask that it ends; it goes on until the service says so. Nothing where it has ended."""
         ...
 
     def driver_log(self, job_run: str, said: Said) -> tuple[str, str]:
@@ -42,8 +42,9 @@ def job_runs(target: EmrServerless | Emr | Glue, aws: AwsSettings) -> JobRuns:
     from .glue import GlueJobRuns
 
     there = replace(aws, region=target.region) if target.region else aws
+    once = replace(there, attempts=1)  # for what would be done twice when it is asked twice
     if isinstance(target, EmrServerless):
         return EmrServerlessJobRuns(target, client("emr-serverless", there), there)
     if isinstance(target, Emr):
-        return EmrSteps(target, client("emr", there), there)
-    return GlueJobRuns(target, client("glue", there), there)
+        return EmrSteps(target, client("emr", there), client("emr", once), there)
+    return GlueJobRuns(target, client("glue", there), client("glue", once), there)

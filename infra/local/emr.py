@@ -41,9 +41,15 @@ class Emr:
         job = SparkJob(f"s-{secrets.token_hex(7).upper()}", step["Name"], {}, script_of(words))
         logs = step.get("StepMonitoringConfiguration", {}).get("S3MonitoringConfiguration", {}).get("LogUri")
 
+        application = f"application_{secrets.randbelow(10**10)}_0001"
+
         def report(ended: SparkJob) -> None:
+            """In cluster mode the driver is YARN's first container; the step's own log is that of the client, which waited for it."""
             for name, data in (("stdout", ended.stdout), ("stderr", ended.stderr)) if logs else ():
-                ended.request = {"LogFile": put_log(self._client("s3"), logs, f"{cluster}/steps/{ended.id}/{name}.gz", data)}
+                put_log(self._client("s3"), logs, f"{cluster}/containers/{application}/container_{application.partition('_')[2]}_01_000001/{name}.gz", data)
+            if logs:
+                said = f"INFO Client: Application report for {application} (state: FINISHED)\n".encode()
+                ended.request = {"LogFile": put_log(self._client("s3"), logs, f"{cluster}/steps/{ended.id}/stderr.gz", said)}
 
         self._jobs.start(_place(cluster), job, slots, report)
         return job

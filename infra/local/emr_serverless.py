@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from .job_runs import put_in_place, put_log, refuse, script_of, state
@@ -40,12 +39,11 @@ class EmrServerless:
         given = request._get_param("jobDriver").get("sparkSubmit")
         refuse(ValidationException, None if given else "not supported locally: a job that is not sparkSubmit")
         overrides = request._get_param("configurationOverrides") or {}
-        script = script_of([*shlex.split(given.get("sparkSubmitParameters", "")), given["entryPoint"], *given.get("entryPointArguments", ())])
         defaults = [c["properties"] for c in overrides.get("applicationConfiguration", ()) if c["classification"] == "spark-defaults"]
-        conf = {**script.conf, **{key: value for properties in defaults for key, value in properties.items()}}
-        job = SparkJob(
-            secrets.token_hex(8), request._get_param("name") or "", {"clientToken": token, "jobDriver": {"sparkSubmit": given}}, replace(script, conf=conf)
-        )
+        settings = [word for properties in defaults for key, value in properties.items() for word in ("--conf", f"{key}={value}")]
+        submit = shlex.split(given.get("sparkSubmitParameters", ""))
+        script = script_of([*settings, *submit, given["entryPoint"], *given.get("entryPointArguments", ())])
+        job = SparkJob(secrets.token_hex(8), request._get_param("name") or "", {"clientToken": token, "jobDriver": {"sparkSubmit": given}}, script)
         logs = overrides.get("monitoringConfiguration", {}).get("s3MonitoringConfiguration", {}).get("logUri")
 
         def report(ended: SparkJob) -> None:

@@ -51,8 +51,16 @@ class SparkJob:
     def has_ended(self) -> bool:
         return self.phase in ("succeeded", "failed", "cancelled")
 
-    def begin(self, process: subprocess.Popen[bytes]) -> None:
-        self._process, self.phase, self.started = process, "running", datetime.now(UTC)
+    def begin(self) -> None:
+        self.phase, self.started = "running", datetime.now(UTC)
+
+    def runs_as(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        if self.is_cancelled:  # between its beginning and now
+            self.cancel()
+
+    def phase_after(self, code: int) -> Phase:
+        return "cancelled" if self.is_cancelled else "failed" if code else "succeeded"
 
     def end(self, phase: Phase, reason: str = "") -> None:
         self.reason, self.ended = reason, datetime.now(UTC)
@@ -75,6 +83,7 @@ class SparkJobs:
     def __init__(self, home: Path, s3: Callable[[], Any], environment: Callable[[], Mapping[str, str]]) -> None:
         self._home, self._s3, self._environment = home / "jobs", s3, environment
         self._jobs: dict[str, list[SparkJob]] = {}
+        self._workers: list[threading.Thread] = []
         self._lock = threading.Condition()
 
     def of(self, place: str) -> list[SparkJob]:
@@ -90,36 +99,47 @@ class SparkJobs:
         """Have it run when one of the place's slots is free; `report` is called before its end can be seen."""
         with self._lock:
             self._jobs.setdefault(place, []).append(job)
-        threading.Thread(target=self._work, args=(place, job, slots, report), daemon=True).start()
+        worker = threading.Thread(target=self._work, args=(place, job, slots, report), daemon=True)
+        self._workers.append(worker)
+        worker.start()
 
-    def cancel(self, job: SparkJob) -> None:
-        job.is_cancelled = True
+    def cancel(self, *jobs: SparkJob) -> None:
+        """Those that wait end at once, those that run when their processes do."""
         with self._lock:
+            for job in jobs:
+                job.is_cancelled = True
             self._lock.notify_all()
-        threading.Thread(target=job.cancel, daemon=True).start()
+        for job in jobs:
+            threading.Thread(target=job.cancel, daemon=True).start()
 
     def stop(self) -> None:
-        """End all that run: nobody would answer them any more."""
-        for job in [j for jobs in self._jobs.values() for j in jobs if not j.has_ended]:
-            job.cancel()
+        """End all: nobody would answer them any more."""
+        open_jobs = [j for jobs in self._jobs.values() for j in jobs if not j.has_ended]
+        self.cancel(*open_jobs)
+        for worker in self._workers:
+            worker.join(2 * _PATIENCE)
+
+    def _may_begin(self, place: str, job: SparkJob, slots: int) -> bool:
+        """In the order in which they came."""
+        return self.running(place) < slots and job is next(j for j in self.of(place) if j.phase == "waiting")
 
     def _work(self, place: str, job: SparkJob, slots: int, report: Callable[[SparkJob], None]) -> None:
         folder = self._home / job.id
         try:
             with self._lock:
-                self._lock.wait_for(lambda: job.is_cancelled or self.running(place) < slots)
-                process = None if job.is_cancelled else self._submit(job, folder)
-            if process is None:
-                job.end("cancelled")
-                return
-            code = process.wait()
+                self._lock.wait_for(lambda: job.is_cancelled or self._may_begin(place, job, slots))
+                if job.is_cancelled:
+                    job.end("cancelled")
+                    return
+                job.begin()
+            code = self._submit(job, folder).wait()
             job.stdout, job.stderr = ((folder / name).read_bytes() for name in ("stdout", "stderr"))
             reason = f"the driver ended with exit code {code}" if code else ""
             try:
                 report(job)
             except Exception as error:
                 reason = "; ".join(part for part in (reason, f"its log was not kept: {error}") if part)
-            job.end("cancelled" if job.is_cancelled else "failed" if code else "succeeded", reason)
+            job.end(job.phase_after(code), reason)
         except Exception as error:  # whatever it was, who waits for the job must be told that it ended
             job.end("failed", str(error).strip() or type(error).__name__)
         finally:
@@ -142,7 +162,7 @@ class SparkJobs:
             process = subprocess.Popen(
                 command, cwd=folder, env=given | dict(script.environment), stdin=subprocess.DEVNULL, stdout=out, stderr=errors, start_new_session=True
             )
-        job.begin(process)
+        job.runs_as(process)
         return process
 
     def _fetched(self, uri: str, folder: Path) -> Path:

@@ -30,7 +30,8 @@ def launch(argv: Sequence[str]) -> None:
         os.environ["AWS_REGION"] = given[1]
         given = given[2:]
     with local_folder(given[0]) if given and given[0].endswith("/manifest.json") else nullcontext() as folder:
-        sys.argv[1:] = ["run", *([str(folder), *given[1:], "--runtime", HERE] if folder else given)]
+        here = [] if any(word.startswith("--runtime") for word in given) else ["--runtime", HERE]
+        sys.argv[1:] = ["run", *([str(folder), *given[1:]] if folder else given), *here]
         main()
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from penstock.cli.deploy import artifacts_store, beside
 from penstock.config import AwsSettings
 from penstock.connectors.job_runs.service import JobRuns, job_runs
 from penstock.deployment import PIPELINE, DeployedFile, Deployments, Manifest
-from penstock.errors import ArgumentError
+from penstock.errors import ArgumentError, PenstockError
 from penstock.jobs.context import Context
+from penstock.jobs.lock import ask_to_end
 from penstock.jobs.record import Event, RunRecord, Watcher, record_key
 from penstock.jobs.remote import Submission, Submitted, follow, submit
 from penstock.jobs.run import new_run_id
@@ -35,11 +37,14 @@ def run_elsewhere(loaded: Loaded, plan: Plan, arguments: tuple[str, ...], run_id
         try:
             submitted = _submitted(context, arguments, aws, watch)
         except KeyboardInterrupt:
-            print("penstock: interrupted while it was asked for; run again with the same arguments to follow what came of it", file=sys.stderr)  # noqa: T201
+            _complain("interrupted while it was asked for; run again with the same arguments to follow what came of it")
             return _INTERRUPTED
-        service = job_runs(submitted.submission.target, aws)
-        said = _followed(context.state, submitted, service, watch)
-    return _INTERRUPTED if said is None else _reported(context.state, submitted.submission, service, said, as_json=as_json)
+        said = _followed(context.state, submitted, lambda: job_runs(submitted.submission.target, aws), watch)
+    return _INTERRUPTED if said is None else _reported(context.state, submitted.submission, job_runs(submitted.submission.target, aws), said, as_json=as_json)
+
+
+def _complain(text: str) -> None:
+    print(f"penstock: {text}", file=sys.stderr)  # noqa: T201
 
 
 def _submitted(context: Context, arguments: tuple[str, ...], aws: AwsSettings, watch: Watcher) -> Submitted:
@@ -51,12 +56,18 @@ def _submitted(context: Context, arguments: tuple[str, ...], aws: AwsSettings, w
     if current is None:
         raise ArgumentError(f"nothing is deployed that {target.place} could run", hint=f"`penstock deploy {loaded.folder} --env {loaded.env}`")
     manifest = deployments.manifest(current[0].version)
-    if others := _others_here(loaded, manifest):
-        watch(Event("note", loaded.pipeline.pipeline, message=f"version {manifest.version} runs; {', '.join(others)} here differ from it until deployed"))
-    wanted = Submission(
-        context.run, loaded.pipeline.pipeline, target.model_dump(mode="json", exclude_unset=True), manifest.version, (*arguments,)
-    )  # fmt: skip
-    return submit(context.state, wanted, Artifact.of(deployments, manifest, target), lambda there: job_runs(there, aws))
+    target = target.model_copy(update={"region": target.region or aws.region})
+    runtime = target.model_dump(mode="json", exclude_unset=True)
+    wanted = Submission(context.run, loaded.pipeline.pipeline, runtime, manifest.version, arguments)
+    submitted = submit(context.state, wanted, Artifact.of(deployments, manifest, target), lambda there: job_runs(there, aws))
+    pipeline, found = loaded.pipeline.pipeline, submitted.submission
+    if submitted.former:
+        watch(Event("note", pipeline, message=submitted.former))
+    if found.version != manifest.version:
+        watch(Event("note", pipeline, message=f"version {found.version} is still at work; {manifest.version}, which is current now, runs the next time"))
+    elif others := _others_here(loaded, manifest):
+        watch(Event("note", pipeline, message=f"version {manifest.version} runs; {', '.join(others)} here differ from it until deployed"))
+    return submitted
 
 
 def _others_here(loaded: Loaded, manifest: Manifest) -> list[str]:
@@ -67,36 +78,34 @@ def _others_here(loaded: Loaded, manifest: Manifest) -> list[str]:
     return sorted({file.path.removeprefix(PIPELINE) for file in here ^ deployed})
 
 
-def _followed(state: ObjectStore, submitted: Submitted, service: JobRuns, watch: Watcher) -> Said | None:
+def _followed(state: ObjectStore, submitted: Submitted, opened: Callable[[], JobRuns], watch: Watcher) -> Said | None:
     """How the job run ended; None when this process was interrupted: once, and the job run was cancelled; twice, and it goes on."""
+    found = submitted.submission
+    left = "goes on; run again with the same arguments to follow it"
 
     def told(said: Said) -> None:
-        watch(Event("note", job_run, message=f"{said.state}{f': {said.reason}' if said.reason else ''}"))
+        watch(Event("note", found.job_run, message=f"{said.state}{f': {said.reason}' if said.reason else ''}"))
 
-    submission, job_run = submitted.submission, submitted.submission.job_run
-    left = "goes on; run again with the same arguments to follow it"
     try:
         try:
-            _say(submitted, watch)
-            return follow(state, submission, service, watch=told, wait=time.sleep)
+            how = "is at work, and is followed from here on" if submitted.is_found else "submitted"
+            watch(Event("note", found.job_run, message=f"{how}: {found.target.place}, version {found.version}, run {found.run}"))
+            return follow(state, found, opened(), watch=told, wait=time.sleep)
         except KeyboardInterrupt:
-            print(f"penstock: {job_run} is cancelled in {_GRACE:.0f} s; Ctrl-C again leaves it running", file=sys.stderr)  # noqa: T201
+            _complain(f"{found.job_run} is cancelled in {_GRACE:.0f} s; Ctrl-C again leaves it running")
             time.sleep(_GRACE)
-            service.cancel(job_run)
             left = "was asked to end, and may take a while"
-            ended = follow(state, submission, service, watch=told, wait=time.sleep)
-            print(f"penstock: {job_run} ended as {ended.state}; what was committed stays, run again to go on", file=sys.stderr)  # noqa: T201
+            service = opened()
+            ask_to_end(state, found.run)
+            service.cancel(found.job_run)
+            ended = follow(state, found, service, watch=told, wait=time.sleep)
+            _complain(f"{found.job_run} ended as {ended.state}; what was committed stays, run again to go on")
     except KeyboardInterrupt:
-        print(f"penstock: {job_run} {left}", file=sys.stderr)  # noqa: T201
+        _complain(f"{found.job_run} {left}")
+    except PenstockError:
+        _complain(f"{found.job_run} {left}")
+        raise
     return None
-
-
-def _say(submitted: Submitted, watch: Watcher) -> None:
-    found = submitted.submission
-    if submitted.former:
-        watch(Event("note", found.pipeline, message=submitted.former))
-    how = "is at work, and is followed from here on" if submitted.is_found else "submitted"
-    watch(Event("note", found.job_run, message=f"{how}: {found.target.place}, version {found.version}, run {found.run}"))
 
 
 def _reported(state: ObjectStore, submission: Submission, service: JobRuns, said: Said, *, as_json: bool) -> int:
@@ -107,21 +116,24 @@ def _reported(state: ObjectStore, submission: Submission, service: JobRuns, said
     if said.phase == "succeeded":
         return 0
     if error := next((f"step {s.step}: {s.error}" for s in record.steps if s.error), "") if record else "":
-        print(f"penstock: {error}", file=sys.stderr)  # noqa: T201
+        _complain(error)
         return 3 if record and record.status == "stopped" else 1
-    where, log = _driver_log(service, submission.job_run, said)
-    cause = first_error(log) or said.reason or "it says no more, and no log is there"
-    print(f"penstock: {submission.job_run} ended as {said.state}: {cause}", file=sys.stderr)  # noqa: T201
+    try:
+        where, log = _driver_log(service, submission.job_run, said)
+    except PenstockError as unread:
+        where, log = f"it could not be read: {unread.message}", ""
+    lines = log.strip().splitlines() or ["it says no more, and no log is there"]
+    _complain(f"{submission.job_run} ended as {said.state}: {first_error(log) or said.reason or lines[-1]}")
     if where:
         print(f"  log: {where}", file=sys.stderr)  # noqa: T201
     return 1
 
 
 def _driver_log(service: JobRuns, job_run: str, said: Said) -> tuple[str, str]:
-    """Services put logs where they belong some time after the end."""
+    """Services put logs where they belong some time after the end; one that never started has none."""
     where, log = service.driver_log(job_run, said)
     for _ in range(_LOG_TRIES):
-        if log or not where:
+        if log or not where or said.phase == "cancelled":
             break
         time.sleep(_LOG_PAUSE)
         where, log = service.driver_log(job_run, said)

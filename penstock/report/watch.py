@@ -69,6 +69,8 @@ def _bars(out: TextIO) -> Iterator[Callable[[Event], None]]:
                     task = progress.tasks[tasks[event.step]]
                     progress.update(task.id, total=task.total or 1, completed=task.total or 1, said=event.message)
                     progress.stop_task(task.id)
+                case "note":
+                    progress.console.print(as_line(event), markup=False, highlight=False)
 
         yield watch
 

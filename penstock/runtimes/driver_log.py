@@ -13,15 +13,12 @@ _LOGGED = re.compile(r"(\d\d[/-]\d\d[/-]\d\d|\d{4}-\d\d-\d\d)\S* \S*\s*(ERROR|FA
 
 
 def first_error(log: str) -> str:
-    """What Penstock said itself with what to do next, else the exception that a traceback ends with, Java's, the first line logged as an error, or the last.
+    """What Penstock said itself with what to do next, else the exception that a traceback ends with, Java's, or the first line logged as an error.
 
-    Empty for an empty log.
+    Empty where nothing looks like one.
     """
     lines = [line.rstrip() for line in log.splitlines() if line.strip()]
-    for found in (_ours(lines), _raised(lines), _first(_JAVA, lines), _first(_LOGGED, lines)):
-        if found:
-            return found
-    return lines[-1] if lines else ""
+    return _ours(lines) or _raised(lines) or _first(_JAVA, lines) or _first(_LOGGED, lines)
 
 
 def _ours(lines: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ github.com/apache/spark docs/running-on-yarn.md (`spark.yarn.maxAppAttempts`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,8 +34,19 @@ def said(answer: Mapping[str, Any]) -> Said:
     return Said(phase_of(status["State"], _PHASES), status["State"], reason, details.get("LogFile") or "")
 
 
-def driver_logs(target: Emr, step: str, said: Said) -> str:
-    """The folder of the logs in which EMR says that a failure is told, else of the step's; empty where they go nowhere that Penstock reads."""
+APPLICATION = re.compile(r"\bapplication_\d+_\d+\b")
+
+
+def containers(target: Emr, application: str) -> str:
+    """The folder of a YARN application's logs, one folder for each container."""
+    return f"{target.logs}{target.cluster}/containers/{application}/"
+
+
+def step_logs(target: Emr, step: str, said: Said) -> str:
+    """The folder of the logs in which EMR says that a failure is told, else of the step's; empty where they go nowhere that Penstock reads.
+
+    A step's logs are those of spark-submit, which waits for the application.
+    """
     if said.log:
         return f"{said.log.rpartition('/')[0]}/"
     return f"{target.logs}{target.cluster}/steps/{step}/" if target.logs else ""

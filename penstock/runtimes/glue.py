@@ -18,7 +18,7 @@ from penstock.targets import Glue
 from .artifact import Artifact
 from .job_runs import Phase, Said, phase_of
 
-LOG_GROUPS = ("/aws-glue/jobs/output", "/aws-glue/jobs/error")  # what drivers write, in a stream of the run's id
+_LOG_GROUP = "/aws-glue/jobs"  # of jobs without a security configuration
 _PHASES: Mapping[Phase, tuple[str, ...]] = {
     "waiting": ("STARTING", "WAITING"),
     "succeeded": ("SUCCEEDED",),
@@ -31,7 +31,13 @@ ARGUMENTS = "--penstock_arguments"  # jobs/bin/launch.py looks for it
 def said(answer: Mapping[str, Any]) -> Said:
     """From the answer of GetJobRun."""
     found = answer["JobRun"]
-    return Said(phase_of(found["JobRunState"], _PHASES), found["JobRunState"], found.get("ErrorMessage") or "")
+    return Said(phase_of(found["JobRunState"], _PHASES), found["JobRunState"], found.get("ErrorMessage") or "", found.get("LogGroupName") or "")
+
+
+def log_groups(said: Said) -> tuple[str, str]:
+    """Where in CloudWatch the driver's stdout and stderr are, in streams of the run's id."""
+    group = said.log.rstrip("/") or _LOG_GROUP
+    return f"{group}/output", f"{group}/error"
 
 
 def bears(job_run: Mapping[str, Any], run: str) -> bool:

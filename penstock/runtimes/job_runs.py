@@ -12,7 +12,7 @@ ENDED: frozenset[Phase] = frozenset({"succeeded", "failed", "cancelled"})
 
 @dataclass(frozen=True)
 class Said:
-    """`state` is the service's own word; `reason` what it adds, and `log` the URI where it says that the failure is told, each empty where it is silent."""
+    """`state` is the service's own word; `reason` what it adds, and `log` where it says that the log is (a URI, a log group), each empty where it is silent."""
 
     phase: Phase
     state: str

@@ -28,7 +28,7 @@ LOGS = {
              'Exception in thread "main" org.apache.spark.SparkException: no'),
     "a cause of java": ("started\n\tat a.b(C.java:1)\nCaused by: java.io.IOException: disk\n", "Caused by: java.io.IOException: disk"),
     "a logged error": ("26/01/01 10:00:00 INFO x\n26/01/01 10:00:00 ERROR C: lost\n26/01/01 10:00:01 ERROR C: later\n", "26/01/01 10:00:00 ERROR C: lost"),
-    "nothing that looks like one": ("one\n\ntwo\n\n", "two"),
+    "nothing that looks like one": ("one\n\n26/01/01 10:00:01 INFO ShutdownHookManager: Deleting directory\n", ""),
     "nothing": ("\n", ""),
 }  # fmt: skip
 

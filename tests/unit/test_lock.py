@@ -13,7 +13,7 @@ from penstock.config import AwsSettings
 from penstock.connections import FilesConnection
 from penstock.connectors.stores import open_store
 from penstock.errors import RunLockedError
-from penstock.jobs.lock import KEY, Lease, exclusive
+from penstock.jobs.lock import KEY, Lease, ask_to_end, exclusive
 from penstock.objects import ObjectStore
 
 
@@ -69,3 +69,21 @@ def test_a_process_number_of_another_container_says_nothing(store: ObjectStore) 
     store.create(KEY, Lease("beside", time.time() + 3600, pid=int(ended.stdout), processes="of another container").dumps())
     with pytest.raises(RunLockedError, match="run beside"), exclusive(store, "next"):
         pytest.fail("two runs at once")
+
+
+def test_a_runs_name_is_no_key_to_its_lease(store: ObjectStore) -> None:
+    with exclusive(store, "same"), pytest.raises(RunLockedError, match="run same, process"), exclusive(store, "same"):
+        pytest.fail("two runs of one name at once")
+
+
+def test_a_run_that_is_asked_from_elsewhere_interrupts_itself(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.jobs.lock.LEASE_SECONDS", 0.4)
+    with exclusive(store, "ours"):
+        ask_to_end(store, "theirs")
+        time.sleep(0.5)
+        ask_to_end(store, "ours")
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(10)
+        time.sleep(0.5)  # once is enough
+        assert Lease.loads(store.read(KEY)).is_to_end
+    assert store.find(KEY) is None
