@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import threading
 import time
-from _thread import interrupt_main
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -105,7 +105,7 @@ def _renew(store: ObjectStore, mine: Lease, etag: str, stop: threading.Event, ke
             etag = found[1]
             if held.is_to_end and not mine.is_to_end:
                 mine = replace(mine, is_to_end=True)
-                interrupt_main()
+                signal.pthread_kill(threading.main_thread().ident or threading.get_ident(), signal.SIGINT)  # which wakes it from whatever it waits for
 
 
 def ask_to_end(store: ObjectStore, run: str) -> None:

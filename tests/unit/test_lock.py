@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -83,7 +84,7 @@ def test_a_run_that_is_asked_from_elsewhere_interrupts_itself(store: ObjectStore
         time.sleep(0.5)
         ask_to_end(store, "ours")
         with pytest.raises(KeyboardInterrupt):
-            time.sleep(10)
+            signal.pause()  # which a signal alone ends
         time.sleep(0.5)  # once is enough
         assert Lease.loads(store.read(KEY)).is_to_end
     assert store.find(KEY) is None
