@@ -9,6 +9,8 @@ from collections.abc import Iterable
 # Clients disagree on when a path is percent-encoded; names made of these characters are the same for all.
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+|^\.+")
 _LOCAL = re.compile(r"^file:(///|/(?!/))")
+_OWN = re.compile(r".*-[0-9a-f]{12}\.parquet")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.parquet")
 _S3 = re.compile(r"^s3[an]://")  # Hadoop's names of its clients of S3
 
 
@@ -21,6 +23,11 @@ def new_file(folder: str, partition: Iterable[tuple[str, object]], tag: str) -> 
     """A URI below `folder` that was never used before: `column=value/` for each partition field, characters of a doubtful meaning as `_`."""
     folders = "".join(f"{_safe(column)}={_safe(str(value))}/" for column, value in partition)
     return f"{folder}/{folders}{tag}-{secrets.token_hex(6)}.parquet"
+
+
+def is_own(uri: str) -> bool:
+    """True for the name of a file that Penstock wrote; other writers' end with a UUID, or with a number."""
+    return bool(_OWN.fullmatch(uri)) and not _UUID.search(uri)
 
 
 def _safe(text: str) -> str:

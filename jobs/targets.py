@@ -70,18 +70,14 @@ def merge_spec(context: Context, step: MergeStep) -> MergeSpec:
     """What the rules need to know of a merge's table."""
     merge, declared = step.merge, context.declared(step.merge.into)
     data = sorted((c for c in declared.columns if c not in declared.keys), key=lambda c: c != merge.soft_delete)
-    tracked = merge.track_history_column_list
-    if tracked is None:
-        tracked = tuple(c for c in data if c not in (merge.track_history_except_column_list or ()))
-    optional = merge.ignore_null_updates if isinstance(merge.ignore_null_updates, tuple) else data if merge.ignore_null_updates else ()
     return MergeSpec(
         declared.keys,
         tuple(data),
         len(sequence_types(context, step)),
         history=merge.stored_as_scd_type == 2,
-        tracked=tracked,
+        tracked=merge.tracked(data),
         soft_delete=merge.soft_delete,
-        optional=frozenset(optional) - {merge.soft_delete or ""},
+        optional=frozenset(merge.optional(data)) - {merge.soft_delete or ""},
         key_changes=not (merge.full_copy or merge.sequence_columns),
     )
 

@@ -14,7 +14,7 @@ from penstock.errors import ArgumentError, PipelineFileError, Problem, choice, n
 from penstock.lineage import family
 from penstock.locations import MEMORY, QUARANTINE, PathLocation, TableLocation, parse_location
 from penstock.parse import Loaded
-from penstock.pipeline import CopyStep, Merge, MergeStep, Pipeline, Read, ReadStep, Table, step_kind
+from penstock.pipeline import NULL_UPDATES, ORDER_AND_KINDS, CopyStep, Merge, MergeStep, Pipeline, Read, ReadStep, Table, step_kind
 from penstock.schema import Column, DataType, name_fault, same_but_for_case
 from penstock.sources import source_format
 from penstock.suites import known_expectations, load_suite
@@ -219,17 +219,11 @@ def _merge(loaded: Loaded, step: MergeStep) -> Iterator[Found]:
 def _merged_columns(merge: Merge, table: Table) -> Iterator[Found]:
     """The column lists of a merge against the table that it keeps."""
     others = [c for c in table.columns if c not in (*table.keys, merge.soft_delete)]
-    null_updates = merge.ignore_null_updates if isinstance(merge.ignore_null_updates, tuple) else ()
-    lists = {
-        "ignore_null_updates": null_updates,
-        "track_history_column_list": merge.track_history_column_list or (),
-        "track_history_except_column_list": merge.track_history_except_column_list or (),
-    }
-    for field, listed in lists.items():
-        for name in (n for n in listed if n not in others):
+    for field in (*NULL_UPDATES[1:], "track_history_column_list", "track_history_except_column_list"):
+        for name in (n for n in getattr(merge, field) or () if n not in others):
             yield (field,), f"column {choice(name, others)}"
-    for name in (n for n in null_updates if table.columns.get(n, "").endswith("!")):
-        yield ("ignore_null_updates",), f"column {name!r} is never NULL ({table.columns[name]})"
+    for name in (n for n in merge.ignore_null_updates_column_list or () if table.columns.get(n, "").endswith("!")):
+        yield ("ignore_null_updates_column_list",), f"column {name!r} is never NULL ({table.columns[name]})"
     if merge.column_list is not None and (wrong := sorted(set(merge.column_list) ^ {c for c in table.columns if c != merge.soft_delete})):
         yield ("column_list",), f"{', '.join(wrong)}: column_list and the columns of {merge.into} are not the same"
     for name in (n for n in merge.except_column_list or () if n in table.columns):
@@ -254,7 +248,7 @@ def _full_copy(read: Read) -> Iterator[Found]:
 def _order(read: Read, merge: Merge, columns: dict[str, str]) -> Iterator[Found]:
     names = merge.sequence_columns
     if source_format(read.format).is_change_feed:
-        for field in ("sequence_by", "apply_as_deletes", "apply_as_truncates", "ignore_null_updates"):
+        for field in ORDER_AND_KINDS:
             if getattr(merge, field):
                 yield (field,), f"a {read.format} feed has its own order, deletes and truncates, and says which values it leaves out; leave this out"
         return

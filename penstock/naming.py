@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 
@@ -35,3 +36,15 @@ def same_but_for_case(found: Iterable[str]) -> tuple[str, str] | None:
         if (other := seen.setdefault(name.lower(), name)) != name:
             return other, name
     return None
+
+
+WRITTEN = r"(?:\w+|`(?:[^`]|``)+`)"
+"""A column as a pipeline file writes it where it stands among other words: any name that is not letters, digits and _ in backticks, as in Spark SQL."""
+
+
+def written(name: str) -> str:
+    return name if re.fullmatch(r"\w+", name) else backquote(name)
+
+
+def unwritten(text: str) -> str:
+    return text[1:-1].replace("``", "`") if text.startswith("`") else text

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
@@ -16,6 +16,7 @@ from penstock.connections import Connection, Model
 from penstock.errors import ArgumentError
 from penstock.evolution import OnSchemaChange
 from penstock.maintenance import Duration, Maintain
+from penstock.naming import WRITTEN, unwritten
 from penstock.schema import Column, Columns, is_reserved, name_fault, paths, same_but_for_case
 from penstock.sources import source_format, source_formats
 from penstock.tables import PartitionField
@@ -26,8 +27,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Location = Annotated[str, Field(min_length=1)]
 Write = Literal["append", "overwrite", "overwrite_partitions", "merge"]
 Reader = Literal["spark", "athena", "redshift", "trino", "snowflake", "duckdb"]
-_EVENTS_OWN = ("sequence_by", "apply_as_deletes", "apply_as_truncates", "ignore_null_updates", "retention", "max_ahead")
-_PARTITION = re.compile(r"(?:(years|months|days|hours)\(\s*(\w+)\s*\)|(bucket|truncate)\(\s*([1-9]\d{0,8})\s*,\s*(\w+)\s*\)|(\w+))")
+NULL_UPDATES = ("ignore_null_updates", "ignore_null_updates_column_list", "ignore_null_updates_except_column_list")
+ORDER_AND_KINDS = ("sequence_by", "apply_as_deletes", "apply_as_truncates", *NULL_UPDATES)
+_PARTITION = re.compile(rf"(?:(years|months|days|hours)\(\s*({WRITTEN})\s*\)|(bucket|truncate)\(\s*([1-9]\d{{0,8}})\s*,\s*({WRITTEN})\s*\)|({WRITTEN}))")
 
 
 def _known_columns(columns: dict[str, str]) -> dict[str, str]:
@@ -111,7 +113,7 @@ def _partition(text: str) -> PartitionField:
     found = _PARTITION.fullmatch(text)
     assert found
     time, of, sized, width, wide, column = found.groups()
-    return PartitionField(time or sized or "identity", of or wide or column, int(width or 0))
+    return PartitionField(time or sized or "identity", unwritten(of or wide or column), int(width or 0))
 
 
 class Gate(Model):
@@ -167,6 +169,13 @@ EngineName = Literal["embedded", "spark"]
 ArtifactsLocation = Annotated[str, Field(pattern=r"^[^\s,#]+$")]  # Spark divides its lists of files at commas, and names them after a #
 
 
+_HISTORY, _LISTS = ("track_history_column_list", "track_history_except_column_list"), ("column_list", "except_column_list")
+
+
+def _chosen(data: Sequence[str], only: Sequence[str] | None, but: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(c for c in data if c not in (but or ())) if only is None else tuple(only)
+
+
 class Merge(Model):
     """Change data onto a keyed table. For Debezium the order and the deletes are known; other feeds name them."""
 
@@ -176,7 +185,9 @@ class Merge(Model):
     sequence_by: tuple[str, ...] | str | None = None
     apply_as_deletes: str | None = Field(default=None, min_length=1, description="Spark SQL condition on an event's columns; :name is a parameter")
     apply_as_truncates: str | None = Field(default=None, min_length=1, description="Spark SQL condition on an event's columns; :name is a parameter")
-    ignore_null_updates: bool | tuple[str, ...] = Field(default=False, description="columns, or all, in which a NULL keeps the value that the row had")
+    ignore_null_updates: bool = Field(default=False, description="a NULL in an event keeps the value that the row had")
+    ignore_null_updates_column_list: tuple[str, ...] | None = Field(default=None, description="only in these columns")
+    ignore_null_updates_except_column_list: tuple[str, ...] | None = Field(default=None, description="in all columns but these")
     column_list: tuple[str, ...] | None = None
     except_column_list: tuple[str, ...] | None = None
     track_history_column_list: tuple[str, ...] | None = None
@@ -194,26 +205,35 @@ class Merge(Model):
         """By which of a user's events are truncates (`t`), and which of the others deletes (`d`)."""
         return {op: condition for op, condition in (("t", self.apply_as_truncates), ("d", self.apply_as_deletes)) if condition}
 
+    def tracked(self, data: Sequence[str]) -> tuple[str, ...]:
+        """Of a table's columns those whose changes open a version."""
+        return _chosen(data, self.track_history_column_list, self.track_history_except_column_list)
+
+    def optional(self, data: Sequence[str]) -> tuple[str, ...]:
+        """Of a table's columns those in which a NULL is no value."""
+        only, but = self.ignore_null_updates_column_list, self.ignore_null_updates_except_column_list
+        return _chosen(data, only, but) if self.ignore_null_updates or only is not None or but is not None else ()
+
     @property
     def sequence_columns(self) -> tuple[str, ...]:
         """The columns of `sequence_by`, `struct(a, b)` and `[a, b]` alike; none where the feed has an order of its own."""
         if not isinstance(self.sequence_by, str):
             return self.sequence_by or ()
-        struct = re.fullmatch(r"struct\((.+)\)", self.sequence_by.strip(), re.IGNORECASE)
-        return tuple(c.strip() for c in struct[1].split(",")) if struct else (self.sequence_by,)
+        struct = re.fullmatch(rf"struct\(\s*({WRITTEN}(?:\s*,\s*{WRITTEN})*)\s*\)", self.sequence_by.strip(), re.IGNORECASE)
+        return tuple(map(unwritten, re.findall(WRITTEN, struct[1]))) if struct else (self.sequence_by,)
 
     @model_validator(mode="after")
     def _options_go_together(self) -> Self:
-        history = [name for name in ("track_history_column_list", "track_history_except_column_list") if getattr(self, name) is not None]
+        history, lists, null_updates = ([n for n in of if getattr(self, n) not in (None, False)] for of in (_HISTORY, _LISTS, NULL_UPDATES))
         if history and self.stored_as_scd_type == 1:
             raise ValueError(f"{history[0]} says which changes open a version; that goes with stored_as_scd_type: 2")
-        if self.full_copy and (said := [n for n in _EVENTS_OWN if getattr(self, n)]):
+        if self.full_copy and (said := [n for n in (*ORDER_AND_KINDS, "retention", "max_ahead") if getattr(self, n)]):
             raise ValueError(f"a full copy has no events of its own: leave out {', '.join(said)}")
         if self.soft_delete and self.stored_as_scd_type == 2:
             raise ValueError("a history keeps deleted rows anyway, closed; soft_delete goes with stored_as_scd_type: 1")
-        for pair in (history, [name for name in ("column_list", "except_column_list") if getattr(self, name) is not None]):
-            if len(pair) == 2:
-                raise ValueError(f"give one of {' and '.join(pair)}")
+        for said in (history, lists, null_updates):
+            if len(said) > 1:
+                raise ValueError(f"give one of {' and '.join(said)}")
         return self
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from penstock.commits import Outcome
 from penstock.evolution import Evolution
+from penstock.naming import written
 from penstock.schema import Columns
 
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ class PartitionField:
 
     def __str__(self) -> str:
         """As a pipeline file spells it."""
-        inside = f"{self.width}, {self.column}" if self.width else self.column
-        return self.column if self.transform == "identity" else f"{self.transform}({inside})"
+        column = written(self.column)
+        inside = f"{self.width}, {column}" if self.width else column
+        return column if self.transform == "identity" else f"{self.transform}({inside})"
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class Pinned:
     """A table as one snapshot (Iceberg) or version (Delta) has it. `version` is None for a table without any snapshot.
 
     `ledger` maps `<pipeline>/<step>` to the last batch applied. `native` is the connector's loaded table, so that a commit is checked against
-    exactly what was read, `schema` its number of the columns. `evolved`: some files may lack columns, or have narrower types of them, or (`is_renamed`)
+    exactly what was read, `schema` its number of the columns. `evolved`: some files may lack columns, or have narrower types of them, or (`is_read_by_number`)
     have them under other names. `former`: names that columns of the table had before, and none has now. `rewritten`: the version for which all files were
     written anew with other columns, 0 for none; files from before have other columns, whatever the table says.
     """
@@ -148,7 +150,7 @@ class Pinned:
     columns: Columns
     native: object = field(default=None, compare=False, repr=False)
     evolved: bool = False
-    is_renamed: bool = False
+    is_read_by_number: bool = False
     schema: int = 0
     former: frozenset[str] = frozenset()
     rewritten: int = 0

@@ -14,7 +14,7 @@ from penstock.maintenance import packed
 from penstock.tables import DataFile
 from penstock.threads import each
 
-from .features import check_file, check_readable
+from .features import check_file, check_readable, spelled_otherwise
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile as IcebergFile
@@ -58,10 +58,10 @@ def live_entries(table: Table, snapshot: Snapshot) -> Iterator[tuple[str, Manife
     """Each live entry, of data and of delete files, with the path of its manifest. Raises NotSupportedError for what Penstock does not read."""
     manifests = [m for m in snapshot.manifests(table.io) if has_live_files(m)]
     check_readable(table, manifests)
-    found = each(lambda m: m.fetch_manifest_entry(table.io, discard_deleted=True), manifests)
+    found, spelled = each(lambda m: m.fetch_manifest_entry(table.io, discard_deleted=True), manifests), spelled_otherwise(table)
     for manifest, entries in zip(manifests, found, strict=True):
         for entry in entries:
-            check_file(table, entry)
+            check_file(table, entry, spelled)
             yield manifest.manifest_path, entry
 
 

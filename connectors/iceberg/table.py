@@ -23,7 +23,7 @@ from penstock.schema import Columns
 from penstock.tables import BATCH, COMMIT, RUN, STEP, Change, DataFile, Design, FileLayout, PartitionField, Pinned, Reshape, Version
 
 from .columns import columns_of, field_ids, order_of, partitions_of, schema_of, spec_of
-from .features import check_writable, has_files_of_others, is_renamed
+from .features import check_writable, has_files_of_others, is_read_by_number
 from .manifests import Files, SnapshotWriter, mergeable
 from .orphans import remove_orphans
 from .statistics import Footers, data_files, described, described_deletes, full
@@ -102,7 +102,7 @@ class IcebergTable:
             schema, ledgers = table.schemas()[snapshot.schema_id or 0], []
         ledgers.append(_committed(_State(table.metadata_location, version, table)))
         held = snapshot.snapshot_id if snapshot else None
-        evolved, renamed = len(table.schemas()) > 1 or has_files_of_others(table), is_renamed(table)
+        evolved, renamed = len(table.schemas()) > 1 or has_files_of_others(table), is_read_by_number(table)
         return Pinned(self.name, held, greatest(ledgers), columns_of(schema), table, evolved, renamed, schema.schema_id, _former(table))
 
     def _load(self) -> Table:

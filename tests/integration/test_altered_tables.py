@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -214,3 +216,28 @@ def test_how_deletes_are_written_is_as_the_owner_set_it_last(shop: Shop) -> None
     assert after(3, "spark") == on_read
     assert after(4, "spark", mode=on_write) == on_write, "and no run sets it back"
     assert after(5, "spark, trino") == on_write, "who both know deleted rows"
+
+
+def of_version_3(shop: Shop, **field: Any) -> None:
+    """The table's metadata as a writer of format version 3 leaves it, its last column with such a property."""
+    assert isinstance(shop.tool, Iceberg)
+    file = Path(shop.tool.table("shop.orders").metadata_location.removeprefix("file://"))
+    said = json.loads(file.read_text())
+    visible = [f for f in said["schemas"][-1]["fields"] if not f["name"].startswith("__")]
+    visible[-1].update(field)
+    file.write_text(json.dumps(said | {"format-version": 3, "next-row-id": 0}))
+
+
+@pytest.mark.parametrize("shop", ["iceberg"], indirect=True)
+def test_a_table_of_a_newer_format_is_read_and_not_written(shop: Shop) -> None:
+    of_version_3(shop)
+    assert shop.found() == [(1, 1, "a", 1), (2, 1, "b", 2), (3, 1, "c", 3)]
+    done, _ = shop.record()
+    assert (done.code, "writing shop.orders of Iceberg format version 3 is not supported" in done.err) == (2, True), done.err
+
+
+@pytest.mark.parametrize("shop", ["iceberg"], indirect=True)
+def test_a_default_that_older_rows_have_by_the_metadata_alone_is_refused(shop: Shop) -> None:
+    of_version_3(shop, **{"initial-default": 7})
+    read = shop.penstock("query", "SELECT * FROM lake.shop.orders")
+    assert (read.code, "of which number has an initial default in rows that were there before it, is not supported" in read.err) == (2, True), read.err

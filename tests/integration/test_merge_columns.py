@@ -44,9 +44,16 @@ def merged(shop: Project, *batches: list[dict[str, Any]], columns: str = "id, v,
     return [tuple(row.values()) for row in shop.rows("lake.shop.orders", columns)]
 
 
-@pytest.mark.parametrize(("table_format", "which"), [("iceberg", "true"), ("delta", "[a, b]")])
+@pytest.mark.parametrize(
+    ("table_format", "which"),
+    [
+        (table_format, which)
+        for table_format in ("iceberg", "delta")
+        for which in ("ignore_null_updates: true", "ignore_null_updates_column_list: [a, b]", "ignore_null_updates_except_column_list: [a]")
+    ],
+)
 def test_a_null_keeps_what_an_older_event_says_also_when_that_comes_later(shop: Project, table_format: str, which: str) -> None:
-    declare(shop, table_format, f"ignore_null_updates: {which}")
+    declare(shop, table_format, which)
     newer, older = {"id": 1, "v": 10, "a": "new"}, {"id": 1, "v": 5, "a": "old", "b": "kept"}
     assert merged(shop, [newer]) == [(1, 10, "new", None)]
     assert merged(shop, [older]) == [(1, 10, "new", "kept")]
@@ -60,7 +67,7 @@ def test_null_updates_and_soft_deletes_go_together(shop: Project, table_format: 
     assert merged(shop, [deleted], [inserted], columns=columns) == [(1, "x", "y", True)]
     assert merged(shop, [updated], columns=columns) == [(1, "z", "y", True)]
     assert merged(shop, [updated | {"v": 8}], columns=columns) == [(1, "z", "y", False)]
-    declare(shop, table_format, "ignore_null_updates: [gone], soft_delete: gone", ", gone: boolean")
+    declare(shop, table_format, "ignore_null_updates_column_list: [gone], soft_delete: gone", ", gone: boolean")
     wrong = shop.penstock("plan", ".")
     assert (wrong.code, "column 'gone' is not one of" in wrong.err) == (2, True), wrong.err
 

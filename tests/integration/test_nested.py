@@ -52,7 +52,7 @@ steps:
   - id: files
     read: {from: raw/orders/, format: json, columns: {v: bigint!, MORE}, batch: {max_files: 1}}
   - id: orders
-    merge: {from: files, into: lake.shop.orders, sequence_by: v, ignore_null_updates: [tags, attrs], max_ahead: 1000}
+    merge: {from: files, into: lake.shop.orders, sequence_by: v, ignore_null_updates_column_list: [tags, attrs], max_ahead: 1000}
 """
 COPIED = """
 steps:

@@ -107,7 +107,7 @@ def _source(
 def _read(pinned: Pinned, layout: FileLayout, files: Sequence[DataFile], columns: Sequence[str], types: Mapping[str, str]) -> str:
     """Columns of files as they lie there, deleted rows among them: a column that a file lacks is NULL, a narrower type is widened."""
     listed = f"read_parquet([{', '.join(literal(f.uri) for f in files)}], filename = '__file', hive_partitioning = false"
-    numbers = layout.field_ids if pinned.is_renamed else None
+    numbers = layout.field_ids if pinned.is_read_by_number else None
     if numbers or any(c.lower() == _PLACE for c in types):  # that name is DuckDB's own for the place of a row: read under another one
         read_as = {c: f"__own_{_PLACE}" if c.lower() == _PLACE else c for c in columns or list(types)[:1]}
         fields = ", ".join(

@@ -88,7 +88,7 @@ def _frame(spark: Any, item: Input, survivors: Survivors) -> Any:
         return spark.createDataFrame(item.rows)
     shown = tuple(c for c in item.pinned.columns if not is_hidden(c.name))
     files, schema = item.table.files(item.pinned), _struct(shown)
-    whole, thinned = ([f for f in files if (bool(f.deletes) or item.pinned.is_renamed) is has] for has in (False, True))
+    whole, thinned = ([f for f in files if (bool(f.deletes) or item.pinned.is_read_by_number) is has] for has in (False, True))
     left = survivors(item.table, item.pinned, thinned) if thinned else []
     uris = [f.uri for f in whole if not f.outside] + left
     frames = _by_partition(spark, shown, [f for f in whole if f.outside])

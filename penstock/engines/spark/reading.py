@@ -56,7 +56,7 @@ def rows_of(spark: Any, table: LakeTable, pinned: Pinned, files: Sequence[DataFi
         return reduce(lambda a, b: a.unionByName(b), (rows_of(spark, table, pinned, group, columns) for group in groups))
     numbers, absent = table.layout(pinned).field_ids, files[0].outside
     inside = [c for c in wanted if c.name not in absent]
-    schema, named = _numbered(inside, numbers) if pinned.is_renamed and numbers else (struct(inside), [backquote(c.name) for c in inside])
+    schema, named = _numbered(inside, numbers) if pinned.is_read_by_number and numbers else (struct(inside), [backquote(c.name) for c in inside])
     read = spark.read.schema(schema).parquet(*(x.uri for x in files))
     rows = read.selectExpr(*named, f"{PATH} AS {FILE}", f"_metadata.row_index AS {ROW}")
     if any(x.deletes for x in files):
