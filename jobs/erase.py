@@ -15,6 +15,7 @@ from penstock.changes.facts import listed
 from penstock.connectors.readers import ReadSpec, data_files, erased, read_one
 from penstock.engines.base import Session
 from penstock.errors import ArgumentError, BrokenFileError, CommitConflictError
+from penstock.killpoints import reach
 from penstock.maintenance import Clustering, Group
 from penstock.pipeline import CopyStep, MergeStep, Read, ReadStep, Table
 from penstock.schema import arrow_schema, literal
@@ -63,10 +64,12 @@ def erase(context: Context, location: str, file: Path) -> Erased:
         check_rollback(context)  # what a rollback brings back is gone afterwards
         naming = _naming(declared, keys)
         places = [*_landing(context, location, naming)]
+        reach("after_landing")
         for suffix in (QUARANTINE, MEMORY, ""):
             found = context.lake_table(location + suffix) if suffix else table
             if found:
                 places.append(_from_table(context, found, location + suffix, naming))
+                reach("after_erasing")
         done = Erased(location, keys.num_rows, tuple(places))
         context.state.write(f"erasures/{context.run}.json", json.dumps(asdict(done)).encode())
     return done
@@ -123,6 +126,7 @@ def _landing(context: Context, location: str, naming: Sequence[pa.Table]) -> lis
         known = log.seen() if context.state.find(_OPEN) else before  # what an erasure that was interrupted wrote is its doing too
         context.state.write(_OPEN, b"{}")
         removed = sum(erased(store, file, step.read.format, finds) for file in data_files(store))
+        reach("after_rewriting")
         log.rewritten({f.uri: f for f in data_files(store) if known.get(f.uri) != f.etag})
         context.state.delete(_OPEN)
         left = sum(len(finds(f.uri, store.read(f.uri.removeprefix(store.root)))) for f in data_files(store))
