@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,21 @@ def test_what_is_wrong_is_said_before_anything_runs(shop: Project, old: str, new
     shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace(old, new))
     wrong = shop.penstock("plan", ".")
     assert (wrong.code, said in wrong.err, "pipeline.yaml:" in wrong.err) == (2, True, True), wrong.err
+
+
+@pytest.mark.parametrize("partition", ["day", "months(day)", "bucket(4, id)"])
+def test_rows_move_to_the_partitions_of_their_new_values_once_however_often_the_run_is_killed(shop: Project, partition: str) -> None:
+    if partition != "day" and "format: delta" in shop.text("pipeline.yaml"):
+        pytest.skip("Delta has partitions by columns alone")
+    moved = """set: {day: "date_add(day, 40)", note: "concat(note, '!')"}, where: "note NOT LIKE '%!'\""""
+    shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace(UPDATED, moved).replace("partition_by: [day]", f'partition_by: ["{partition}"]', 1))
+    shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace("until: 2026-02-01", "until: 2026-04-01"))
+    shop.write("landing/visits/1.csv", "id,day,note\n1,2026-01-01,a\n2,2026-01-03,b\n3,2026-01-04,c!\n4,2026-01-31,d\n")
+    for point in ("before_commit:2", "after_commit:2", "before_commit", "after_commit"):  # of the delete, then of the update
+        assert shop.process("run", ".", PENSTOCK_KILL_AT=point).code == -signal.SIGKILL, point
+    done = shop.penstock("run", ".")
+    assert done.code == 0, done.err
+    expected = [(2, "2026-02-12", "b!"), (3, "2026-01-04", "c!"), (4, "2026-03-12", "d!")]
+    assert [tuple(r.values()) for r in shop.rows("lake.shop.visits")] == expected
+    assert [tuple(r.values()) for r in shop.rows("lake.shop.visits WHERE day = DATE '2026-02-12'")] == expected[:1], "it is found by its partition"
+    assert sorted(shop.batches("lake.shop.visits")) == [1, 1, 1], "each step's batch once"
