@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pipelines import EVENTS, Project, append_as_others, context, event, events, lake, truncate
+from pipelines import EVENTS, SHOP, Project, append_as_others, context, event, events, lake, truncate
 
 from penstock.evolution import Evolution
 from penstock.schema import Column
@@ -68,6 +68,56 @@ def test_what_a_full_copy_does_to_an_adopted_table_is_what_was_said(tmp_path: Pa
     run, steps = shop.record()
     assert (run.code, steps["orders"]["counts"]["applied"], steps["orders"]["counts"]["unchanged"]) == (0, 2, 1), run.err
     assert [(r["id"], r["state"]) for r in shop.rows("lake.shop.orders")] == [(1, "kept"), (2, "other")]
+
+
+DATED = (
+    SHOP
+    + """  lake.shop.orders:
+    format: FORMAT
+    columns: {id: bigint!, at: KIND, state: string}
+    keys: [id]
+steps:
+  - id: files
+    read: {from: raw/orders/, format: csv}
+  - id: orders
+    STEP
+"""
+)
+OLDEST, NEWER = {"int": "-5", "date": "0001-01-02"}, {"int": "-4", "date": "0001-01-03"}
+
+
+def dated(project: Project, table_format: str, kind: str) -> None:
+    """A table with the column that orders events, written by others."""
+    columns = (("id", "bigint!"), ("at", kind), ("state", "string"))
+    table = context(project).catalog("lake").create("shop", "orders", table_format, tuple(Column.parse(*c) for c in columns))
+    rows = [{"id": 1, "at": None, "state": "kept"}, {"id": 2, "at": None, "state": "changed"}]
+    append_as_others(table, *rows)
+
+
+@pytest.mark.parametrize("kind", ["int", "date", "timestamp", "timestamp_ntz"])
+def test_rows_of_others_are_older_than_the_oldest_event_there_can_be(tmp_path: Path, table_format: str, kind: str) -> None:
+    text = DATED.replace("STEP", "merge: {from: files, into: lake.shop.orders, sequence_by: moment, apply_as_deletes: state = 'gone'}")
+    text = text.replace("format: csv}", f"format: csv, columns: {{id: bigint!, moment: {kind}!, at: {kind}, state: string}}}}")
+    shop = shop_of(tmp_path, table_format, text.replace("KIND", kind))
+    dated(shop, table_format, kind)
+    assert shop.penstock("adopt", "lake.shop.orders").code == 0
+    first, second = (of.get(kind, of["date"] + ("T00:00:00Z" if kind == "timestamp" else "T00:00:00" if "stamp" in kind else "")) for of in (OLDEST, NEWER))
+    shop.write("landing/orders/1.csv", f"id,moment,at,state\n2,{first},{first},new\n3,{first},{first},born\n")
+    shop.write("landing/orders/2.csv", f"id,moment,at,state\n3,{second},{second},gone\n")
+    done, _ = shop.record()
+    assert done.code == 0, done.err
+    assert [(r["id"], r["state"]) for r in shop.rows("lake.shop.orders")] == [(1, "kept"), (2, "new")]
+
+
+def test_a_table_of_others_is_appended_to_once_it_is_adopted(tmp_path: Path, table_format: str) -> None:
+    shop = shop_of(tmp_path, table_format, DATED.replace("STEP", "copy: {from: files, into: lake.shop.orders}").replace("KIND", "date"))
+    dated(shop, table_format, "date")
+    shop.write("landing/orders/1.csv", "id,at,state\n7,2026-01-01,ours\n")
+    assert "penstock adopt lake.shop.orders" in shop.penstock("run", ".").err
+    done = shop.penstock("adopt", "lake.shop.orders")
+    assert (done.code, "An append adds to these rows" in done.out) == (0, True), done.err
+    assert shop.penstock("run", ".").code == 0
+    assert [(r["id"], r["state"]) for r in shop.rows("lake.shop.orders")] == [(1, "kept"), (2, "changed"), (7, "ours")]
 
 
 @pytest.mark.parametrize(
