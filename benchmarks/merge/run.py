@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -49,6 +50,11 @@ def chosen(said: Sequence[str]) -> list[Chosen]:
             wanted += [beside] if beside and beside not in found and beside != case else []
             found[case] = known[case]
     return [known[name] for name in known if name in found]
+
+
+def has_java() -> bool:
+    home = os.environ.get("JAVA_HOME")
+    return shutil.which(f"{home}/bin/java" if home else "java") is not None
 
 
 def prepare(asked: Asked, cases: Iterable[Chosen]) -> None:
@@ -125,7 +131,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", default=[g for g in GROUPS if g not in ONLY_NAMED], help=f"only when named: {', '.join(ONLY_NAMED)}")
     parser.add_argument("--folder", help="where the tables are made: some 4 GB for 10 M rows, ten times that for the large cases")
     said = parser.parse_args()
-    cases = chosen(said.cases)
+    cases = [case for case in chosen(said.cases) if has_java() or not case[1].startswith("spark-")]
     with TemporaryDirectory(prefix="penstock-bench-", dir=said.folder) as base:
         asked = Asked(said.rows, said.changes, Path(base))
         prepare(asked, cases)

@@ -56,6 +56,8 @@ GROUPS: Mapping[str, Group] = {
     "changes-1k": Group("1,000 changes", Scenario(changes=1_000), {**_MERGED, "delta-rs": "delta-on-read"}),
     "changes-10k": Group("10,000 changes", Scenario(changes=10_000), {**_MERGED, "delta-rs": "delta-on-read"}),
     "changes-1m": Group("1,000,000 changes", Scenario(changes=1_000_000), {**_MERGED, "delta-rs": "delta-on-read"}),
+    "hot-months": Group("all changes among the last 400,000 rows, partitioned by month", Scenario("months", spread="hot"), _MERGED),
+    "months-1m": Group("1,000,000 changes, partitioned by month", Scenario("months", changes=1_000_000), _MERGED),
     "late": Group("1 % of the changes older than what is stored", Scenario(late=0.01), _OF_FLAT),
     "history": Group("SCD type 2", Scenario("history"), _OF_FLAT),
     "history-late": Group("SCD type 2, 1 % late", Scenario("history", late=0.01), {k: f"history/{k}" for k in _ON_READ}),
@@ -64,12 +66,12 @@ GROUPS: Mapping[str, Group] = {
     "z-order": Group("2,000 small files", Scenario("small"), {"delta-rs-curved": "delta-rs-curved", "delta-curved": "delta-rs-curved", "iceberg-curved": "delta-rs-curved"}),
     "fleet": Group("50 tables of 20,000 changes each in one run", Scenario(), {"iceberg-fleet": "", "delta-fleet": ""}),
     "engines": Group("uniform, unpartitioned, other engines", Scenario(), {
-        "limit-on-read": "limit-on-read", "iceberg-on-read": "limit-on-read", "delta-on-read": "limit-on-read", "sail-delta": "delta-on-read",
+        "limit-on-read": "limit-on-read", "iceberg-on-read": "limit-on-read", "delta-on-read": "limit-on-read", "sail-iceberg": "iceberg-on-read", "sail-delta": "delta-on-read",
         "spark-iceberg": "iceberg-on-read", "spark-delta": "delta-on-read",
-    }),
+    }, repeat=1),
     "pyiceberg-1m": Group("1,000,000 changes", Scenario(changes=1_000_000), {"iceberg-on-read": "iceberg-on-read", "pyiceberg": "iceberg-on-read"}, repeat=1),
     "hot-large": Group("all changes among the last 400,000 of ten times the rows", Scenario(spread="hot", times=10), {k: f"hot/{k}" for k in _ON_READ}),
     "large": Group("uniform, ten times the rows", Scenario(times=10), _MERGED),
 }  # fmt: skip
 # what takes long, or much room, and is only done when it is named
-ONLY_NAMED = ("engines", "pyiceberg-1m", "hot-large", "large")
+ONLY_NAMED = ("pyiceberg-1m", "hot-large", "large")
