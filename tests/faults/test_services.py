@@ -82,26 +82,46 @@ def test_answers_lost_after_the_catalog_was_changed_are_settled_by_reading(shop:
     assert shop.rows(f"lake.{shop.schema}.orders") == EXPECTED
 
 
-def test_a_rollback_that_neither_arrived_nor_was_answered_is_not_taken_for_done(
-    tmp_path: Path, table_format: str, local_aws: LocalAws, local_bucket: Callable[[str], str], faults: Faults
-) -> None:
-    """The ledger stands at the number of the last batch before a rollback as after it."""
-    bucket, project = local_bucket("back"), Project(tmp_path)
-    text = on_aws(APPENDED.replace("FORMAT", table_format).replace("lake.a.", "lake.shop.").replace("pipeline: rows", "pipeline: shop"), bucket)
-    project.write("pipeline.yaml", text)
-    table, s3 = f"lake.{bucket.replace('-', '_')}.rows", client("s3", AwsSettings.from_environment(local_aws.environment()))
+@pytest.fixture
+def rows(tmp_path: Path, table_format: str, local_aws: LocalAws, local_bucket: Callable[[str], str]) -> Shop:
+    """Three files that are appended: done twice, any would show."""
+    bucket, project = local_bucket("back"), Shop(tmp_path)
+    project.schema = bucket.replace("-", "_")
+    text = APPENDED.replace("FORMAT", table_format).replace("lake.a.", "lake.shop.").replace("pipeline: rows", "pipeline: shop")
+    project.write("pipeline.yaml", on_aws(text, bucket))
+    s3 = client("s3", AwsSettings.from_environment(local_aws.environment()))
     for i in (1, 2, 3):
         s3.put_object(Bucket=bucket, Key=f"rows/{i}.csv", Body=f"id,name\n{i},x\n".encode())
-    assert project.penstock("run", ".").code == 0
+    return project
 
-    project.environment |= HASTY
+
+@pytest.mark.parametrize("lost", [1, 2], ids=["asked again", "for good"])
+def test_an_append_whose_answer_was_lost_is_not_made_twice(rows: Shop, table_format: str, faults: Faults, lost: int) -> None:
+    """The client asks a second time and hears of a conflict with itself, or never hears anything."""
+    table = f"lake.{rows.schema}.rows"
+    assert rows.process("run", ".", PENSTOCK_KILL_AT="after_batch:1").code == -signal.SIGKILL
+    rows.environment |= HASTY
+    faults(**PUBLISHES[table_format], times=lost, after=True)
+    done = rows.penstock("run", ".")
+    faults()
+    assert done.code == 0, done.err
+    assert ([r["id"] for r in rows.rows(table)], rows.batches(table)) == ([1, 2, 3], [3, 2, 1])
+    assert rows.record()[1]["rows"]["status"] == "nothing to do"
+
+
+def test_a_rollback_that_neither_arrived_nor_was_answered_is_not_taken_for_done(rows: Shop, table_format: str, faults: Faults) -> None:
+    """The ledger stands at the number of the last batch before a rollback as after it."""
+    table = f"lake.{rows.schema}.rows"
+    assert rows.penstock("run", ".").code == 0
+
+    rows.environment |= HASTY
     faults(**PUBLISHES[table_format], times=10_000)
-    back = project.penstock("rollback", table, "--to", "1", "--then", "skip")
+    back = rows.penstock("rollback", table, "--to", "1", "--then", "skip")
     faults()
     assert (back.code, "was not published" in back.err) == (1, True), (back.out, back.err)
-    assert [r["id"] for r in project.rows(table)] == [1, 2, 3]
-    assert project.penstock("rollback", table, "--to", "1", "--then", "skip").code == 0
-    assert [r["id"] for r in project.rows(table)] == [1]
+    assert [r["id"] for r in rows.rows(table)] == [1, 2, 3]
+    assert rows.penstock("rollback", table, "--to", "1", "--then", "skip").code == 0
+    assert [r["id"] for r in rows.rows(table)] == [1]
 
 
 def test_a_quarantine_done_again_that_neither_arrived_nor_was_answered_is_done_once_more(
