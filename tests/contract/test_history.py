@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,14 @@ def test_history_names_run_and_batch_and_each_state_can_be_asked(shop: Project) 
     assert [v["batch"] for v in versions] == [3, 2, 1]
     assert len({v["run"] for v in versions}) == 1
     assert [states(shop, "--as-of", str(v["version"])) for v in versions] == [THREE, TWO, ONE]
-    assert states(shop, "--as-of", versions[0]["at"]) == THREE
+    times = [datetime.fromisoformat(v["at"]) for v in versions]
+    moment = timedelta(milliseconds=1)
+    assert times[0] - moment > times[1] > times[2] + moment, "batches of one moment could not be told apart"
+    assert [states(shop, "--as-of", at.isoformat()) for at in times] == [THREE, TWO, ONE]
+    assert [states(shop, "--as-of", str(at - moment)) for at in times[:2]] == [TWO, ONE], "between two the older one stands"
+    first = datetime.fromisoformat(done.json()[-1]["at"])
+    before = shop.penstock("query", "SELECT * FROM lake.shop.orders", "--as-of", (first - moment).isoformat())
+    assert (before.code, "it goes back to" in before.err, f"{first:%Y-%m-%d}" in before.err) == (2, True, True), before.err
     assert "operation" in shop.penstock("history", "lake.shop.orders").out
 
 

@@ -147,20 +147,26 @@ def test_an_event_that_waits_says_nothing_of_a_new_column(tmp_path: Path, table_
 
 def test_a_wider_type_holds_old_and_new(tmp_path: Path, table_format: str) -> None:
     shop = Project(tmp_path)
-    text = EVENTS.replace("FORMAT", table_format).replace("id: bigint!", "id: int!").replace("decimal(12,2)", "decimal(4,2)")
-    sums = f'  lake.shop.sums: {{format: {table_format}, columns: {{ids: bigint, total: "decimal(38,2)"}}}}'
+    text = EVENTS.replace("FORMAT", table_format).replace("id: bigint!", "id: int!, r: float").replace("decimal(12,2)", "decimal(4,2)")
+    sums = f'  lake.shop.sums: {{format: {table_format}, columns: {{ids: bigint, total: "decimal(38,2)", r: double}}}}'
     text = text.replace("steps:", f"{sums}\nsteps:") + "  - {id: sums, transform: {sql: sums.sql, into: lake.shop.sums}}\n"
-    shop.write("sums.sql", "SELECT sum(id) AS ids, sum(amount) AS total FROM lake.shop.orders")
+    shop.write("sums.sql", "SELECT sum(id) AS ids, sum(amount) AS total, max(r) AS r FROM lake.shop.orders")
     shop.write("pipeline.yaml", text)
-    shop.write("landing/orders/1.json", events(event("c", 1, 1, "new", "1.50"), event("c", 2, 2, "new", "2.50")))
+
+    def with_r(line: str, r: float) -> str:
+        return line.replace('"state"', f'"r": {r!r}, "state"')
+
+    shop.write("landing/orders/1.json", events(with_r(event("c", 1, 1, "new", "1.50"), 0.1), with_r(event("c", 2, 2, "new", "2.50"), -2.5)))
     assert shop.record()[0].code == 0
-    shop.write("pipeline.yaml", text.replace("id: int!", "id: bigint!").replace("decimal(4,2)", "decimal(12,2)"))
-    shop.write("landing/orders/2.json", events(event("c", 2**40, 10, "new", "9999999999.99"), event("u", 2, 11, "paid", "2.50")))
+    shop.write("pipeline.yaml", text.replace("id: int!, r: float", "id: bigint!, r: double").replace("decimal(4,2)", "decimal(12,2)"))
+    later = (with_r(event("c", 2**40, 10, "new", "9999999999.99"), 1e300), with_r(event("u", 2, 11, "paid", "2.50"), 0.1))
+    shop.write("landing/orders/2.json", events(*later))
     done, _ = shop.record()
     assert done.code == 0, done.err
-    amounts = [(r["id"], Decimal(r["amount"])) for r in shop.rows("lake.shop.orders")]
-    assert amounts == [(1, Decimal("1.50")), (2, Decimal("2.50")), (2**40, Decimal("9999999999.99"))]
-    assert shop.rows("lake.shop.sums") == [{"ids": 2**40 + 3, "total": "10000000003.99"}], "Sail"
+    single = 0.10000000149011612  # 0.1 as a float has it
+    found = [(r["id"], Decimal(r["amount"]), r["r"]) for r in shop.rows("lake.shop.orders", "id, amount, r")]
+    assert found == [(1, Decimal("1.50"), single), (2, Decimal("2.50"), 0.1), (2**40, Decimal("9999999999.99"), 1e300)]
+    assert shop.rows("lake.shop.sums") == [{"ids": 2**40 + 3, "total": "10000000003.99", "r": 1e300}], "Sail"
 
 
 @pytest.mark.parametrize("scd", [1, 2])
