@@ -208,6 +208,7 @@ def _merge(loaded: Loaded, step: MergeStep) -> Iterator[Found]:
     if read and table:
         yield from _full_copy(read) if merge.full_copy else _order(read, merge, read.columns or table.columns)
         yield from _merged_columns(merge, table)
+        yield from _left_out(merge, read, table)
         yield from _ahead(merge, read.columns or table.columns)
         yield from _shared_bounds(merge, table)
         known = read.columns or table.columns.keys() - {merge.soft_delete}
@@ -226,10 +227,19 @@ def _merged_columns(merge: Merge, table: Table) -> Iterator[Found]:
         yield ("ignore_null_updates_column_list",), f"column {name!r} is never NULL ({table.columns[name]})"
     if merge.column_list is not None and (wrong := sorted(set(merge.column_list) ^ {c for c in table.columns if c != merge.soft_delete})):
         yield ("column_list",), f"{', '.join(wrong)}: column_list and the columns of {merge.into} are not the same"
-    for name in (n for n in merge.except_column_list or () if n in table.columns):
-        yield ("except_column_list",), f"column {name!r} is a column of {merge.into}; leave it out there"
     if merge.soft_delete and table.columns.get(merge.soft_delete, "").rstrip("!") != "boolean":
         yield ("soft_delete",), f"{merge.soft_delete!r} must be a boolean column of {merge.into} ({merge.soft_delete}: boolean)"
+
+
+def _left_out(merge: Merge, read: Read, table: Table) -> Iterator[Found]:
+    """What a merge leaves out is what its feed has beside the table's columns; of a change feed without `columns` only its events know that."""
+    is_known = read.columns or not source_format(read.format).is_change_feed
+    others = [c for c in read.columns or () if c not in table.columns]
+    for name in merge.except_column_list or ():
+        if name in table.columns:
+            yield ("except_column_list",), f"column {name!r} is a column of {merge.into}; leave it out there"
+        elif is_known and name not in others:
+            yield ("except_column_list",), f"column {choice(name, others)}: what is read and not kept in {merge.into}"
 
 
 def _ahead(merge: Merge, columns: dict[str, str]) -> Iterator[Found]:

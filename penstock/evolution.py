@@ -96,7 +96,7 @@ def evolution(table: str, held: Columns, declared: Columns, policy: OnSchemaChan
     drop = names(c for c in gone if policy.dropped_column == "drop" and not is_reserved(c.name))
     append = tuple(c for c in declared if c.name not in there)
     changed = [c for c in declared if c.name in there and c.type != there[c.name].type]
-    widen = tuple(c for c in changed if is_wider(c.type, there[c.name].type))
+    widen = tuple(c for c in changed if is_wider(c.type, there[c.name].type) and not is_reserved(c.name))
     wrong = [said for c in changed if c not in widen or policy.wider_type == "fail" for said in _differences(there[c.name], c)]
     wrong += [f"it has besides {c}" for c in gone if c.name not in drop]
     spelled = {c.name.casefold(): c.name for c in gone}
@@ -113,7 +113,8 @@ def _differences(held: Column, declared: Column) -> Iterator[str]:
     """What is other than declared, inside nested types as far down as these have the same fields."""
     parts = tuple(zip(held.type.fields, declared.type.fields, strict=False))
     if held.type == declared.type or held.type.name != declared.type.name or names(held.type.fields) != names(declared.type.fields) or not parts:
-        yield f"it has {held} where {declared} is declared"
+        why = ", which orders events: the type of a sequence does not change" if is_reserved(declared.name) else ""
+        yield f"it has {held} where {declared} is declared{why}"
         return
     for inner, wanted in parts:
         if inner != wanted:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from pipelines import EVENTS, Project, context, event, events, lake
+from pipelines import EVENTS, Done, Project, context, event, events, lake
 
 from penstock.errors import DataError
 from penstock.evolution import Evolution, OnSchemaChange, evolution, is_wider
@@ -48,6 +48,7 @@ def test_a_table_gets_what_is_new_and_keeps_its_promises() -> None:
         ({"a": "int"}, {"a": "int", "b": "int!"}, {}, "it lacks b int!, and a new column has no value in the rows that are there"),
         ({"a": "int"}, {"a": "int", "b": "int"}, {"new_column": "fail"}, "it lacks b int"),
         ({"a": "int"}, {"a": "bigint"}, {"wider_type": "fail"}, "it has a int where a bigint is declared"),
+        ({"__sequence_1": "int"}, {"__sequence_1": "bigint"}, {}, "it has __sequence_1 int where __sequence_1 bigint is declared, which orders events"),
     ],
 )
 def test_anything_else_is_refused_by_name(held: dict[str, str], declared: dict[str, str], policy: dict[str, Any], said: str) -> None:
@@ -167,6 +168,38 @@ def test_a_wider_type_holds_old_and_new(tmp_path: Path, table_format: str) -> No
     found = [(r["id"], Decimal(r["amount"]), r["r"]) for r in shop.rows("lake.shop.orders", "id, amount, r")]
     assert found == [(1, Decimal("1.50"), single), (2, Decimal("2.50"), 0.1), (2**40, Decimal("9999999999.99"), 1e300)]
     assert shop.rows("lake.shop.sums") == [{"ids": 2**40 + 3, "total": "10000000003.99", "r": 1e300}], "Sail"
+
+
+SEQUENCES = {"int": ("1", "2"), "bigint": ("3", "4"), "timestamp": ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "scd", "is_kept"),
+    [("int", "bigint", 1, True), ("int", "bigint", 2, False), ("bigint", "timestamp", 1, False), ("bigint", "timestamp", 2, True)],
+)
+def test_another_type_of_a_sequence_stops_the_run_before_a_write(tmp_path: Path, table_format: str, old: str, new: str, scd: int, *, is_kept: bool) -> None:
+    """Also where the column that it is made of may become wider: rows of both types would be ordered by one."""
+    shop = Project(tmp_path)
+    text = EVENTS.replace("FORMAT", table_format).replace("orders}", f"orders, sequence_by: v, stored_as_scd_type: {scd}, apply_as_deletes: state = 'gone'}}")
+    text = text.replace("decimal_handling_mode: string", "columns: {id: bigint!, state: string, v: TYPE!}").replace("debezium", "csv")
+    text = text.replace(', amount: "decimal(12,2)"', ", v: TYPE!" if is_kept else "")
+
+    def run(kind: str) -> Done:
+        first, second = SEQUENCES[kind]
+        shop.write("pipeline.yaml", text.replace("TYPE", kind))
+        shop.write(f"landing/orders/{kind}.csv", f"id,state,v\n1,{kind},{first}\n2,gone,{second}\n")
+        return shop.penstock("run", ".")
+
+    def written() -> list[Any]:
+        return [[h.version for h in lake(shop, "shop", name).history()] for name in ("orders", "orders__memory")]
+
+    assert run(old).code == 0
+    rows, versions = shop.rows("lake.shop.orders", "id, state"), written()
+    done = run(new)
+    hidden = "__sequence_1" if scd == 1 else "__start_at"
+    assert (done.code, f"it has {hidden} {old} where {hidden} {new} is declared, which orders events" in done.err) == (1, True), done.err
+    assert "penstock run --full-refresh" in done.err
+    assert (shop.rows("lake.shop.orders", "id, state"), written()) == (rows, versions)
 
 
 @pytest.mark.parametrize("scd", [1, 2])
