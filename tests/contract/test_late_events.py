@@ -19,10 +19,10 @@ from penstock.plan import compile_plan
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture(params=["iceberg", "delta"])
-def shop(tmp_path: Path, request: pytest.FixtureRequest) -> Project:
+@pytest.fixture
+def shop(tmp_path: Path, table_format: str) -> Project:
     project = Project(tmp_path)
-    text = EVENTS.replace("FORMAT", request.param).replace("into: lake.shop.orders}", "into: lake.shop.orders, retention: 10 days, max_ahead: 1000}")
+    text = EVENTS.replace("FORMAT", table_format).replace("into: lake.shop.orders}", "into: lake.shop.orders, retention: 10 days, max_ahead: 1000}")
     project.write("pipeline.yaml", text)
     return project
 
@@ -51,6 +51,17 @@ def test_an_event_behind_the_horizon_is_quarantined_and_a_backfill_takes_it(shop
     assert (taken.counts.quarantined, [r["id"] for r in shop.rows("lake.shop.orders", "id")]) == (0, [1, 3, 4, 5])
 
 
+def test_a_backfill_is_asked_for_by_the_command(shop: Project) -> None:
+    today = (datetime.now(UTC) - START).days
+    deliver(shop, today - 20, event("c", 1, 10, "a"), event("d", 2, 20))
+    shop.write("landing/orders/8.json", events(event("c", 4, 20, "too late")))
+    done, steps = shop.record()
+    assert (done.code, steps["orders"]["counts"]["quarantined"], [r["id"] for r in shop.rows("lake.shop.orders", "id")]) == (0, 1, [1]), done.err
+    shop.write("landing/orders/9.json", events(event("c", 4, 20, "too late")))
+    done, steps = shop.record("--backfill")
+    assert (done.code, steps["orders"]["counts"]["quarantined"], [r["id"] for r in shop.rows("lake.shop.orders", "id")]) == (0, 0, [1, 4]), done.err
+
+
 def test_a_truncate_behind_the_horizon_empties_nothing(shop: Project) -> None:
     deliver(shop, 0, event("c", 1, 10, "a"), event("c", 2, 30, "a"))
     assert deliver(shop, 11, truncate(30)).counts.quarantined == 1
@@ -72,7 +83,7 @@ def test_a_snapshot_does_not_say_where_the_log_is(shop: Project) -> None:
     assert (ahead.counts.quarantined, shop.rows("lake.shop.orders", "state, __sequence_1")) == (1, [{"state": "b", "__sequence_1": 24_023_500}])
 
 
-def test_numbers_below_zero_are_numbers_too(tmp_path: Path) -> None:
+def test_numbers_below_zero_are_numbers_too(tmp_path: Path, table_format: str) -> None:
     project = Project(tmp_path)
     text = EVENTS.replace("format: debezium, decimal_handling_mode: string", "format: csv").replace("FORMAT", "delta")
     text = text.replace("columns: {id: bigint!", "columns: {id: bigint!, v: int!").replace("orders}", "orders, sequence_by: v, max_ahead: 5}")
@@ -115,15 +126,24 @@ def test_maintenance_forgets_and_leaves_columns_to_the_runs(shop: Project) -> No
     assert shop.rows("lake.shop.orders", "id, more") == [{"id": 4, "more": None}, {"id": 5, "more": 2}]
 
 
-def test_max_ahead_of_timestamps_is_a_duration_from_now(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "last", "ahead"),
+    [
+        ("timestamp", "2026-01-03T01:00:00+01:00", "2026-01-02T23:00:00.000001-01:00"),
+        ("timestamp_ntz", "2026-01-03T00:00:00", "2026-01-03T00:00:00.000001"),
+        ("date", "2026-01-03", "2026-01-04"),
+    ],
+)
+def test_max_ahead_of_times_is_a_duration_from_now(tmp_path: Path, table_format: str, kind: str, last: str, ahead: str) -> None:
     project = Project(tmp_path)
-    text = EVENTS.replace("FORMAT", "iceberg").replace("format: debezium, decimal_handling_mode: string", "format: csv")
-    text = text.replace("columns: {id: bigint!", "columns: {id: bigint!, at: timestamp!").replace("orders}", "orders, sequence_by: at, max_ahead: 1 day}")
+    text = EVENTS.replace("FORMAT", table_format).replace("format: debezium, decimal_handling_mode: string", "format: csv")
+    text = text.replace("columns: {id: bigint!", f"columns: {{id: bigint!, at: {kind}!").replace("orders}", "orders, sequence_by: at, max_ahead: 1 day}")
     project.write("pipeline.yaml", text)
-    project.write("landing/orders/1.csv", "id,at,state,amount\n1,2026-01-01T00:00:00Z,a,1\n2,2026-01-03T00:00:01Z,b,2\n")
+    project.write("landing/orders/1.csv", f"id,at,state,amount\n1,{last},a,1\n2,{ahead},b,2\n")
     loaded = load(project.folder)
     done = run(loaded, compile_plan(loaded), now=START + timedelta(days=1)).record.steps[-1]
     assert (done.counts.applied, done.counts.quarantined) == (1, 1), done
+    assert (project.rows("lake.shop.orders", "id"), reasons(project)) == ([{"id": 1}], ["a sequence too far ahead (max_ahead)"])
     project.write("pipeline.yaml", text.replace("1 day", "17"))
     wrong = project.penstock("plan", ".")
     assert (wrong.code, "max_ahead is a duration (1 day), not 17" in wrong.err) == (2, True), wrong.err

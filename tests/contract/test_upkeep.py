@@ -169,6 +169,20 @@ def test_a_fleet_takes_what_is_worth_most_and_keeps_to_a_bound(shop: Project) ->
     assert {m.location for m in rest} == {*TABLES, "lake.shop.orders__memory"}
 
 
+@pytest.mark.parametrize("by_step", [False, True], ids=["the command", "the step"])
+def test_a_bound_of_bytes_is_kept_by_the_command_and_by_the_step(shop: Project, *, by_step: bool) -> None:
+    bound = of(list(maintain(context(shop), dry_run=True)), "lake.shop.clicks").before.bytes
+    if by_step:
+        upkeep = UPKEEP.replace("visits]}", f"visits], max_bytes: {bound}}}")
+        shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace("steps:\n", "steps:\n" + upkeep.lstrip("\n")))
+    verb = ("run", ".") if by_step else ("maintain", "--all", "--max-bytes", str(bound))
+    for files in ((1, 3), (1, 1)):
+        done = shop.penstock(*verb)
+        assert done.code == 0, done.err
+        tables = (found(shop, f"lake.shop.{name}") for name in ("clicks", "visits"))
+        assert tuple(len(table.files(table.pin())) for table in tables) == files, "the most useful first, the rest in the next run"
+
+
 def test_what_goes_wrong_with_one_table_is_told_after_the_others_were_done(shop: Project) -> None:
     lost = found(shop, "lake.shop.clicks")
     Path(lost.files(lost.pin())[0].uri).unlink()

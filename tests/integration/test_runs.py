@@ -290,6 +290,25 @@ def test_full_copies_become_a_history(people: Project) -> None:
     ]  # fmt: skip
 
 
+def test_full_copies_mark_what_is_gone_and_unmark_what_is_there_again(people: Project) -> None:
+    """A row that is marked is no difference to a copy without it, nor does a copy say anything of the mark."""
+    text = people.text("pipeline.yaml").replace("stored_as_scd_type: 2", "soft_delete: gone").replace("people", "staff")
+    people.write("pipeline.yaml", text.replace('pay: "decimal(12,2)"', 'gone: boolean, pay: "decimal(12,2)"'))
+    ann, bob, eve = "1,Ann,10.00", "2,Bob,20.00", "3,Eve,"
+    marked, counted = [], []
+    for copy in ((ann, bob, eve), (ann, eve), (ann, eve), ("1,Ann,11.00", bob), (bob, "1,Ann,11.00")):
+        people.write("landing/staff/all.csv", "\n".join(("id,name,pay", *copy)))
+        done, steps = people.record()
+        assert done.code == 0, done.err
+        counted.append(tuple(steps["staff"]["counts"][c] for c in ("read", "applied", "unchanged")))
+        marked.append([tuple(r.values()) for r in people.rows("lake.hr.staff", "id, name, pay, gone")])
+    whole, without_bob = [(1, "Ann", "10.00", False), (2, "Bob", "20.00", False), (3, "Eve", None, False)], [(2, "Bob", "20.00", True)]
+    after = [whole[0], *without_bob, whole[2]]
+    last = [(1, "Ann", "11.00", False), whole[1], (3, "Eve", None, True)]
+    assert marked == [whole, after, after, last, last]
+    assert counted == [(3, 3, 0), (3, 1, 2), (2, 0, 2), (3, 3, 0), (2, 0, 2)]
+
+
 def test_of_a_key_that_stands_twice_in_a_full_copy_the_same_row_stays(people: Project) -> None:
     people.write("pipeline.yaml", people.text("pipeline.yaml").replace("stored_as_scd_type: 2", "stored_as_scd_type: 1").replace("people", "staff"))
     for batch, bob in enumerate(("20.00", "21.00", "22.00"), 1):
