@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from pipelines import Project
+from pipelines import SHOP, Done, Project
 
 PIPELINE = """
 pipeline: shop
@@ -104,6 +104,84 @@ def test_a_window_that_ends_amid_a_partition_is_refused(shop: Project) -> None:
     shop.write("landing/visits/2.csv", "id,day,note\n6,2026-01-30,x\n")
     amid = shop.penstock("run", ".", "--param", "since=2026-01-02")
     assert (amid.code, "lies amid a partition of months(day)" in amid.err) == (2, True), amid.err
+
+
+COPIED = (
+    SHOP
+    + """  lake.shop.rows: {format: FORMAT, columns: {id: bigint!, p: KIND}, partition_by: ["PARTITION"]}
+steps:
+  - {id: files, read: {from: raw/rows/, format: csv, TAKE}}
+  - {id: rows, copy: {from: files, into: lake.shop.rows, write: WRITE}}
+"""
+)
+# before the window, twice within, and behind it
+DAYS = ["1969-12-30", "1969-12-31", "1970-01-01", "1970-01-02"]
+INSTANTS = ["1969-12-30T23:59:59.999999Z", "1969-12-31T02:00:00+02:00", "1970-01-01T23:59:59.999999Z", "1970-01-02T00:00:00Z"]
+HOURS = ["1969-12-31T22:59:59.999999", "1969-12-31T23:00:00", "1970-01-01T00:59:59.999999", "1970-01-01T01:00:00"]
+NUMBERS = ["-6", "-5", "9", "10"]
+
+
+@pytest.mark.parametrize(
+    ("table_format", "kind", "partition", "values", "since", "until", "amid"),
+    [
+        ("iceberg", "date", "years(p)", ["1967-12-31", "1968-01-01", "1969-12-31", "1970-01-01"], "1968-01-01", "1970-01-01", "1968-02-01"),
+        ("iceberg", "timestamp", "years(p)", ["1968-12-31T23:00:00-00:30", *INSTANTS[1:3], "1971-01-01T00:00:00Z"], "1969-01-01", "1971-01-01", "1969-01-02"),
+        ("iceberg", "date", "days(p)", DAYS, DAYS[1], DAYS[3], None),
+        ("iceberg", "timestamp", "days(p)", INSTANTS, INSTANTS[1], "1970-01-02", "1969-12-31T01:00:00"),
+        ("iceberg", "timestamp_ntz", "hours(p)", HOURS, HOURS[1], HOURS[3], "1969-12-31T23:30:00"),
+        ("iceberg", "int", "p", NUMBERS, "-5", "10", None),
+        ("iceberg", "date", "p", DAYS, DAYS[1], DAYS[3], None),
+        ("delta", "int", "p", NUMBERS, "-5", "10", None),
+        ("delta", "bigint", "p", NUMBERS, "-5", "10", None),
+        ("delta", "date", "p", DAYS, DAYS[1], DAYS[3], None),
+        ("delta", "timestamp", "p", INSTANTS, INSTANTS[1], INSTANTS[3], None),
+        ("delta", "timestamp_ntz", "p", HOURS, HOURS[1], HOURS[3], None),
+    ],
+)
+def test_a_copy_replaces_the_partitions_of_its_window_and_no_others(
+    tmp_path: Path, table_format: str, kind: str, partition: str, values: list[str], since: str, until: str, amid: str | None
+) -> None:
+    project = Project(tmp_path)
+    text = COPIED.replace("FORMAT", table_format).replace("KIND", kind).replace("PARTITION", partition).replace("TAKE", "batch: {max_files: 1}")
+
+    def copy(number: int, rows: dict[int, str], first: str = since) -> Done:
+        window = "" if number == 1 else f', window: {{column: p, from: "{first}", until: "{until}"}}'
+        project.write("pipeline.yaml", text.replace("WRITE", f"overwrite_partitions{window}"))
+        project.write(f"landing/rows/{number}.csv", "id,p\n" + "".join(f"{k},{v}\n" for k, v in rows.items()))
+        return project.penstock("run", ".")
+
+    def ids() -> list[int]:
+        return [r["id"] for r in project.rows("lake.shop.rows", "id")]
+
+    assert copy(1, dict(enumerate([*values, ""]))).code == 0
+    assert ids() == [0, 1, 2, 3, 4]
+    done = copy(2, {12: values[2]})
+    assert (done.code, ids()) == (0, [0, 3, 4, 12]), done.err
+    outside = copy(3, {13: values[2], 14: values[0], 15: values[3], 16: ""})
+    assert (outside.code, "3 rows lie outside the window p from" in outside.err, ids()) == (1, True, [0, 3, 4, 12]), outside.err
+    if amid:
+        project.penstock("batch", "skip", ".", "rows", "3")
+        refused = copy(4, {17: values[2]}, amid)
+        assert (refused.code, f"lies amid a partition of {partition}" in refused.err, ids()) == (2, True, [0, 3, 4, 12]), refused.err
+
+
+@pytest.mark.parametrize("table_format", ["iceberg", "delta"])
+def test_a_copy_that_overwrites_leaves_what_the_folder_holds_now(tmp_path: Path, table_format: str) -> None:
+    project = Project(tmp_path)
+    text = COPIED.replace("FORMAT", table_format).replace("KIND", "date").replace("PARTITION", "p").replace("WRITE", "overwrite")
+    project.write("pipeline.yaml", text.replace("TAKE", "take: new"))
+    wrong = project.penstock("plan", ".")
+    assert (wrong.code, "overwrite from files needs `take: all` on the read step" in wrong.err) == (2, True), wrong.err
+    project.write("pipeline.yaml", text.replace("TAKE", "take: all"))
+    for held in ({1: [(1, DAYS[0]), (2, DAYS[1])], 2: [(3, DAYS[1])]}, {2: [(3, DAYS[1]), (4, None)]}):
+        for old in project.folder.glob("landing/rows/*"):
+            old.unlink()
+        for number, rows in held.items():
+            project.write(f"landing/rows/{number}.csv", "id,p\n" + "".join(f"{k},{v or ''}\n" for k, v in rows))
+        for status in ("done", "nothing to do"):
+            done, steps = project.record()
+            assert (done.code, steps["rows"]["status"]) == (0, status), done.err
+            assert [(r["id"], r["p"]) for r in project.rows("lake.shop.rows")] == [row for rows in held.values() for row in rows]
 
 
 @pytest.mark.parametrize(
