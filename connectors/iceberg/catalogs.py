@@ -30,20 +30,39 @@ class ParsedOnce(MetastoreCatalog):
     def _update_and_stage_table(
         self, current_table: Table | None, table_identifier: Identifier, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
     ) -> StagedTable:
-        """pyiceberg copies every snapshot deeply, which takes as long as the table is old; those that were there before stay what they are."""
-        if current_table is None or not _only_adds(updates):
+        if current_table is None:
             return super()._update_and_stage_table(current_table, table_identifier, requirements, updates)
-        before = current_table.metadata
-        young = Table(
-            table_identifier, before.model_copy(update={"snapshots": [], "snapshot_log": []}), current_table.metadata_location, current_table.io, self
-        )
-        staged = super()._update_and_stage_table(young, table_identifier, requirements, updates)
+        newest, only_adds = _newest(current_table.metadata), _only_adds(updates)
+        stage = self._stage_added if only_adds else super()._update_and_stage_table
+        staged = stage(current_table, table_identifier, requirements, tuple(_not_before(newest, u) for u in updates))
+        staged.metadata = staged.metadata.model_copy(update={"last_updated_ms": max(newest, staged.metadata.last_updated_ms)})
+        if only_adds:
+            self._parsed[Catalog.identifier_to_tuple(table_identifier)] = (staged.metadata_location, staged.metadata)
+        return staged
+
+    def _stage_added(self, current: Table, identifier: Identifier, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]) -> StagedTable:
+        """pyiceberg copies every snapshot deeply, which takes as long as the table is old; those that were there before stay what they are."""
+        before = current.metadata
+        young = Table(identifier, before.model_copy(update={"snapshots": [], "snapshot_log": []}), current.metadata_location, current.io, self)
+        staged = super()._update_and_stage_table(young, identifier, requirements, updates)
         made = staged.metadata
         staged.metadata = made.model_copy(
             update={"snapshots": [*before.snapshots, *made.snapshots], "snapshot_log": [*before.snapshot_log, *made.snapshot_log]}
         )
-        self._parsed[Catalog.identifier_to_tuple(table_identifier)] = (staged.metadata_location, staged.metadata)
         return staged
+
+
+def _newest(metadata: TableMetadata) -> int:
+    """The latest time that a table's metadata says, in milliseconds since 1970, by whichever writer's clock."""
+    logged = [*(e.timestamp_ms for e in metadata.snapshot_log[-1:]), *(e.timestamp_ms for e in metadata.metadata_log[-1:])]
+    return max([metadata.last_updated_ms, *logged])
+
+
+def _not_before(time: int, update: TableUpdate) -> TableUpdate:
+    """Iceberg's own library refuses to read a table whose log of snapshots goes back by more than a minute, as after a writer whose clock was ahead."""
+    if not isinstance(update, AddSnapshotUpdate) or update.snapshot.timestamp_ms >= time:
+        return update
+    return update.model_copy(update={"snapshot": update.snapshot.model_copy(update={"timestamp_ms": time})})
 
 
 def _only_adds(updates: tuple[TableUpdate, ...]) -> bool:

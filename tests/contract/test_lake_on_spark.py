@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,16 @@ def deliver(shop: Project, number: int, *rows: tuple[int, int, str]) -> None:
 
 def states(shop: Project) -> dict[int, str]:
     return {r["id"]: r["state"] for r in shop.rows("lake.shop.orders", "id, state")}
+
+
+def test_spark_reads_what_runs_by_other_clocks_wrote(shop: Project, spark: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day ahead, then a day behind: Iceberg's own library refuses metadata whose times go back."""
+    real = time.time
+    for number, ahead in enumerate((86_400, -86_400), start=2):
+        monkeypatch.setattr(time, "time", lambda ahead=ahead: real() + ahead)
+        deliver(shop, number, (number, number, "changed"))
+    ((found,),) = asked(spark, "SELECT count(*) AS rows, count_if(state = 'changed') AS changed FROM penstock.shop.orders")
+    assert found == {"rows": 40, "changed": 2}
 
 
 def as_spark_reads(spark: Any) -> dict[int, str]:
