@@ -47,9 +47,7 @@ def merged(shop: Project, *batches: list[dict[str, Any]], columns: str = "id, v,
 
 
 @pytest.mark.parametrize("table_format", ["iceberg", "delta"])
-@pytest.mark.parametrize(
-    "which", ["ignore_null_updates: true", "ignore_null_updates_column_list: [a, b]", "ignore_null_updates_except_column_list: [a]"]
-)
+@pytest.mark.parametrize("which", ["ignore_null_updates: true", "ignore_null_updates_column_list: [a, b]", "ignore_null_updates_except_column_list: [a]"])
 def test_a_null_keeps_what_an_older_event_says_also_when_that_comes_later(shop: Project, table_format: str, which: str) -> None:
     declare(shop, table_format, which)
     newer, older = {"id": 1, "v": 10, "a": "new"}, {"id": 1, "v": 5, "a": "old", "b": "kept"}
