@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import random
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from pipelines import EVENTS, Project, context, event, events, lake, truncate
+from changes_model import ONE_PART, Event, stream
+from merged import TEXTS, Kept
+from pipelines import EVENTS, SHOP, Project, context, event, events, lake, truncate
 
 from penstock.jobs.horizon import forget
 from penstock.jobs.record import StepRecord
@@ -147,3 +152,66 @@ def test_max_ahead_of_times_is_a_duration_from_now(tmp_path: Path, table_format:
     project.write("pipeline.yaml", text.replace("1 day", "17"))
     wrong = project.penstock("plan", ".")
     assert (wrong.code, "max_ahead is a duration (1 day), not 17" in wrong.err) == (2, True), wrong.err
+
+
+RETENTION, A_BATCH = 24, 6  # hours; the sequence is an hour too
+LATEST = RETENTION - A_BATCH
+KINDS = {
+    "scd1": ("", ONE_PART["scd1 by one part"]),
+    "soft": (", soft_delete: gone, ignore_null_updates: [note]", replace(ONE_PART["soft_delete by one part"], optional=frozenset({"note"}))),
+    "versions": (", stored_as_scd_type: 2, track_history_column_list: [order, Total Amount]", ONE_PART["scd2 by one part"]),
+}
+
+
+def retained(table_format: str) -> str:
+    """One feed into a table of each kind."""
+    columns = ", ".join(f'"{name}": "{kind}"' for name, kind in TEXTS.items() if name != "gone")
+    tables = "".join(
+        f"  lake.shop.{name}: {{format: {table_format}, columns: {{{columns}{', gone: boolean' if name == 'soft' else ''}}}, keys: [tenant, Customer Id]}}\n"
+        for name in KINDS
+    )
+    read = f"{{from: raw/events/, format: json, columns: {{{columns}, v: bigint!, op: string}}}}"
+    rule = f"sequence_by: v, apply_as_deletes: op = 'd', apply_as_truncates: op = 't', retention: {RETENTION} hours"
+    steps = "".join(f"  - {{id: {name}, merge: {{from: files, into: lake.shop.{name}, {rule}{option}}}}}\n" for name, (option, _) in KINDS.items())
+    return f"{SHOP}{tables}steps:\n  - {{id: files, read: {read}}}\n{steps}"
+
+
+def delivered(seed: int) -> Iterator[tuple[int, list[Event]]]:
+    """At which hour a batch is there, and its events, some a second time in a later one; none is as old as the retention when it comes.
+
+    Of the keys many rest longer than that.
+    """
+    r = random.Random(seed)
+    said = stream(seed, parts=1, truncates=0.01, keys=4)[:44]
+    said = [e if e["__op"] == "t" else e | {"tenant": r.randint(1, 2), "Customer Id": r.choices("abcdef", (8, 4, 2, 1, 1, 1))[0]} for e in said]
+    coming: dict[int, list[Event]] = {}
+    for e in [*said, *(e for e in said if r.random() < 0.15)]:
+        there = e["__sequence_1"] + r.choice((0, r.randint(0, LATEST), LATEST))
+        coming.setdefault(-(-there // A_BATCH) * A_BATCH, []).append(e)
+    yield from sorted(coming.items())
+
+
+def as_line(e: Event) -> str:
+    row = {c: e[c] for c in TEXTS if c != "gone"} | {"v": e["__sequence_1"], "op": e["__op"]}
+    return json.dumps(row, default=str) + "\n"
+
+
+@pytest.mark.parametrize("seed", [4])
+def test_what_is_late_by_less_than_the_retention_ends_as_if_all_were_remembered(tmp_path: Path, table_format: str, seed: int) -> None:
+    """The memory is forgotten behind the horizon between the batches."""
+    project, said, forgotten = Project(tmp_path), list[Event](), dict.fromkeys(KINDS, 0)
+    project.write("pipeline.yaml", retained(table_format))
+    loaded = load(project.folder)
+    for hour, batch in delivered(seed):
+        said += batch
+        project.write(f"landing/events/{hour:03}.json", "".join(map(as_line, batch)))
+        now = START + timedelta(hours=hour)
+        finished = run(loaded, compile_plan(loaded), now=now)
+        assert finished.error is None, finished.error
+        late = {s.step: s.counts.quarantined for s in finished.record.steps if s.counts.quarantined}
+        assert not late, f"seed {seed}, hour {hour}"
+        for done in maintain(context(project), now=now):
+            forgotten[done.location.split(".")[2].removesuffix("__memory")] += done.forgotten
+    for name, (_, spec) in KINDS.items():
+        Kept(spec, lake(project, "shop", name)).agrees(said, seed)
+    assert (forgotten["scd1"] > 0, forgotten["soft"] > 0, forgotten["versions"]) == (True, True, 0), f"seed {seed}"
