@@ -196,7 +196,7 @@ def as_line(e: Event) -> str:
     return json.dumps(row, default=str) + "\n"
 
 
-@pytest.mark.parametrize("seed", [4])
+@pytest.mark.parametrize("seed", [5])
 def test_what_is_late_by_less_than_the_retention_ends_as_if_all_were_remembered(tmp_path: Path, table_format: str, seed: int) -> None:
     """The memory is forgotten behind the horizon between the batches."""
     project, said, forgotten = Project(tmp_path), list[Event](), dict.fromkeys(KINDS, 0)
