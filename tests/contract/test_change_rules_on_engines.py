@@ -31,6 +31,9 @@ ON_SAIL: dict[str, tuple[type[Tables], MergeSpec, dict[str, Any]]] = {
 }
 
 
+ON_SPARK = ("scd1", "scd2")  # the others are seen by engines in turns, on tables
+
+
 class Connected:
     """Relations are views of rows that the session was given: a view of a query would be computed anew for every query upon it."""
 
@@ -73,9 +76,7 @@ def streams(count: int, **chances: Any) -> list[Event]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("on", "seed", "rules"), [*(("sail", seed, rules) for seed in (7, 8) for rules in RULES | ON_SAIL), *(("spark", 7, rules) for rules in RULES)]
-)
+@pytest.mark.parametrize(("on", "seed", "rules"), [*(("sail", 7, rules) for rules in RULES | ON_SAIL), *(("spark", 7, rules) for rules in ON_SPARK)])
 def test_streams_end_as_the_model(engine: Engine, rules: str, seed: int) -> None:
     """Four streams in one table: on Spark a query takes long, its rows do not."""
     made, spec, chances = (RULES | ON_SAIL)[rules]

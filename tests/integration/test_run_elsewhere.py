@@ -105,7 +105,7 @@ def test_what_a_gate_says_there_is_said_here(shop: Shop) -> None:
     assert [s["status"] for s in record["steps"]] == ["done", "stopped"]
 
 
-@pytest.mark.parametrize("env", ["serverless", "cluster", "glue"])
+@pytest.mark.parametrize("env", ["cluster", "glue"])
 def test_a_driver_that_cannot_begin_is_told_by_the_line_that_matters(shop: Shop, env: str) -> None:
     with zipfile.ZipFile(shop.folder / "dist" / cluster_package.PACKAGE, "w") as package:
         package.writestr("penstock/__init__.py", "import nothing_of_that_name\n")
