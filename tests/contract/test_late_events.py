@@ -158,7 +158,7 @@ RETENTION, A_BATCH = 24, 6  # hours; the sequence is an hour too
 LATEST = RETENTION - A_BATCH
 KINDS = {
     "scd1": ("", ONE_PART["scd1 by one part"]),
-    "soft": (", soft_delete: gone, ignore_null_updates: [note]", replace(ONE_PART["soft_delete by one part"], optional=frozenset({"note"}))),
+    "soft": (", soft_delete: gone, ignore_null_updates_column_list: [note]", replace(ONE_PART["soft_delete by one part"], optional=frozenset({"note"}))),
     "versions": (", stored_as_scd_type: 2, track_history_column_list: [order, Total Amount]", ONE_PART["scd2 by one part"]),
 }
 
