@@ -86,7 +86,7 @@ class DataFile:
 
     `rows` are those that are not deleted, as far as files of its own say. `lower` and `upper` hold what statistics the format kept, by column;
     `spelled` is the file as the table's own metadata has it; `native` is the connector's own handle. `outside`: columns that the file does not hold, each
-    with the value that all its rows have.
+    with the value that all its rows have. `by_number`: its writer may spell the names of columns otherwise.
     """
 
     uri: str
@@ -99,6 +99,7 @@ class DataFile:
     deletes: tuple[DeleteFile, ...] = ()
     spelled: str = ""
     outside: Mapping[str, object] = field(default_factory=dict, compare=False)
+    by_number: bool = field(default=False, compare=False)
 
     @property
     def deleted(self) -> int:

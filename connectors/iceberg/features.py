@@ -38,7 +38,7 @@ def check_readable(table: Table, manifests: list[ManifestFile]) -> None:
         raise NotSupportedError(f"reading {_name(table)}, of which {given} has an initial default in rows that were there before it,", hint=own)
     if any(m.partition_spec_id != table.metadata.default_spec_id for m in manifests):
         raise NotSupportedError(f"reading {_name(table)}, which holds files of a former partitioning,", hint="have them rewritten (rewrite_data_files) first")
-    if has_files_of_others(table) and is_read_by_number(table):
+    if has_files_of_others(table) and (is_read_by_number(table) or has_odd_names(table)):
         what = f"reading {_name(table)}, of which a column has other names while some files may lack the numbers of their columns ({_NAME_MAPPING}),"
         raise NotSupportedError(what, hint="have them rewritten (rewrite_data_files) and remove that property")
 
@@ -49,12 +49,14 @@ def has_files_of_others(table: Table) -> bool:
 
 
 def is_read_by_number(table: Table) -> bool:
-    """True where files are read by the numbers of their columns alone: a column had another name once, or its name another column, or writers spell it
-    otherwise in files (`a b` as `a_x20b`)."""
-    if not all(_PLAIN.fullmatch(field.name) for field in table.schema().fields):
-        return True
+    """True where a column had another name once, or its name another column: files are then read by the numbers of their columns alone."""
     named = {(field.name, field.field_id) for schema in table.metadata.schemas for field in schema.fields}
     return len(named) != len({name for name, _ in named}) or len(named) != len({number for _, number in named})
+
+
+def has_odd_names(table: Table) -> bool:
+    """True where libraries spell a column otherwise in files (`a b` as `a_x20b`), which Penstock does not."""
+    return not all(_PLAIN.fullmatch(field.name) for field in table.schema().fields)
 
 
 def _renamed_inside(table: Table) -> str:

@@ -8,11 +8,12 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from penstock.connectors.paths import plain
+from penstock.connectors.paths import is_own, plain
 from penstock.errors import NotSupportedError
 from penstock.tables import DataFile, DeleteFile, WrittenDeletes, WrittenFile
 from penstock.threads import each
 
+from .features import has_odd_names
 from .manifests import Live, live_entries
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def data_files(table: Table, snapshot: Snapshot, schema: Schema) -> list[DataFil
     deletes = Deletes((found for found in entries if is_delete(found[1])), paths)
     identical = {i: schema.find_field(f.source_id) for i, f in enumerate(table.spec().fields) if str(f.transform) == "identity"}
     found = [_data_file(manifest, entry, fields, partition, deletes.of(entry)) for manifest, entry in entries if not is_delete(entry)]
+    if has_odd_names(table):
+        found = [file if is_own(file.uri) else replace(file, by_number=True) for file in found]
     return [replace(file, outside=_outside(file, identical)) for file in found] if identical else found
 
 

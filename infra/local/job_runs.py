@@ -6,20 +6,15 @@ import gzip
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from penstock.runtimes.s3a import EXCLUDED, PACKAGES
-
 from .spark_jobs import Phase, Script, SparkJob, spark_submit
 from .submit_options import parsed
-
-_OF_PLATFORMS = {"spark.jars.packages": ",".join(PACKAGES), "spark.jars.excludes": EXCLUDED}
 
 
 def script_of(words: Sequence[str]) -> Script:
     """What `spark-submit` is told by these words: options, the script, its arguments."""
     said = parsed(words)
     uri, *arguments = said.rest
-    conf = _OF_PLATFORMS | said.of_spark()
-    return Script(uri, tuple(arguments), conf, said.listed("spark.submit.pyFiles"), said.listed("spark.archives"), said.driver_environment())
+    return Script(uri, tuple(arguments), said.of_spark(), said.listed("spark.submit.pyFiles"), said.listed("spark.archives"), said.driver_environment())
 
 
 def state(job: SparkJob, states: Mapping[Phase, str], cancelling: str) -> str:

@@ -17,6 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from .platform_jars import s3a_jars
+
 Phase = Literal["waiting", "running", "succeeded", "failed", "cancelled"]
 _PATIENCE = 10.0  # seconds from the interrupt to the kill
 _NEEDED = "not supported locally: a job needs pyspark and Java 17 (`pip install 'penstock[spark]'`; JAVA_HOME, or java on the path)"
@@ -154,9 +156,11 @@ class SparkJobs:
         for archive in script.archives:
             uri, _, name = archive.partition("#")
             zipfile.ZipFile(self._fetched(uri, folder)).extractall(folder / (name or Path(uri).name))
-        settings = [option for key, value in script.conf.items() for option in ("--conf", f"{key}={value}")]
+        submit = spark_submit()
+        jars = ",".join((*s3a_jars(tuple(submit), self._home), *filter(None, [script.conf.get("spark.jars")])))
+        settings = [option for key, value in {**script.conf, "spark.jars": jars}.items() for option in ("--conf", f"{key}={value}")]
         files = ["--py-files", ",".join(map(str, py_files))] if py_files else []
-        command = [*spark_submit(), "--master", "local[2]", "--name", job.name, *settings, *files, str(entry), *script.arguments]
+        command = [*submit, "--master", "local[2]", "--name", job.name, *settings, *files, str(entry), *script.arguments]
         given = {**os.environ, **self._environment(), "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
         with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as errors:
             process = subprocess.Popen(

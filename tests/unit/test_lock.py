@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from penstock.config import AwsSettings
 from penstock.connections import FilesConnection
 from penstock.connectors.stores import open_store
 from penstock.errors import RunLockedError
-from penstock.jobs.lock import KEY, Lease, ask_to_end, exclusive
+from penstock.jobs.lock import KEY, Lease, exclusive
 from penstock.objects import ObjectStore
 
 
@@ -77,14 +76,23 @@ def test_a_runs_name_is_no_key_to_its_lease(store: ObjectStore) -> None:
         pytest.fail("two runs of one name at once")
 
 
-def test_a_run_that_is_asked_from_elsewhere_interrupts_itself(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock.jobs.lock.LEASE_SECONDS", 0.4)
-    with exclusive(store, "ours"):
-        ask_to_end(store, "theirs")
-        time.sleep(0.5)
-        ask_to_end(store, "ours")
-        with pytest.raises(KeyboardInterrupt):
-            signal.pause()  # which a signal alone ends
-        time.sleep(0.5)  # once is enough
-        assert Lease.loads(store.read(KEY)).is_to_end
+ASKED = """
+import signal, sys
+from pathlib import Path
+from penstock.jobs import lock
+from penstock.connectors.files.store import FolderStore
+lock.LEASE_SECONDS, store = 0.4, FolderStore(Path(sys.argv[1]))
+with lock.exclusive(store, "ours"):
+    lock.ask_to_end(store, "theirs")
+    lock.ask_to_end(store, "ours")
+    try:
+        signal.pause()  # which a signal alone ends
+    except KeyboardInterrupt:
+        print(lock.Lease.loads(store.read(lock.KEY)).is_to_end, flush=True)
+"""
+
+
+def test_a_run_that_is_asked_from_elsewhere_interrupts_itself(store: ObjectStore, tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", ASKED, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "True\n"
     assert store.find(KEY) is None

@@ -74,16 +74,16 @@ def source(positions: Positions, table: LakeTable, pinned: Pinned, files: Sequen
     if not files:
         nothing = ", ".join(f"CAST(NULL AS {types[c]}) AS {quote(c)}" for c in wanted)
         return f"SELECT {nothing}, CAST(NULL AS VARCHAR) AS __file, CAST(NULL AS BIGINT) AS __row WHERE FALSE"
-    groups: dict[frozenset[str], list[DataFile]] = {}
+    groups: dict[tuple[frozenset[str], bool], list[DataFile]] = {}
     for file in files:
-        groups.setdefault(frozenset(file.outside), []).append(file)
+        groups.setdefault((frozenset(file.outside), file.by_number), []).append(file)
     return " UNION ALL ".join(_source(positions, table, pinned, group, wanted, types, only) for group in groups.values())
 
 
 def _source(
     positions: Positions, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], wanted: Sequence[str], types: Mapping[str, str], only: Wanted | None
 ) -> str:
-    """The query for files that lack the same columns."""
+    """The query for files that lack the same columns, and spell them alike."""
     layout, outside = table.layout(pinned), list(files[0].outside)
     in_files = [c for c in wanted if c not in outside]
     if only and not set(only.keys) <= set(in_files):
@@ -107,7 +107,7 @@ def _source(
 def _read(pinned: Pinned, layout: FileLayout, files: Sequence[DataFile], columns: Sequence[str], types: Mapping[str, str]) -> str:
     """Columns of files as they lie there, deleted rows among them: a column that a file lacks is NULL, a narrower type is widened."""
     listed = f"read_parquet([{', '.join(literal(f.uri) for f in files)}], filename = '__file', hive_partitioning = false"
-    numbers = layout.field_ids if pinned.is_read_by_number else None
+    numbers = layout.field_ids if pinned.is_read_by_number or files[0].by_number else None
     if numbers or any(c.lower() == _PLACE for c in types):  # that name is DuckDB's own for the place of a row: read under another one
         read_as = {c: f"__own_{_PLACE}" if c.lower() == _PLACE else c for c in columns or list(types)[:1]}
         fields = ", ".join(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -61,6 +62,8 @@ def _started(aws: AwsSettings) -> Any:
         server.stop()
 
     atexit.register(stop)
+    if threading.current_thread() is threading.main_thread() and (handler := signal.getsignal(signal.SIGINT)) is not None:
+        signal.signal(signal.SIGINT, handler)  # alone again: the server has put its own beside it, and ends itself, while its client asks it for minutes
     return spark
 
 
@@ -88,7 +91,7 @@ def _frame(spark: Any, item: Input, survivors: Survivors) -> Any:
         return spark.createDataFrame(item.rows)
     shown = tuple(c for c in item.pinned.columns if not is_hidden(c.name))
     files, schema = item.table.files(item.pinned), _struct(shown)
-    whole, thinned = ([f for f in files if (bool(f.deletes) or item.pinned.is_read_by_number) is has] for has in (False, True))
+    whole, thinned = ([f for f in files if (bool(f.deletes) or item.pinned.is_read_by_number or f.by_number) is has] for has in (False, True))
     left = survivors(item.table, item.pinned, thinned) if thinned else []
     uris = [f.uri for f in whole if not f.outside] + left
     frames = _by_partition(spark, shown, [f for f in whole if f.outside])

@@ -51,12 +51,14 @@ def rows_of(spark: Any, table: LakeTable, pinned: Pinned, files: Sequence[DataFi
     types = {c.name: c.type.spark for c in wanted}
     if not files:
         return spark.createDataFrame([], struct([*wanted, Column.parse(FILE, "string"), Column.parse(ROW, "bigint")]))
-    if len(lacking := {frozenset(x.outside) for x in files}) > 1:
-        groups = ([x for x in files if frozenset(x.outside) == these] for these in lacking)
+    if len(alike := {(frozenset(x.outside), x.by_number) for x in files}) > 1:
+        groups = ([x for x in files if (frozenset(x.outside), x.by_number) == these] for these in alike)
         return reduce(lambda a, b: a.unionByName(b), (rows_of(spark, table, pinned, group, columns) for group in groups))
     numbers, absent = table.layout(pinned).field_ids, files[0].outside
     inside = [c for c in wanted if c.name not in absent]
-    schema, named = _numbered(inside, numbers) if pinned.is_read_by_number and numbers else (struct(inside), [backquote(c.name) for c in inside])
+    schema, named = (
+        _numbered(inside, numbers) if (pinned.is_read_by_number or files[0].by_number) and numbers else (struct(inside), [backquote(c.name) for c in inside])
+    )
     read = spark.read.schema(schema).parquet(*(x.uri for x in files))
     rows = read.selectExpr(*named, f"{PATH} AS {FILE}", f"_metadata.row_index AS {ROW}")
     if any(x.deletes for x in files):
