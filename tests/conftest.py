@@ -14,6 +14,11 @@ from penstock.config import AwsSettings
 from penstock.infra.local.control import LocalAws
 
 
+@pytest.fixture(params=("iceberg", "delta"))
+def table_format(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
 def place(local_aws: LocalAws, local_bucket: Callable[[str], str], tmp_path: Path) -> Place:
     return Place(AwsSettings.from_environment(local_aws.environment()), local_bucket("load"), tmp_path)

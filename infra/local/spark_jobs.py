@@ -70,7 +70,6 @@ class SparkJob:
 
     def cancel(self) -> None:
         """An interrupt to all of its processes; what does not heed it is killed."""
-        self.is_cancelled = True
         if process := self._process:
             for number in (signal.SIGINT, signal.SIGKILL):
                 with suppress(ProcessLookupError):

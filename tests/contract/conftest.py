@@ -21,13 +21,6 @@ from penstock.engines.opening import open_engine
 from penstock.schema import arrow_schema
 from penstock.tables import LakeTable, Pinned, WrittenFile
 
-FORMATS = ("iceberg", "delta")
-
-
-@pytest.fixture(params=FORMATS)
-def table_format(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
 
 @pytest.fixture(params=("sqlite", "glue"))
 def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> Catalog:

@@ -21,13 +21,7 @@ from penstock.jobs.steps import JOBS
 from penstock.schema import Column
 from penstock.tables import Change
 
-FORMATS = ("iceberg", "delta")
 KEY = "rows/rows"
-
-
-@pytest.fixture(params=FORMATS)
-def table_format(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture

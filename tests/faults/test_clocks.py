@@ -19,11 +19,6 @@ ORDERS = "lake.shop.orders"
 Clock = Callable[[float], None]
 
 
-@pytest.fixture(params=["iceberg", "delta"])
-def table_format(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture
 def shop(tmp_path: Path, table_format: str) -> Project:
     project = Project(tmp_path)

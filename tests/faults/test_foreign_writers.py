@@ -15,11 +15,6 @@ ORDERS = "lake.shop.orders"
 Act = Callable[[LakeTable], None]
 
 
-@pytest.fixture(params=["iceberg", "delta"])
-def table_format(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture
 def rows(tmp_path: Path, table_format: str) -> Project:
     """Batches that are appended: done twice, any would show."""

@@ -30,11 +30,6 @@ HASTY = {"AWS_MAX_ATTEMPTS": "2"}  # how often clients ask, where what comes aft
 PUBLISHES = {"iceberg": {"service": "glue", "operation": "UpdateTable"}, "delta": {"service": "s3", "operation": r"^PUT .*/_delta_log/"}}
 
 
-@pytest.fixture(params=["iceberg", "delta"])
-def table_format(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture
 def shop(tmp_path: Path, table_format: str, local_aws: LocalAws, local_bucket: Callable[[str], str]) -> Shop:
     bucket = local_bucket("svc")

@@ -15,11 +15,6 @@ GATED = EVENTS.replace("orders}", "orders, stored_as_scd_type: SCD}\n    gate: {
 SUITE = {"name": "orders", "expectations": [{"type": "expect_column_values_to_not_be_in_set", "kwargs": {"column": "state", "value_set": ["refused"]}}]}
 
 
-@pytest.fixture(params=["iceberg", "delta"])
-def table_format(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def everything(project: Project) -> bytes:
     """All bytes below the project, what is packed unpacked; Parquet values of these tests lie in it as they are."""
     found = b""

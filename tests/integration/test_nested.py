@@ -98,11 +98,6 @@ def text(table_format: str, steps: str) -> str:
     return (HEAD + steps).replace("FORMAT", table_format).replace("COLUMNS", columns).replace("MORE", columns[1:-1])
 
 
-@pytest.fixture(params=["iceberg", "delta"])
-def table_format(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def project(folder: Path, table_format: str, steps: str) -> Project:
     found = Project(folder)
     found.write("pipeline.yaml", text(table_format, steps))
