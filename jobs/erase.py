@@ -23,6 +23,7 @@ from penstock.sources import PAYLOAD, POSITION
 from penstock.tables import RUN, Change, LakeTable, Pinned
 
 from .context import Context
+from .dropped import clear
 from .history import declared_table
 from .ledger import check_rollback, target_of
 from .lock import exclusive
@@ -36,7 +37,10 @@ _OPEN = "erasure.json"
 
 @dataclass(frozen=True)
 class Place:
-    """Where rows were searched: how many were removed, and how many a search of every file there still found."""
+    """Where rows were searched: how many were removed, and how many a search of every file there still found.
+
+    Of the folder of a table that was dropped: how many files.
+    """
 
     place: str
     removed: int
@@ -66,6 +70,7 @@ def erase(context: Context, location: str, file: Path) -> Erased:
         places = [*_landing(context, location, naming)]
         reach("after_landing")
         for suffix in (QUARANTINE, MEMORY, ""):
+            places += [Place(c.folder, len(c.removed), c.left) for c in clear(context, location + suffix)]
             found = context.lake_table(location + suffix) if suffix else table
             if found:
                 places.append(_from_table(context, found, location + suffix, naming))

@@ -106,7 +106,7 @@ def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
         settled = session.settle(spec, target.table, pinned, memory, remembered)
         gates = judge(context, step.gate, session, settled.upserts, batch.number, passed=settled.counts.read + rest.read)
         bad = quarantine_rows(context.key(step.id), batch.number, rows.rejected, unnamed, failed, may_go.failed)
-        commits = quarantine(context, session, location, step.id, batch.number, bad)
+        commits = quarantine(context, session, location, step.id, batch.number, bad, read=rows.read)
         remember = with_mark(context, step.merge, spec, session, settled.remember) if step.merge.retention else settled.remember
         reminder = session.rewrite(memory, remembered, remember, settled.forget, context.run)
         if not reminder.is_empty:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import ArgumentError, DataError
@@ -10,6 +11,7 @@ from penstock.pipeline import ReconcileStep
 
 from .context import Context
 from .copy import target_table
+from .dropped import remember
 from .ledger import check_sole, forget_applied, lake_ledger, others_of, target_of
 from .pins import is_warehouse
 from .targets import MEMORY, QUARANTINE
@@ -69,4 +71,7 @@ def _forget_target(context: Context, step_id: str, target: str | None) -> None:
         return
     where = context.table_location(target)
     for suffix in ("", MEMORY, QUARANTINE):
+        with suppress(DataError):  # its metadata is gone: where its files lay, nobody knows
+            if table := context.lake_table(target + suffix):
+                remember(context, target + suffix, table)
         context.catalog(where.connection).drop(where.namespace, where.table + suffix)

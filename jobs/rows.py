@@ -56,7 +56,7 @@ def publish_rows(context: Context, writing: Writing, batch: Batch, read: Callabl
         published, kept = _published(session, target, pinned, passed)
         gates = judge(context, writing.gate, session, published, batch.number, passed=kept.applied + kept.unchanged)
         bad = quarantine_rows(context.key(writing.step), batch.number, rows.rejected, failed, changes)
-        commits = quarantine(context, session, writing.into, writing.step, batch.number, bad)
+        commits = quarantine(context, session, writing.into, writing.step, batch.number, bad, read=rows.read)
         if writing.write == "append":
             change = session.append(target.table, pinned, published, context.run)
         else:

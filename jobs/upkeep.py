@@ -19,6 +19,7 @@ from penstock.tables import DataFile, LakeTable, Pinned
 
 from .compaction import compact, summary
 from .context import Context
+from .dropped import clear
 from .horizon import forget
 from .lock import open_run
 from .targets import MEMORY, QUARANTINE, merge_into
@@ -229,9 +230,10 @@ def _forgotten(context: Context, location: str, now: datetime) -> int:
 
 
 def _swept(context: Context, work: Work, now: datetime, kept: datetime) -> Sequence[tuple[str, int]]:
-    """Nothing that a run at work wrote may go: its files are younger than its start."""
+    """Nothing that a run at work wrote may go: its files are younger than its start. What was dropped before goes as strays do."""
     before = _before_runs(context, now - duration(work.policy.orphans_after))
-    removed = work.table.sweep(before, kept, pinned_versions(context, work.location))
+    removed = list(work.table.sweep(before, kept, pinned_versions(context, work.location)))
+    removed += [file for cleared in clear(context, work.location, before) for file in cleared.removed]
     context.state.write(_note(work.location), json.dumps({"swept": now.isoformat()}).encode())
     return removed
 

@@ -351,6 +351,8 @@ def _table_copy(pipeline: Pipeline, step: CopyStep, target: Table) -> Iterator[F
         return
     if step.gate:
         yield (), "a gate stands before the lake table that is copied, not at its copy"
+    if step.max_quarantined is not None:
+        yield ("max_quarantined",), "a copied table has no quarantine: rows were sorted when they came into the lake table; say it on the step that writes that"
     if copy.write == "merge" and not target.keys:
         yield ("write",), f"{copy.into} has no keys; merge needs them"
     if copy.write == "append":

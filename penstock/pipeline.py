@@ -26,6 +26,7 @@ from penstock.windows import Window
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Location = Annotated[str, Field(min_length=1)]
 Write = Literal["append", "overwrite", "overwrite_partitions", "merge"]
+Share = Annotated[str, Field(pattern=r"^(100|\d{1,2}(\.\d+)?) ?%$")]
 Reader = Literal["spark", "athena", "redshift", "trino", "snowflake", "duckdb"]
 NULL_UPDATES = ("ignore_null_updates", "ignore_null_updates_column_list", "ignore_null_updates_except_column_list")
 ORDER_AND_KINDS = ("sequence_by", "apply_as_deletes", "apply_as_truncates", *NULL_UPDATES)
@@ -332,23 +333,27 @@ class _Step(Model):
     engine: EngineName | None = Field(default=None, description="who does the step's work; by default the environment says")
 
 
+class _WritingStep(_Step):
+    gate: Gate | None = None
+    max_quarantined: Annotated[int, Field(ge=0)] | Share | None = Field(
+        default=None, description="how many rows of a batch, or of a hundred that it read (5 %), may be quarantined; with more it stops; by default any number"
+    )
+
+
 class ReadStep(_Step):
     read: Read
 
 
-class MergeStep(_Step):
+class MergeStep(_WritingStep):
     merge: Merge
-    gate: Gate | None = None
 
 
-class TransformStep(_Step):
+class TransformStep(_WritingStep):
     transform: Transform
-    gate: Gate | None = None
 
 
-class CopyStep(_Step):
+class CopyStep(_WritingStep):
     copy_: Copy = Field(alias="copy")
-    gate: Gate | None = None
 
 
 class DeleteStep(_Step):

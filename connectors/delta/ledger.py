@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from penstock.connectors.reaching import reaching
 from penstock.errors import LedgerError
 from penstock.ledgers import FORMAT, PROPERTY, loads
 
@@ -19,30 +20,36 @@ _RECENT = 20
 class TransactionLedger(Mapping[str, int]):
     """Numbers are looked up in the log's state, which holds them for ever; names, which it does not list, come from the newest commit of ours in the log.
 
-    Raises LedgerError for a table whose ledger a newer Penstock wrote.
+    `what`: how errors name the table. Raises LedgerError for a table whose ledger a newer Penstock wrote, ConnectionFailedError.
     """
 
-    def __init__(self, native: Native) -> None:
-        self._native = native
-        written: int | None = native.transaction_version(FORMAT_APP)
-        if (written or 0) > FORMAT:
+    def __init__(self, native: Native, what: str) -> None:
+        self._native, self._what = native, what
+        if (written := self._number(FORMAT_APP) or 0) > FORMAT:
             raise LedgerError(f"a ledger of format {written} was written by a newer Penstock; this one reads up to {FORMAT}", hint="upgrade Penstock")
 
+    def _number(self, key: str) -> int | None:
+        """delta-rs reads the log when it is asked, not when the table is loaded."""
+        with reaching(self._what):
+            number: int | None = self._native.transaction_version(key)
+            return number
+
     def __getitem__(self, key: str) -> int:
-        number: int | None = self._native.transaction_version(key)
-        if number is None:
+        if (number := self._number(key)) is None:
             raise KeyError(key)
         return number
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
         """delta-rs's history goes on to the newest commit, whichever was loaded: a name counts where this state has a number for it."""
-        if self._native.transaction_version(FORMAT_APP) is None:
+        if self._number(FORMAT_APP) is None:
             return ()
         for depth in (_RECENT, None):
-            for commit in self._native.history(depth):
+            with reaching(self._what):
+                commits = self._native.history(depth)
+            for commit in commits:
                 if PROPERTY in commit:
-                    return tuple(key for key in loads(commit[PROPERTY]) if self._native.transaction_version(key) is not None)
+                    return tuple(key for key in loads(commit[PROPERTY]) if self._number(key) is not None)
         return ()
 
     def __iter__(self) -> Iterator[str]:

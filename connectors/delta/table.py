@@ -64,8 +64,12 @@ class DeltaTable:
             self._native = self._load_pinned(None)
         self._partition_columns: list[str] = self._native.metadata().partition_columns
 
+    @property
+    def _what(self) -> str:
+        return f"table {self._name} at {self._location}"
+
     def _reaching(self) -> AbstractContextManager[None]:
-        return reaching(f"table {self._name} at {self._location}")
+        return reaching(self._what)
 
     def _load(self, version: int | None) -> Native:
         from deltalake import DeltaTable as Native
@@ -111,7 +115,9 @@ class DeltaTable:
         columns, recorded, said = columns_of(native.schema()), _recorded(native), native.metadata().configuration
         former = frozenset(recorded) - set(names(columns))
         evolved = set(recorded) != set(names(columns)) or said.get(_EVOLVED) == "true" or _recorded_nested(native) != _nested(columns)
-        return Pinned(self.name, native.version(), TransactionLedger(native), columns, native, evolved, former=former, rewritten=int(said.get(_REWRITTEN, 0)))
+        return Pinned(
+            self.name, native.version(), TransactionLedger(native, self._what), columns, native, evolved, former=former, rewritten=int(said.get(_REWRITTEN, 0))
+        )
 
     def _load_pinned(self, version: int | None) -> Native:
         from deltalake.exceptions import DeltaError, TableNotFoundError

@@ -38,7 +38,7 @@ def patch_glue() -> None:
 
 @dataclass
 class Fault:
-    """What to answer instead: `times` requests of a service whose operation matches.
+    """What to answer instead: `times` requests of a service whose operation matches, once so many were `spared`.
 
     `after`: carry the request out, then lose the answer. `unheard`: carry it out as if it had not this header. `cut`: carry it out, and break off in
     the middle of what is answered. `signed_by`: requests that are signed by such a key, alone.
@@ -47,6 +47,7 @@ class Fault:
     service: str
     operation: str = "."
     times: int = 1
+    spared: int = 0
     status: int = 503
     code: str = "SlowDown"
     after: bool = False
@@ -89,6 +90,9 @@ class Middleware:
             for fault in self.faults:
                 asked = fault.times > 0 and fault.service == service and re.search(fault.operation, operation)
                 if asked and re.search(fault.signed_by, key[1] if key else "?"):
+                    if fault.spared:
+                        fault.spared -= 1
+                        continue
                     fault.times -= 1
                     return fault
         return None

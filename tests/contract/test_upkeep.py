@@ -17,6 +17,7 @@ from deltalake import write_deltalake
 from pipelines import EVENTS, Project, context, event, events
 
 from penstock.engines import deleting
+from penstock.jobs.pins import cut_reads
 from penstock.jobs.upkeep import Maintained, maintain
 from penstock.maintenance import MEGABYTE, Group, Maintain, benefit, commits, plan_compaction
 from penstock.tables import DataFile, DeleteFile, LakeTable
@@ -257,6 +258,39 @@ def test_a_step_looks_for_files_that_nobody_needs_once_a_day(kept: Project) -> N
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     late = of(list(maintain(context(kept), ["lake.shop.orders"], daily=True, now=tomorrow)), "lake.shop.orders")
     assert (late.removed.files, stray.exists()) == (1, False)
+
+
+def test_the_files_of_a_dropped_table_go_as_strays_do(shop: Project) -> None:
+    former = Path(found(shop, "lake.shop.clicks").location.removeprefix("file://"))
+    assert shop.record("--full-refresh", "--select", "click_files+")[0].code == 0
+    rows, there = shop.rows("lake.shop.clicks"), {f for f in former.rglob("*") if f.is_file()}
+    assert former != Path(found(shop, "lake.shop.clicks").location.removeprefix("file://"))
+    list(maintain(context(shop), ["lake.shop.clicks"], now=datetime.now(UTC) + timedelta(days=1)))
+    assert {f for f in former.rglob("*") if f.is_file()} == there, "younger than orphans_after"
+    late = of(list(maintain(context(shop), ["lake.shop.clicks"], now=datetime.now(UTC) + timedelta(days=9))), "lake.shop.clicks")
+    assert late.removed.files >= len(there)
+    assert not [f for f in former.rglob("*") if f.is_file()]
+    assert shop.rows("lake.shop.clicks") == rows
+
+
+def test_tables_are_kept_small_while_the_warehouse_that_loads_them_is_down(tmp_path: Path, table_format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1", "AWS_REGION": "eu-west-1"}.items():
+        monkeypatch.setenv(name, value)
+    project = Project(tmp_path)
+    alone = EVENTS.replace("FORMAT", table_format).replace("keys: [id]\n", "keys: [id]\n    maintain: {keep_snapshots: 1 hours, orphans_after: 1 days}\n")
+    loading = alone.replace("tables:\n", "  dwh: {kind: redshift, workgroup: w}\ntables:\n  dwh.shop.orders: {columns: {id: bigint!}, keys: [id]}\n")
+    loading += "  - id: load\n    copy: {from: lake.shop.orders, into: dwh.shop.orders, write: overwrite}\n"
+    versions = []
+    for number in (1, 2):
+        project.write("pipeline.yaml", alone)
+        project.write(f"landing/orders/{number}.json", events(event("c", number, number, "new")))
+        assert project.record()[0].code == 0
+        project.write("pipeline.yaml", loading)
+        versions.append(cut_reads(context(project), "load", ["lake.shop.orders"], {})[0].pins["lake.shop.orders"])
+    done = list(maintain(context(project), now=datetime.now(UTC) + timedelta(days=60)))
+    assert "lake.shop.orders" in {m.location for m in done}
+    table = found(project, "lake.shop.orders")
+    assert [sum(f.rows for f in table.files(table.pin(v))) for v in versions] == [1, 2], "what batches read that may wait"
 
 
 def test_a_step_names_lake_tables_of_the_pipeline(kept: Project) -> None:

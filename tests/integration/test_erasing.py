@@ -75,6 +75,22 @@ def test_a_table_of_which_rows_are_deleted_by_position_is_rid_of_a_key(tmp_path:
     assert [r["id"] for r in shop.rows("lake.shop.orders", "id")] == [i for i in range(1, 41) if i != 5]
 
 
+def test_a_table_that_was_dropped_is_rid_of_it_too(tmp_path: Path, table_format: str) -> None:
+    shop = Project(tmp_path)
+    shop.write("pipeline.yaml", EVENTS.replace("FORMAT", table_format))
+    shop.write("landing/orders/1.json", events(event("c", 1, 1, "new"), event("c", 4711, 2, "Ann"), event("c", 3, 3), "{"))
+    for more in ((), ("--full-refresh",)):
+        assert shop.penstock("run", ".", *more).code == 0
+    shop.write("landing/orders/1.json", events(event("c", 1, 1, "new"), event("c", 3, 3)))
+    shop.write("keys.csv", "id\n4711\n")
+    done = shop.penstock("erase", "lake.shop.orders", "--keys", "keys.csv", "--json")
+    places = json.loads(done.out)["places"]
+    assert (done.code, {p["left"] for p in places}) == (0, {0}), (done.out, done.err)
+    assert len([p for p in places if "/orders-" in p["place"] and p["removed"] > 1]) == 1, places
+    assert b"Ann" not in everything(shop)
+    assert [r["id"] for r in shop.rows("lake.shop.orders", "id")] == [1, 3]
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet", "json"])
 def test_the_files_of_every_format_are_rid_of_it(tmp_path: Path, table_format: str, kind: str) -> None:
     import pyarrow as pa
