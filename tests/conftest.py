@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,10 @@ from warehouse import Place
 
 from penstock.config import AwsSettings
 from penstock.infra.local.control import LocalAws
+
+# a shell starts what it puts into the background deaf to interrupts, and so would every process be that a test interrupts
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=("iceberg", "delta"))
