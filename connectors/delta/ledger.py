@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -29,10 +30,20 @@ class TransactionLedger(Mapping[str, int]):
             raise LedgerError(f"a ledger of format {written} was written by a newer Penstock; this one reads up to {FORMAT}", hint="upgrade Penstock")
 
     def _number(self, key: str) -> int | None:
-        """delta-rs reads the log when it is asked, not when the table is loaded."""
-        with reaching(self._what):
+        with self._read():
             number: int | None = self._native.transaction_version(key)
             return number
+
+    @contextmanager
+    def _read(self) -> Iterator[None]:
+        """delta-rs reads the log when it is asked, not when the table is loaded: another tool may have removed it meanwhile."""
+        from deltalake.exceptions import DeltaError
+
+        with reaching(self._what):
+            try:
+                yield
+            except DeltaError as error:
+                raise LedgerError(f"the log of {self._what} at version {self._native.version()} is gone: {error}", hint="run again") from error
 
     def __getitem__(self, key: str) -> int:
         if (number := self._number(key)) is None:
@@ -45,7 +56,7 @@ class TransactionLedger(Mapping[str, int]):
         if self._number(FORMAT_APP) is None:
             return ()
         for depth in (_RECENT, None):
-            with reaching(self._what):
+            with self._read():
                 commits = self._native.history(depth)
             for commit in commits:
                 if PROPERTY in commit:

@@ -296,7 +296,7 @@ class DeltaTable:
                 actions = self._actions(pinned, change)
             except FileNotFoundError as error:
                 return Outcome("failed", cause=f"a file that was written for it is gone: {error}")
-            except DeltaError as error:
+            except (DeltaError, LedgerError) as error:
                 return Outcome("failed", cause=f"the state that it was planned on is gone: {error}")
         outcome = self._log.commit(native.version() + 1, actions)
         if outcome.version is not None:
