@@ -51,6 +51,19 @@ class ReadSpec:
         return parts[str(self.option("connector"))] if parts else 0
 
 
+@dataclass(frozen=True)
+class Files:
+    """Files of a store, as a manifest names them, and how they are read."""
+
+    store: ObjectStore
+    files: Sequence[ObjectInfo]
+    spec: ReadSpec
+
+    @property
+    def bytes(self) -> int:
+        return sum(f.size for f in self.files)
+
+
 class Reader(Protocol):
     """A format's module."""
 

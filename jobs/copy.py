@@ -16,7 +16,7 @@ from penstock.schema import quote
 
 from .context import Context
 from .pins import cut_reads, scan_pinned
-from .reading import read_batch
+from .reading import files_of
 from .record import StepRecord
 from .rows import Writing, publish_rows
 
@@ -35,7 +35,7 @@ def apply(context: Context, step: CopyStep, batch: Batch) -> StepRecord:
     copy = step.copy_
     if reads_files(context, step):
         writing = Writing(step.id, "copy", copy.into, copy.write, step.gate, copy.window)
-        return publish_rows(context, writing, batch, lambda _: read_batch(context, copy.from_, copy.into, batch))
+        return publish_rows(context, writing, batch, lambda _: files_of(context, copy.from_, copy.into, batch))
     return _load(context, step, batch)
 
 

@@ -26,7 +26,7 @@ from .gate import judge, sort_rows
 from .horizon import recall_marks, taken, with_mark
 from .publish import publish
 from .quarantine import quarantine
-from .reading import read_batch, unfit
+from .reading import files_of, unfit
 from .record import StepRecord
 from .targets import Target, merge_spec, merged, sequence_types
 
@@ -37,14 +37,13 @@ EVENTS = "events"
 _U = "'u'"
 
 
-def as_events(context: Context, step: MergeStep, spec: MergeSpec, session: Session, rows: pa.Table, batch: int) -> pa.Table | None:
+def as_events(context: Context, step: MergeStep, spec: MergeSpec, session: Session, batch: int) -> pa.Table | None:
     """Name a batch's rows as canonical events; a feed that is not change data says itself what orders, what deletes, what empties.
 
     Returns the rows that are no such event, with reasons.
     """
     merge, source, failed = step.merge, "rows", None
     said = [quote(c) for c in (OP, *spec.keys, *spec.sequence, *spec.data, UNAVAILABLE, POSITION) if c != spec.soft_delete]
-    session.load("rows", rows)
     if merge.full_copy or merge.sequence_columns:
         whens = " ".join(f"WHEN {context.bound(condition)} THEN '{op}'" for op, condition in merge.conditions.items())
         order = [f"CAST({batch} AS BIGINT)"] if merge.full_copy else [quote(c) for c in merge.sequence_columns]
@@ -91,9 +90,10 @@ def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
     if context.applied(pinned.ledger, step.id) >= batch.number:
         return StepRecord(step.id, "merge", "nothing to do", note=f"batch {batch.number} is there already")
     spec = merge_spec(context, step)
-    rows = read_batch(context, step.merge.from_, location, batch)
-    with context.engine.session(weight=partial(weight, rows.table, target.table, pinned)) as session:
-        unnamed = as_events(context, step, spec, session, rows.table, batch.number)
+    arriving = files_of(context, step.merge.from_, location, batch)
+    with context.engine.session(weight=partial(weight, arriving.weigh, target.table, pinned)) as session:
+        rows = arriving.into(session)
+        unnamed = as_events(context, step, spec, session, batch.number)
         passed, failed = sort_rows(context, step.gate, session, EVENTS)
         if step.merge.retention:
             recall_marks(session, memory, remembered)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from penstock.batches import Batch
-from penstock.connectors.readers import ReadSpec, read_rows
+from penstock.connectors.readers import Files, ReadSpec
+from penstock.engines.base import Arrived, Session
 from penstock.pipeline import MergeStep, ReadStep
 from penstock.schema import Column, Columns, literal, quote
-from penstock.sources import OP, Rows, lacks
+from penstock.sources import OP, lacks
 
 from .context import Context
 from .targets import merge_into
@@ -35,10 +37,19 @@ def unfit(context: Context, step: MergeStep, read: ReadStep) -> str:
     return f"CASE{whens} ELSE '' END"
 
 
-def read_batch(context: Context, read_id: str, location: str, batch: Batch) -> Rows:
-    """Read a batch's files as the manifest names them; raises SourceError or SourceChangedError when they are no longer that."""
+@dataclass(frozen=True)
+class Arriving:
+    """What a batch brings: `weigh` says about how many bytes, or of how many it is made; `into` names it `rows` in a session."""
+
+    weigh: Callable[[], int]
+    into: Callable[[Session], Arrived]
+
+
+def files_of(context: Context, read_id: str, location: str, batch: Batch) -> Arriving:
+    """A batch's files as the manifest names them; `into` raises SourceError or SourceChangedError when they are no longer that."""
     step = context.pipeline.step(read_id)
     columns, merge = columns_of(context, step, location), merge_into(context, location)
     if merge and merge.merge.conditions:  # what an event is, and so what it may lack, is known when it was read
         columns = tuple(replace(c, required=False) for c in columns)
-    return read_rows(context.store(step.read.from_), batch.files, ReadSpec.of(step.read, columns, context.declared(location).keys))
+    files = Files(context.store(step.read.from_), batch.files, ReadSpec.of(step.read, columns, context.declared(location).keys))
+    return Arriving(lambda: files.bytes, lambda session: session.read("rows", files))

@@ -13,7 +13,7 @@ from penstock.engines.base import Session
 from penstock.errors import DataError
 from penstock.pipeline import Gate, Write
 from penstock.schema import is_hidden, literal, names, quote
-from penstock.sources import OP, REASON, Rows
+from penstock.sources import OP, REASON
 from penstock.tables import Pinned, weight
 from penstock.windows import Window, covers
 
@@ -21,6 +21,7 @@ from .context import Context
 from .gate import judge, sort_rows
 from .publish import publish
 from .quarantine import quarantine
+from .reading import Arriving
 from .record import StepRecord
 from .targets import Target, lake_target
 
@@ -40,7 +41,7 @@ class Writing:
     window: Window | None = None
 
 
-def publish_rows(context: Context, writing: Writing, batch: Batch, read: Callable[[Target], Rows]) -> StepRecord:
+def publish_rows(context: Context, writing: Writing, batch: Batch, arriving: Callable[[Target], Arriving]) -> StepRecord:
     """Apply one batch once; raises CommitConflictError when the table or its quarantine moved meanwhile."""
     from penstock.quality.quarantine import quarantine_rows
 
@@ -48,10 +49,10 @@ def publish_rows(context: Context, writing: Writing, batch: Batch, read: Callabl
     pinned = target.table.state
     if context.applied(pinned.ledger, writing.step) >= batch.number:
         return StepRecord(writing.step, writing.kind, "nothing to do", note=f"batch {batch.number} is there already")
-    rows = read(target)
-    with context.engine.session(weight=partial(weight, rows.table, target.table, pinned)) as session:
-        session.load("rows", rows.table)
-        inserts, changes = _inserts(session, rows.table.column_names)
+    incoming = arriving(target)
+    with context.engine.session(weight=partial(weight, incoming.weigh, target.table, pinned)) as session:
+        rows = incoming.into(session)
+        inserts, changes = _inserts(session, session.columns("rows"))
         passed, failed = sort_rows(context, writing.gate, session, inserts)
         published, kept = _published(session, target, pinned, passed)
         gates = judge(context, writing.gate, session, published, batch.number, passed=kept.applied + kept.unchanged)

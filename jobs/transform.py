@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.batches import Batch
 from penstock.connectors.readers import rejected_schema
+from penstock.engines.base import Arrived, Code, Fitting, Session
 from penstock.errors import DataError, some
 from penstock.pipeline import TransformStep
-from penstock.schema import Column, arrow_schema
-from penstock.sources import POSITION, Rows
+from penstock.schema import Column, Columns, arrow_schema
 
 from .context import Context
 from .pins import cut_reads, pin_of_text, pinned
+from .reading import Arriving
 from .record import StepRecord
 from .rows import Writing, publish_rows
 from .targets import Target
@@ -32,16 +34,16 @@ def cut(context: Context, step: TransformStep) -> Sequence[Batch]:
     return cut_reads(context, step.id, context.tables_read(step.id), pin_of_text(_file(context, step)))
 
 
-def fitted(target: Target, step_id: str, rows: pa.Table) -> pa.Table:
+def fitted(columns: Columns, step_id: str, rows: pa.Table) -> pa.Table:
     """The rows in the table's own columns and types; raises DataError where a value would not survive."""
     import pyarrow as pa
 
-    schema, given = arrow_schema(target.columns), [name.lower() for name in rows.column_names]
+    schema, given = arrow_schema(columns), [name.lower() for name in rows.column_names]
     if missing := [n for n in schema.names if given.count(n.lower()) != 1]:
         raise DataError(f"step {step_id}: the result has no column {some(missing)}, or it has it twice; it has {some(rows.column_names)}")
     try:
         found = rows.select([given.index(n.lower()) for n in schema.names]).rename_columns(schema.names)
-        for i, column in enumerate(target.columns):
+        for i, column in enumerate(columns):
             if column.type.is_nested:
                 found = found.set_column(i, column.name, _nested(column, found[column.name]))
         found = found.cast(schema)
@@ -64,21 +66,19 @@ def _nested(column: Column, values: Any) -> Any:
     return pa.chunked_array([cast(chunk, column.type) for chunk in values.chunks], as_type)
 
 
-def with_positions(rows: pa.Table, source: str) -> pa.Table:
-    """Rows with a position each, so that one kept from the table can be named."""
-    import pyarrow as pa
-
-    return rows.append_column(POSITION, pa.array([f"{source}#{i + 1}" for i in range(rows.num_rows)], pa.string()))
-
-
 def apply(context: Context, step: TransformStep, batch: Batch) -> StepRecord:
     """Run the step's code on what the batch pinned, and publish its rows."""
     path = _file(context, step)
 
-    def run(target: Target) -> Rows:
+    def run(target: Target) -> Arriving:
         inputs = tuple(pinned(context, batch, name) for name in context.tables_read(step.id))
-        code: dict[str, str | Path] = {"sql": path.read_text()} if step.transform.sql else {"python": path}
-        found = fitted(target, step.id, context.engine.transform(inputs, context.loaded.parameters, **code))  # type: ignore[arg-type]
-        return Rows(with_positions(found, f"{context.key(step.id)}/{batch.number}"), rejected_schema().empty_table(), found.num_rows)
+        text = {"sql": path.read_text()} if step.transform.sql else {}
+        code = Code(inputs, context.loaded.parameters, **text, python=None if text else path)
+        fitting = Fitting(arrow_schema(target.columns), partial(fitted, target.columns, step.id), f"{context.key(step.id)}/{batch.number}")
+
+        def into(session: Session) -> Arrived:
+            return Arrived(rejected_schema().empty_table(), context.engine.transform(session, "rows", code, fitting))
+
+        return Arriving(lambda: sum(f.bytes for i in inputs if i.table and i.pinned for f in i.table.files(i.pinned)), into)
 
     return publish_rows(context, Writing(step.id, "transform", step.transform.into, step.transform.write, step.gate, step.transform.window), batch, run)

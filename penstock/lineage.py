@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -144,17 +145,32 @@ def columns_of(expression: str) -> set[str]:
     return set() if isinstance(tree, SqlProblem) else {c.parts[0].name for c in tree.find_all(exp.Column)}
 
 
-def replaced_tables(sql: str, names: Mapping[str, str]) -> str:
-    """The Spark SQL text with tables called otherwise; all else stays as it was written."""
+def spark_literal(value: object) -> str:
+    """A parameter's value as Spark SQL has it."""
     from sqlglot import exp
+
+    return f"CAST('{value!r}' AS DOUBLE)" if isinstance(value, float) else exp.convert(value).sql("spark")
+
+
+def replaced(sql: str, tables: Mapping[str, str], parameters: Mapping[str, object]) -> str:
+    """The Spark SQL text with tables called otherwise and parameters as literals; all else stays as it was written.
+
+    Spark's own parameters are lost where an extension of a table format parses before it.
+    """
+    from sqlglot import exp, tokenize
 
     tree = parse(sql, "spark")
     if isinstance(tree, SqlProblem):
         return sql
-    places = []
+    tokens = tokenize(sql, read="spark")
+    places = [
+        (colon.start, name.end + 1, spark_literal(parameters[name.text]))
+        for colon, name in pairwise(tokens)
+        if colon.token_type.name == "COLON" and name.text in parameters and name.start == colon.end + 1
+    ]
     for table in tree.find_all(exp.Table):
         parts = [p for p in table.parts if "start" in p.meta]
-        if (new := names.get(".".join(p.name for p in table.parts))) and parts:
+        if (new := tables.get(".".join(p.name for p in table.parts))) and parts:
             alias = "" if table.alias else " AS `" + table.name.replace("`", "``") + "`"
             places.append((parts[0].meta["start"], parts[-1].meta["end"] + 1, new + alias))
     for start, end, new in sorted(places, reverse=True):

@@ -224,9 +224,9 @@ class FileLayout:
     compression_level: int = 1
 
 
-def weight(rows: pa.Table, table: LakeTable, pinned: Pinned) -> int:
-    """Bytes of rows and of all files of a table that they come to."""
-    return int(rows.nbytes) + sum(f.bytes for f in table.files(pinned))
+def weight(arriving: Callable[[], int], table: LakeTable, pinned: Pinned) -> int:
+    """Bytes that come to a table, and those of all its files."""
+    return arriving() + sum(f.bytes for f in table.files(pinned))
 
 
 Reshape = Callable[["LakeTable", Pinned, Evolution], Change]  # all rows of a table written anew, with the columns that an evolution gives them

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from penstock.changes.facts import MergeSpec
+    from penstock.connectors.readers import Files
     from penstock.maintenance import Clustering, Group
 
 
@@ -35,11 +36,27 @@ class Settled:
     forget: str = "forget"
 
 
+@dataclass(frozen=True)
+class Arrived:
+    """What was read besides the rows that a session has: the rejected ones, with the columns `__position, __reason, __payload`, and counts.
+
+    `read` is counted by whoever read, alone: it is the rows, the rejected and the filtered ones, or something was lost.
+    """
+
+    rejected: pa.Table
+    read: int
+    filtered: int = 0
+
+
 class Session(Protocol):
     """One batch's work: relations by name, in the dialect of DuckDB. Nothing a session does is visible to a reader before a table's `commit`."""
 
     def load(self, name: str, rows: pa.Table) -> None:
         """Name an Arrow table."""
+        ...
+
+    def read(self, name: str, files: Files) -> Arrived:
+        """Name the rows of files. Raises SourceError as the connector's `read_rows` does."""
         ...
 
     def query(self, sql: str) -> pa.Table:
@@ -107,6 +124,25 @@ class Input:
     read_as: tuple[tuple[Column, str | None], ...] = ()
 
 
+@dataclass(frozen=True)
+class Code:
+    """A user's code: Spark SQL, or a file's `build(spark, inputs)`; what it reads, and the values of its parameters."""
+
+    inputs: tuple[Input, ...]
+    parameters: Mapping[str, object]
+    sql: str | None = None
+    python: Path | None = None
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How a result becomes rows of a table: their schema, what makes any part of it so, and how positions of rows begin. `fit` raises DataError."""
+
+    schema: pa.Schema
+    fit: Callable[[pa.Table], pa.Table]
+    source: str
+
+
 class Engine(Protocol):
     def session(self, sharing: int = 1, weight: Callable[[], int] | None = None) -> AbstractContextManager[Session]:
         """A session of its own; `sharing` of them at work at once share the memory.
@@ -115,6 +151,9 @@ class Engine(Protocol):
         """
         ...
 
-    def transform(self, inputs: tuple[Input, ...], parameters: Mapping[str, object], *, sql: str | None = None, python: Path | None = None) -> pa.Table:
-        """Run user code (Spark SQL, or a file's `build(spark, inputs)`) and return its rows."""
+    def transform(self, session: Session, name: str, code: Code, fitting: Fitting) -> int:
+        """Run user code, and name the rows that it gives, made to fit, in a session of this engine; returns how many they are.
+
+        Raises TransformError for what goes wrong in it, DataError for what does not fit.
+        """
         ...

@@ -9,32 +9,48 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from penstock.engines.base import Input
+from penstock.engines.base import Code, Fitting, Input, Session
 from penstock.errors import PenstockError, TransformError
-from penstock.lineage import replaced_tables
+from penstock.lineage import replaced
 from penstock.schema import backquote
+from penstock.sources import POSITION
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+T = TypeVar("T")
 
 # the same for a user's code on every engine: a value that a cast or a division cannot give is an error, and no NULL
 SETTINGS = {"spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "true"}
 ALLOWED = "TRY_CAST and try_divide give NULL where there is no value"
 
 
-def applied(spark: Any, frames: Mapping[str, Any], parameters: Mapping[str, object], *, sql: str | None, python: Path | None) -> pa.Table:
-    """The rows that the code makes of DataFrames by name; raises TransformError for whatever goes wrong in it."""
-    if sql is not None:
+def applied(spark: Any, frames: Mapping[str, Any], code: Code, done: Callable[[Any], T]) -> T:
+    """What is done with the DataFrame that the code makes of DataFrames by name; raises TransformError for whatever goes wrong in it."""
+    with explained("the query" if code.sql is not None else str(code.python)):
+        if code.sql is None:
+            assert code.python is not None
+            return done(_built(code.python)(spark, frames))
         views = {name: f"penstock_{uuid.uuid4().hex}" for name in frames}
         for name, view in views.items():
             frames[name].createOrReplaceTempView(view)
-        with explained("the query"):
-            return cast("pa.Table", spark.sql(replaced_tables(sql, views), args=dict(parameters) or None).toArrow())
-    assert python is not None
-    with explained(str(python)):
-        return cast("pa.Table", _built(python)(spark, frames).toArrow())
+        return done(spark.sql(replaced(code.sql, views, code.parameters)))
+
+
+def to_arrow(frame: Any) -> pa.Table:
+    return cast("pa.Table", frame.toArrow())
+
+
+def load_fitted(session: Session, name: str, rows: pa.Table, fitting: Fitting) -> int:
+    """Name a result's rows, which this process has, in a session."""
+    import pyarrow as pa
+
+    fitted = fitting.fit(rows)
+    positions = pa.array([f"{fitting.source}#{i + 1}" for i in range(fitted.num_rows)], pa.string())
+    session.load(name, fitted.append_column(POSITION, positions))
+    return fitted.num_rows
 
 
 def as_read(frame: Any, item: Input) -> Any:

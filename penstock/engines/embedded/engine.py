@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from penstock.config import AwsSettings
-from penstock.engines.base import Input
+from penstock.engines.base import Code, Fitting, Session
+from penstock.engines.user_code import load_fitted
 from penstock.schema import names
 from penstock.tables import DataFile, LakeTable, Pinned
 
@@ -21,7 +21,6 @@ from .session import EmbeddedSession
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -45,14 +44,15 @@ class EmbeddedEngine:
     def _database(self) -> duckdb.DuckDBPyConnection:
         return opened()
 
-    def transform(self, inputs: tuple[Input, ...], parameters: Mapping[str, object], *, sql: str | None = None, python: Path | None = None) -> pa.Table:
+    def transform(self, session: Session, name: str, code: Code, fitting: Fitting) -> int:
         from .sail import run
 
         with TemporaryDirectory(prefix="penstock-") as folder:
 
             def survivors(table: LakeTable, pinned: Pinned, files: Sequence[DataFile]) -> list[str]:
-                with self.session() as session:
-                    session.name("survivors", session.rows_of(table, pinned, files, names(pinned.columns)), "TEMP VIEW")
-                    return [f.uri for f in session.export("survivors", f"{folder}/{uuid4().hex}.parquet")]
+                with self.session() as reading:
+                    reading.name("survivors", reading.rows_of(table, pinned, files, names(pinned.columns)), "TEMP VIEW")
+                    return [f.uri for f in reading.export("survivors", f"{folder}/{uuid4().hex}.parquet")]
 
-            return run(inputs, parameters, sql=sql, python=python, aws=self.aws, survivors=survivors)
+            rows = run(code, aws=self.aws, survivors=survivors)
+        return load_fitted(session, name, rows, fitting)

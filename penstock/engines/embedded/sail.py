@@ -7,14 +7,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.config import AwsSettings
-from penstock.engines.base import Input
-from penstock.engines.user_code import SETTINGS, applied, as_read, functions_of_connect
+from penstock.engines.base import Code, Input
+from penstock.engines.user_code import SETTINGS, applied, as_read, functions_of_connect, to_arrow
 from penstock.errors import MissingExtraError
 from penstock.schema import Column, Columns, DataType, backquote, is_hidden
 from penstock.tables import DataFile, LakeTable, Pinned
@@ -73,16 +72,14 @@ def _environment(aws: AwsSettings) -> dict[str, str]:
     return deltalake_options(aws) if aws.endpoint_url or aws.access_key_id else {}
 
 
-def run(
-    inputs: tuple[Input, ...], parameters: Mapping[str, object], *, sql: str | None, python: Path | None, aws: AwsSettings, survivors: Survivors
-) -> pa.Table:
-    """Run a query, or a file's `build(spark, inputs)`, over the inputs; raises TransformError for whatever goes wrong in the user's code.
+def run(code: Code, aws: AwsSettings, survivors: Survivors) -> pa.Table:
+    """Run a user's code over its inputs; raises TransformError for whatever goes wrong in it.
 
     `survivors` writes the rows that are left of files with deleted positions, for Sail to read.
     """
     spark = session(aws)
     with functions_of_connect():
-        return applied(spark, {i.name: as_read(_frame(spark, i, survivors), i) for i in inputs}, parameters, sql=sql, python=python)
+        return applied(spark, {i.name: as_read(_frame(spark, i, survivors), i) for i in code.inputs}, code, to_arrow)
 
 
 def _frame(spark: Any, item: Input, survivors: Survivors) -> Any:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from penstock.changes.facts import MergeSpec, listed
 from penstock.config import AwsSettings, Secret
-from penstock.engines.base import Settled
+from penstock.connectors.readers import Files, read_rows
+from penstock.engines.base import Arrived, Settled
 from penstock.engines.changing import amend, evolved, overwriting, rewrite
 from penstock.engines.curve import SAMPLE_ROWS, SAMPLED, place_on_curve, sample_of
 from penstock.engines.deleting import Arrival, thinned
@@ -47,6 +48,11 @@ class EmbeddedSession:
         self._connection.register(f"__loaded_{name}" if in_order else name, rows)
         if in_order:
             self.name(name, f"SELECT *{in_order} FROM {quote(f'__loaded_{name}')}", "TEMP VIEW")
+
+    def read(self, name: str, files: Files) -> Arrived:
+        rows = read_rows(files.store, files.files, files.spec)
+        self.load(name, rows.table)
+        return Arrived(rows.rejected, rows.read, rows.filtered)
 
     def query(self, sql: str) -> pa.Table:
         return self._connection.execute(sql).to_arrow_table()

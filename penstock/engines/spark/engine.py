@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from penstock.config import AwsSettings
-from penstock.engines.base import Engine, Input, Session
-from penstock.engines.user_code import SETTINGS, applied, as_read
+from penstock.engines.base import Code, Engine, Fitting, Input, Session
+from penstock.engines.user_code import SETTINGS, applied, as_read, load_fitted, to_arrow
 from penstock.schema import is_hidden, names
 
+from .arriving import made_to_fit
 from .reading import FILE, ROW, framed, rows_of
 from .session import SparkBatchSession
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 # what is written is what every reader knows: instants in microseconds, dates as they are in the calendar of today, fields by their numbers
 WRITING = {
@@ -59,10 +57,16 @@ class SparkEngine:
             finally:
                 on_spark.close()
 
-    def transform(self, inputs: tuple[Input, ...], parameters: Mapping[str, object], *, sql: str | None = None, python: Path | None = None) -> pa.Table:
+    def transform(self, session: Session, name: str, code: Code, fitting: Fitting) -> int:
+        """The code runs on Spark in any case; where the rest of the work is the driver's alone, so are its rows."""
+        if isinstance(session, SparkBatchSession):
+            return session.compute(name, lambda spark: applied(spark, self._frames(spark, code), code, partial(made_to_fit, fitting=fitting)))
         with self._connected({}) as spark:
-            frames = {i.name: as_read(self._frame(spark, i), i) for i in inputs}
-            return applied(spark, frames, parameters, sql=sql, python=python)
+            rows = applied(spark, self._frames(spark, code), code, to_arrow)
+        return load_fitted(session, name, rows, fitting)
+
+    def _frames(self, spark: Any, code: Code) -> dict[str, Any]:
+        return {i.name: as_read(self._frame(spark, i), i) for i in code.inputs}
 
     @contextmanager
     def _connected(self, settings: dict[str, str]) -> Iterator[Any]:

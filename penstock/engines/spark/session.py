@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from penstock.changes.facts import MergeSpec, listed
 from penstock.config import AwsSettings
-from penstock.engines.base import Settled
+from penstock.connectors.readers import Files
+from penstock.engines.base import Arrived, Settled
 from penstock.engines.changing import amend, evolved, overwriting, rewrite
 from penstock.engines.curve import SAMPLE_ROWS, SAMPLED, place_on_curve, sample_of
 from penstock.engines.deleting import Arrival, thinned
@@ -21,6 +22,7 @@ from penstock.maintenance import Clustering, Group
 from penstock.schema import Column, backquote, literal, names, quote
 from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenDeletes, WrittenFile
 
+from .arriving import read_files
 from .buckets import make_buckets_known
 from .dialect import spark_sql, statement
 from .reading import FILE, ROW, deleted_rows, framed, rows_of
@@ -51,6 +53,17 @@ class SparkBatchSession:
 
     def load(self, name: str, rows: pa.Table) -> None:
         framed(self._spark, rows).createOrReplaceTempView(_view(name))
+
+    def read(self, name: str, files: Files) -> Arrived:
+        rows, arrived = read_files(self._spark, files)
+        self._keep(name, rows, lasting=False)
+        return arrived
+
+    def compute(self, name: str, made: Callable[[Any], Any]) -> int:
+        """Name a DataFrame that is made of the session; returns how many rows it has."""
+        rows = made(self._spark)
+        self._keep(name, rows, lasting=False)
+        return int(rows.count())
 
     def query(self, sql: str) -> pa.Table:
         return cast("pa.Table", self._spark.sql(spark_sql(sql)).toArrow())
