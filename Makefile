@@ -27,8 +27,8 @@ BATCHES ?= 10000
 soak: $(DEV)/.installed ## 10,000 small batches through processes killed at random, against the model (half an hour at most)
 	@PENSTOCK_SOAK_BATCHES=$(BATCHES) $(DEV)/bin/python -m pytest -s tests/soak
 
-everywhere: $(DEV)/.installed ## the example on this machine, on its Spark, and through the job APIs of EMR Serverless, EMR and Glue: the same tables
-	@PENSTOCK_TEST_EVERYWHERE=1 $(DEV)/bin/python -m pytest -s tests/integration/test_flights_everywhere.py
+everywhere: $(DEV)/.installed ## the example on this machine, on its Spark, and through the job APIs of EMR Serverless, EMR and Glue: the same tables; executors with what `make dist` packs alone
+	@PENSTOCK_TEST_EVERYWHERE=1 $(DEV)/bin/python -m pytest -s tests/integration/test_flights_everywhere.py tests/integration/test_packed.py
 
 lint: $(DEV)/.installed ## style, import arrows, sizes, what must not be committed
 	@$(DEV)/bin/ruff check .
