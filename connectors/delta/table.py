@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 _COLUMNS, _NESTED, _EVOLVED, _SORTED = "penstock.columns", "penstock.nested", "penstock.evolved", "penstock.sort_by"
 _REWRITTEN = "penstock.rewritten"
 _CHECKPOINT_INTERVAL, _MOST_COMMITS = "delta.checkpointInterval", 100
-_LOG_KEEPS, _TOMBSTONES_KEEP, _LEAST_LOG = "delta.logRetentionDuration", "delta.deletedFileRetentionDuration", timedelta(days=30)
+_LOG_KEEPS, _TOMBSTONES_KEEP = "delta.logRetentionDuration", "delta.deletedFileRetentionDuration"
+_LEAST_LOG, _LEAST_TOMBSTONES = timedelta(days=30), timedelta(days=7)  # a run at work may read what was removed meanwhile
 _NO_LOG = "bring its files back, or make it anew with `penstock run --full-refresh`"
 
 
@@ -391,7 +392,7 @@ def _designed(native: Native) -> Design:
 
 def _asked(design: Design) -> dict[str, str]:
     """A design in the table's properties. Checkpoints leave out what went longer ago than the tombstones are kept, and its files are strays then."""
-    kept = {_TOMBSTONES_KEEP: _interval(design.keeps), _LOG_KEEPS: _interval(max(design.keeps, _LEAST_LOG))}
+    kept = {_TOMBSTONES_KEEP: _interval(max(design.keeps, _LEAST_TOMBSTONES)), _LOG_KEEPS: _interval(max(design.keeps, _LEAST_LOG))}
     return {**_sorted_by(design), ENABLES_VECTORS: str(design.position_deletes).lower(), **kept}
 
 

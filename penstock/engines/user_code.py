@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from penstock.engines.base import Code, Fitting, Input, Session
 from penstock.errors import PenstockError, TransformError
@@ -37,10 +37,6 @@ def applied(spark: Any, frames: Mapping[str, Any], code: Code, done: Callable[[A
         for name, view in views.items():
             frames[name].createOrReplaceTempView(view)
         return done(spark.sql(replaced(code.sql, views, code.parameters)))
-
-
-def to_arrow(frame: Any) -> pa.Table:
-    return cast("pa.Table", frame.toArrow())
 
 
 def load_fitted(session: Session, name: str, rows: pa.Table, fitting: Fitting) -> int:
@@ -93,4 +89,5 @@ def explained(where: str, hint: str | None = None) -> Iterator[None]:
     except Exception as error:
         mine = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == where]
         line = f", line {mine[-1].lineno}" if mine else ""
-        raise TransformError(f"{where}{line}: {type(error).__name__}: {str(error).strip()[:1000]}", hint=hint) from error
+        said, _, _ = str(error).strip().partition("\n\tat ")  # not the stack of a JVM
+        raise TransformError(f"{where}{line}: {type(error).__name__}: {said[:1000]}", hint=hint) from error

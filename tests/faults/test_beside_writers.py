@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,12 +19,14 @@ EXPECTED = [*((i, "new") for i in (1, 2, 4, 5)), (6, "paid")]
 
 @pytest.fixture(params=["iceberg", "delta"])
 def shop(tmp_path: Path, request: pytest.FixtureRequest) -> Project:
-    """Two small files, one of another writer; a second batch that touches both waits."""
-    project = Project(tmp_path)
-    project.write("pipeline.yaml", EVENTS.replace("FORMAT", f"{request.param}\n    maintain: {{min_files: 2}}"))
+    """Two small files, one of another writer, days old; a second batch that touches both waits. Nothing of the past is to be kept."""
+    project, policy = Project(tmp_path), "{min_files: 2, max_manifests: 2, keep_snapshots: 0 hours}"
+    project.write("pipeline.yaml", EVENTS.replace("FORMAT", f"{request.param}\n    maintain: {policy}"))
     project.write("landing/orders/1.json", events(*(event("c", i, i, "new") for i in (1, 2, 3))))
     assert project.record()[0].code == 0
     append_as_others(lake(project, "shop", "orders"), *({"id": i, "state": "new", "__sequence_1": i, "__sequence_2": i} for i in (4, 5, 6)))
+    for file in pending(project):
+        os.utime(file, (time.time() - 5 * 86_400,) * 2)
     project.write("landing/orders/2.json", events(event("d", 3, 90), event("u", 6, 91, "paid")))
     return project
 

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from foreign import TOOLS, Iceberg, Tool
-from pipelines import SHOP, Project
+from pipelines import SHOP, Project, lake
 
 PIPELINE = (
     SHOP
@@ -188,6 +188,21 @@ def test_a_table_whose_files_are_gone_is_one_clear_error(shop: Shop) -> None:
     assert (done.code, "table shop.orders is in its catalog, but" in done.err, "--full-refresh" in done.err) == (1, True, True), done.err
     assert shop.penstock("run", ".", "--full-refresh").code == 0
     assert shop.found() == MERGED
+
+
+def test_a_transform_does_not_take_files_that_another_tool_removed_for_none(shop: Shop) -> None:
+    """Of two files one is gone."""
+    text = shop.text("pipeline.yaml")
+    copy = "  lake.shop.copy: {format: iceberg, columns: {id: bigint}}\nsteps:"
+    shop.write("pipeline.yaml", text.replace("steps:", copy) + "  - {id: copy, transform: {sql: copy.sql, into: lake.shop.copy}}\n")
+    shop.write("copy.sql", "SELECT id FROM lake.shop.orders")
+    assert shop.penstock("run", ".", "--select", "orders").code == 0
+    table = lake(shop, "shop", "orders")
+    gone, *_ = table.files(table.pin())
+    Path(gone.uri).unlink()
+    stopped = shop.penstock("run", ".", "--select", "copy")
+    assert (stopped.code, f"1 files of lake.shop.orders that this batch reads are not there, {gone.uri} among them" in stopped.err) == (1, True), stopped.err
+    assert shop.rows("lake.shop.copy") == []
 
 
 def test_the_first_batch_skipped_and_a_table_of_its_own_after_a_move_are_no_dropped_tables(shop: Shop) -> None:

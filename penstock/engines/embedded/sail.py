@@ -9,15 +9,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from penstock.config import AwsSettings
+from penstock.connectors.delta.statistics import filesystem
 from penstock.engines.base import Code, Input
-from penstock.engines.user_code import SETTINGS, applied, as_read, functions_of_connect, to_arrow
-from penstock.errors import MissingExtraError
+from penstock.engines.user_code import SETTINGS, applied, as_read, functions_of_connect
+from penstock.errors import MissingExtraError, StepFailedError
 from penstock.schema import Column, Columns, DataType, backquote, is_hidden
 from penstock.tables import DataFile, LakeTable, Pinned
-from penstock.threads import IMPORTING
+from penstock.threads import IMPORTING, each
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,13 +74,31 @@ def _environment(aws: AwsSettings) -> dict[str, str]:
 
 
 def run(code: Code, aws: AwsSettings, survivors: Survivors) -> pa.Table:
-    """Run a user's code over its inputs; raises TransformError for whatever goes wrong in it.
+    """Run a user's code over its inputs; raises TransformError for whatever goes wrong in it, StepFailedError for files of the tables that are gone.
 
     `survivors` writes the rows that are left of files with deleted positions, for Sail to read.
     """
     spark = session(aws)
     with functions_of_connect():
-        return applied(spark, {i.name: as_read(_frame(spark, i, survivors), i) for i in code.inputs}, code, to_arrow)
+        frames = {i.name: as_read(_frame(spark, i, survivors), i) for i in code.inputs}
+        rows = cast("pa.Table", applied(spark, frames, code, lambda frame: frame.toArrow()))
+    for item in code.inputs:
+        _check_there(item, aws)
+    return rows
+
+
+def _check_there(item: Input, aws: AwsSettings) -> None:
+    """A file that is not there has no rows for Sail, and it says nothing."""
+    import pyarrow.fs as fs
+
+    files = item.table.files(item.pinned) if item.table and item.pinned else ()
+    if not files:
+        return
+    system, _ = filesystem(files[0].uri, aws)
+    found = each(lambda f: system.get_file_info(f.uri.removeprefix("s3://")).type, files)
+    if gone := [f.uri for f, kind in zip(files, found, strict=True) if kind == fs.FileType.NotFound]:
+        hint = "another tool removed them (a vacuum, an expiry): bring them back, or `penstock batch skip` the batch"
+        raise StepFailedError(f"{len(gone)} files of {item.name} that this batch reads are not there, {gone[0]} among them", hint=hint)
 
 
 def _frame(spark: Any, item: Input, survivors: Survivors) -> Any:
