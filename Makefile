@@ -4,14 +4,15 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
 DEV := .venv
 RUN := .venv-run
+OLD := .venv-spark35
 PIP := -m pip --disable-pip-version-check --quiet
 UV := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml
 
-.PHONY: help demo test faults soak everywhere lint typecheck format bench dist clean lock python
+.PHONY: help demo test test-spark35 faults soak everywhere lint typecheck format bench dist clean lock python
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(RUN)/.installed ## a year of flights from change data to Redshift, on this machine
 	@$(RUN)/bin/python dags/pipelines/flights/demo.py
@@ -27,8 +28,13 @@ BATCHES ?= 10000
 soak: $(DEV)/.installed ## 10,000 small batches through processes killed at random, against the model (half an hour at most)
 	@PENSTOCK_SOAK_BATCHES=$(BATCHES) $(DEV)/bin/python -m pytest -s tests/soak
 
-everywhere: $(DEV)/.installed ## the example on this machine, on its Spark, and through the job APIs of EMR Serverless, EMR and Glue: the same tables; executors with what `make dist` packs alone
-	@PENSTOCK_TEST_EVERYWHERE=1 $(DEV)/bin/python -m pytest -s tests/integration/test_flights_everywhere.py tests/integration/test_packed.py
+everywhere: $(DEV)/.installed ## the example on this machine, on its Spark, and through the job APIs of EMR Serverless, EMR and Glue: the same tables; executors with what `make dist` packs alone, drivers and executors that are killed
+	@PENSTOCK_TEST_EVERYWHERE=1 $(DEV)/bin/python -m pytest -s tests/integration/test_flights_everywhere.py tests/integration/test_packed.py tests/faults/test_on_spark.py
+
+ON_SPARK := tests/contract/test_arriving_on_spark.py tests/contract/test_files_of_spark.py tests/contract/test_merge_on_spark.py tests/contract/test_lake_on_spark.py \
+  tests/contract/test_change_rules_on_engines.py tests/contract/test_gate.py
+test-spark35: $(OLD)/.installed ## the contract of the Spark engine on Spark 3.5, that of EMR 7 and Glue 5.1
+	@$(OLD)/bin/python -m pytest -W default -k "spark" $(ON_SPARK)
 
 lint: $(DEV)/.installed ## style, import arrows, sizes, what must not be committed
 	@$(DEV)/bin/ruff check .
@@ -57,7 +63,7 @@ dist/cluster-%: requirements/cluster.txt scripts/cluster.py | $(DEV)/.installed
 	@$(DEV)/bin/python scripts/cluster.py $@
 
 clean: ## remove what make made
-	@rm -rf $(DEV) $(RUN) build dist .typecheck .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	@rm -rf $(DEV) $(RUN) $(OLD) build dist .typecheck .mypy_cache .ruff_cache .pytest_cache *.egg-info
 
 lock: ## resolve the three locked sets anew (needs uv)
 	@$(UV) --extra demo -o requirements/run.txt
@@ -76,6 +82,15 @@ $(DEV)/.installed: requirements/dev.txt pyproject.toml | python
 	@$(PYTHON) -m venv $(DEV)
 	@$(DEV)/bin/python $(PIP) install --no-compile --require-hashes -r requirements/dev.txt
 	@$(DEV)/bin/python $(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+# its own pyspark lies over the development set
+$(OLD)/.installed: requirements/spark35.txt $(DEV)/.installed
+	@echo "installing Spark 3.5 into $(OLD)"
+	@$(PYTHON) -m venv $(OLD)
+	@$(DEV)/bin/python -c "import sysconfig; print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
+	  > $$($(OLD)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/development.pth
+	@$(OLD)/bin/python $(PIP) install --no-compile --no-deps --no-build-isolation --require-hashes -r requirements/spark35.txt
 	@touch $@
 
 $(RUN)/.installed: requirements/run.txt pyproject.toml | python

@@ -52,15 +52,16 @@ def judge(context: Context, gate: Gate | None, session: Session, rows: str, batc
     if gate is None:
         return ()
     from penstock.quality.gate import evaluate
+    from penstock.quality.judged import judged_rows
 
     shown = ", ".join(quote(c) for c in session.columns(rows) if not is_reserved(c))
-    published = session.query(f"SELECT {shown} FROM {rows}")
-    if passed and not published.num_rows:
+    published = judged_rows(session.frame(f"SELECT {shown} FROM {rows}"))
+    if passed and not published.count:
         return (GateVerdict(batch, gate.suite, True, ("nothing to publish, nothing judged",)),)
     verdict = evaluate(published, _suite(context, gate))
     if not verdict.passed:
         raise GateStoppedError(
-            f"the gate {gate.suite!r} kept batch {batch} ({published.num_rows} rows) from its readers: {'; '.join(verdict.failures[:5])}",
+            f"the gate {gate.suite!r} kept batch {batch} ({published.count} rows) from its readers: {'; '.join(verdict.failures[:5])}",
             hint="look with `penstock batch show PIPELINE STEP BATCH`; correct the source or the suite and run again, or `penstock batch skip`",
         )
     return (GateVerdict(batch, gate.suite, True),)

@@ -10,7 +10,7 @@ from penstock.changes.horizon import MARK, forgotten, horizon, is_behind, is_due
 from penstock.engines.base import Session
 from penstock.maintenance import duration
 from penstock.pipeline import Merge, MergeStep
-from penstock.schema import DataType, literal, names
+from penstock.schema import DataType, literal, names, quote
 from penstock.sources import OP, REASON, UNAVAILABLE
 from penstock.tables import LakeTable, Pinned
 
@@ -48,7 +48,7 @@ def taken(context: Context, merge: Merge, spec: MergeSpec, session: Session, eve
         return Taken(events)
     whens = " ".join(f"WHEN {condition} THEN {literal(reason)}" for reason, condition in conditions.items())
     session.execute(f"CREATE OR REPLACE TEMP TABLE examined AS SELECT e.*, CASE {whens} ELSE '' END AS {REASON} FROM {events} e")
-    session.execute(f"CREATE OR REPLACE TEMP VIEW taken AS SELECT * EXCLUDE ({REASON}) FROM examined WHERE {REASON} = ''")
+    session.execute(f"CREATE OR REPLACE TEMP VIEW taken AS SELECT {', '.join(map(quote, session.columns(events)))} FROM examined WHERE {REASON} = ''")
     return Taken("taken", session.query(f"SELECT * FROM examined WHERE {REASON} <> ''"))
 
 

@@ -138,6 +138,10 @@ class CommitConflictError(Retryable, RuntimeError):
     """Another writer published first. Nothing of ours is visible; plan again over what changed."""
 
 
+class ExecutorLostError(Retryable, RuntimeError):
+    """Spark lost rows of a batch together with the executor that held them. Nothing of ours is visible; the batch is done anew."""
+
+
 class CommitUnknownError(Retryable, RuntimeError):
     """The answer to a commit was lost and reading the target could not settle it. Nothing may be deleted or sent again."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from penstock.connections import Model
 from penstock.errors import ArgumentError
 
 _OWN_SETTINGS = re.compile(
     r"spark\.(archives|master|eventLog\..*|submit\.(pyFiles|deployMode)|pyspark\.(driver\.)?python|(driver|executor)\.(cores|memory)"
-    r"|dynamicAllocation\.maxExecutors|emr-serverless\.(driver|executor)\.disk"
+    r"|dynamicAllocation\.(max|initial)Executors|emr-serverless\.(driver|executor)\.disk"
     r"|(emr-serverless\.driverEnv|yarn\.appMasterEnv|executorEnv)\.(PYSPARK_(DRIVER_)?PYTHON|PYTHONPATH))"
 )
 
@@ -59,8 +59,15 @@ class _Emr(_Runtime):
     kms_key: Key | None = Field(default=None, description="encrypts the logs; data is encrypted as its bucket says")
     driver: Size | None = None
     executor: Size | None = None
+    initial_executors: int | None = Field(default=None, ge=1, description="asked for at once; on EMR Serverless of the application's initial capacity")
     max_executors: int | None = Field(default=None, ge=1)
     conf: Conf = Field(default={}, description="further settings of Spark")
+
+    @model_validator(mode="after")
+    def _begins_within_its_bounds(self) -> Self:
+        if self.initial_executors and self.max_executors and self.initial_executors > self.max_executors:
+            raise ValueError(f"initial_executors {self.initial_executors} is more than max_executors {self.max_executors}")
+        return self
 
     @property
     def archive(self) -> str:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from penstock.changes.facts import is_unavailable
 from penstock.engines.base import Session
-from penstock.schema import literal
+from penstock.schema import literal, quote
 from penstock.sources import OP, REASON
 from penstock.suites import Expectation, Suite
 
+from .judged import JudgedRows
 from .predicates import holds, said
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -35,13 +32,14 @@ class Verdict:
 
 def split(session: Session, rows: str, suite: Suite) -> Parts:
     """Judge each row of a relation by the suite's row-level expectations; not what has no image: deletes, truncates, values that an event leaves out."""
-    events = OP in session.columns(rows)
+    columns = session.columns(rows)
+    events = OP in columns
     reasons = ", ".join(f"CASE WHEN {_fails(e, condition, events=events)} THEN {literal(said(e))} END" for e in suite.expectations if (condition := holds(e)))
     reason = f"concat_ws('; ', {reasons})" if reasons else "''"
     if events:
         reason = f"CASE WHEN {OP} IN ('d', 't') THEN '' ELSE {reason} END"
     session.execute(f"CREATE OR REPLACE TEMP TABLE judged AS SELECT *, {reason} AS {REASON} FROM {rows}")
-    session.execute(f"CREATE OR REPLACE TEMP VIEW passed AS SELECT * EXCLUDE ({REASON}) FROM judged WHERE {REASON} = ''")
+    session.execute(f"CREATE OR REPLACE TEMP VIEW passed AS SELECT {', '.join(map(quote, columns))} FROM judged WHERE {REASON} = ''")
     session.execute(f"CREATE OR REPLACE TEMP VIEW failed AS SELECT * FROM judged WHERE {REASON} <> ''")
     return Parts()
 
@@ -51,11 +49,11 @@ def _fails(expectation: Expectation, condition: str, *, events: bool) -> str:
     return f"NOT ({condition}){left_out}"
 
 
-def evaluate(rows: pa.Table, suite: Suite) -> Verdict:
+def evaluate(rows: JudgedRows, suite: Suite) -> Verdict:
     """The suite's verdict. Never passed: no rows, a missing column, an expectation that raises, one without a result."""
-    if not rows.num_rows:
+    if not rows.count:
         return Verdict(passed=False, failures=("there is no row to judge",))
-    missing = [f"{said(e)}: there is no column {c!r}" for e in suite.expectations for c in e.columns if c not in rows.column_names]
+    missing = [f"{said(e)}: there is no column {c!r}" for e in suite.expectations for c in e.columns if c not in rows.columns]
     if missing:
         return Verdict(passed=False, failures=tuple(missing))
     from .great_expectations import validate

@@ -7,17 +7,14 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from penstock.errors import MissingExtraError, PipelineFileError, Problem, nearest
 from penstock.suites import Expectation, Suite
 from penstock.threads import IMPORTING
 
+from .judged import JudgedRows
 from .predicates import said
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ def loaded() -> Any:
     return gx
 
 
-def validate(rows: pa.Table, suite: Suite) -> list[Outcome]:
+def validate(rows: JudgedRows, suite: Suite) -> list[Outcome]:
     """Evaluate every expectation of the suite on the rows. Raises PipelineFileError for an expectation that does not exist."""
     gx = loaded()
     with warnings.catch_warnings():
@@ -51,34 +48,29 @@ def validate(rows: pa.Table, suite: Suite) -> list[Outcome]:
             raise PipelineFileError([Problem(f"Great Expectations has no {name!r}{nearest(name, known)}", file=f"{suite.name}.json") for name in unknown])
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
-        asked = gx.ExpectationSuite(name=suite.name, expectations=[{"type": e.type, "kwargs": _typed(e, rows)} for e in suite.expectations])
-        definition = context.data_sources.add_pandas("rows").add_dataframe_asset("rows").add_batch_definition_whole_dataframe("all")
-        result = definition.get_batch(batch_parameters={"dataframe": as_pandas(rows)}).validate(asked, result_format="SUMMARY")
+        asked = gx.ExpectationSuite(name=suite.name, expectations=[{"type": e.type, "kwargs": _typed(e, rows, suite)} for e in suite.expectations])
+        source = context.data_sources.add_spark("rows", persist=False) if rows.kind == "spark" else context.data_sources.add_pandas("rows")
+        definition = source.add_dataframe_asset("rows").add_batch_definition_whole_dataframe("all")
+        result = definition.get_batch(batch_parameters={"dataframe": rows.data()}).validate(asked, result_format="SUMMARY")
     return [_outcome(r) for r in result.results]
 
 
-def as_pandas(rows: pa.Table) -> pd.DataFrame:
-    """Rows as Great Expectations takes them: decimals as doubles (as objects they cost minutes), dates as timestamps."""
-    import pyarrow as pa
-
-    def judged(kind: pa.DataType) -> pa.DataType:
-        if pa.types.is_decimal(kind):
-            return pa.float64()
-        return pa.timestamp("us") if pa.types.is_date(kind) else kind
-
-    schema = pa.schema([pa.field(f.name, judged(f.type)) for f in rows.schema])
-    return rows.cast(schema).to_pandas()
-
-
-def _typed(expectation: Expectation, rows: pa.Table) -> dict[str, Any]:
+def _typed(expectation: Expectation, rows: JudgedRows, suite: Suite) -> dict[str, Any]:
     """The arguments, with texts that stand for instants as such where the column holds instants."""
-    import pyarrow as pa
-
     column = expectation.kwargs.get("column")
-    kind = rows.schema.field(column).type if column in rows.column_names else None
-    if kind is None or not pa.types.is_temporal(kind):
-        return dict(expectation.kwargs)
-    return {k: datetime.fromisoformat(v) if k in ("min_value", "max_value") and isinstance(v, str) else v for k, v in expectation.kwargs.items()}
+
+    def instant(value: Any) -> Any:
+        try:
+            return rows.said(datetime.fromisoformat(value)) if isinstance(value, str) else value
+        except ValueError as error:
+            what = f"{value!r} is no date or time, as column {column!r} holds them; write it as 2026-01-31 or 2026-01-31T12:00:00"
+            raise PipelineFileError([Problem(f"{expectation.type}: {what}", file=f"{suite.name}.json")]) from error
+
+    kwargs = dict(expectation.kwargs)
+    if column in rows.instants:
+        kwargs |= {k: instant(kwargs[k]) for k in ("min_value", "max_value") if k in kwargs}
+        kwargs |= {k: [instant(v) for v in kwargs[k]] for k in ("value_set",) if kwargs.get(k)}
+    return kwargs
 
 
 def _outcome(result: Any) -> Outcome:

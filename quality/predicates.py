@@ -53,6 +53,8 @@ _SINGLE: dict[str, Callable[[str, Mapping[str, Any]], str | None]] = {
     "expect_column_value_lengths_to_equal": lambda c, k: f"length({c}) = {int(k['value'])}",
 }
 
+_PASSED_OVER = {"both_values_are_missing": "({0} IS NULL AND {1} IS NULL)", "either_value_is_missing": "({0} IS NULL OR {1} IS NULL)", "never": "FALSE"}
+
 
 def holds(expectation: Expectation) -> str | None:
     """The condition that a good row meets; None for what judges no single row, judges a share of them, or cannot be said in SQL."""
@@ -65,7 +67,8 @@ def holds(expectation: Expectation) -> str | None:
         return f"{quote(kwargs['column'])} IS NULL"
     if expectation.type == "expect_column_pair_values_a_to_be_greater_than_b":
         a, b = quote(kwargs["column_A"]), quote(kwargs["column_B"])
-        return f"({a} IS NULL OR {b} IS NULL OR {a} {'>=' if kwargs.get('or_equal') else '>'} {b})"
+        passed_over = _PASSED_OVER.get(kwargs.get("ignore_row_if", "both_values_are_missing"))
+        return f"({passed_over.format(a, b)} OR coalesce({a} {'>=' if kwargs.get('or_equal') else '>'} {b}, FALSE))" if passed_over else None
     if expectation.type not in _SINGLE:
         return None
     column = quote(kwargs["column"])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import spark_server
 from warehouse import Place
 
 from penstock.config import AwsSettings
@@ -22,6 +23,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 @pytest.fixture(params=("iceberg", "delta"))
 def table_format(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def spark_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if reason := spark_server.missing():
+        pytest.skip(reason)
+    mine = tmp_path_factory.getbasetemp()
+    shared = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
+    with spark_server.in_process() if spark_server.IS_BEFORE_4 else spark_server.server(shared) as address:
+        yield address
 
 
 @pytest.fixture

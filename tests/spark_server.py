@@ -1,6 +1,7 @@
 """One real Spark for a whole test run: Spark 4.1 with Delta and Iceberg in a process of its own, of which every worker of the run is a client.
 
-Run as a script it is that process: it prints `port N` and ends with its standard input.
+Run as a script it is that process: it prints `port N` and ends with its standard input. With pyspark 3.5, whose Connect lacks what the engine needs, each
+worker has a Spark in its own process, which has no address.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+IS_BEFORE_4 = version("pyspark").startswith("3.")
 PACKAGES = (
-    "io.delta:delta-spark_4.1_2.13:4.2.0",
-    "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.11.0",
+    "io.delta:delta-spark_2.12:3.3.2" if IS_BEFORE_4 else "io.delta:delta-spark_4.1_2.13:4.2.0",
+    "org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:1.10.0" if IS_BEFORE_4 else "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.11.0",
     "org.xerial:sqlite-jdbc:3.50.3.0",
 )
 CONNECT = "org.apache.spark.sql.connect"
@@ -56,6 +59,16 @@ def missing() -> str:
 
 
 @contextmanager
+def in_process() -> Iterator[str]:
+    """No address: the Spark is this process's own."""
+    session = _built({k: v for k, v in SETTINGS.items() if k != "spark.plugins"})
+    try:
+        yield ""
+    finally:
+        session.stop()
+
+
+@contextmanager
 def server(folder: Path) -> Iterator[str]:
     """The address of the Spark of all processes that name this folder: the first starts it, and ends it when the others have let it go."""
     address, process = folder / "spark.address", None
@@ -88,11 +101,19 @@ def _started(folder: Path) -> tuple[subprocess.Popen[str], int]:
     raise RuntimeError("\n".join([f"Spark did not start; it needs {', '.join(PACKAGES)}, fetched once from a Maven repository.", *told[:15]]))
 
 
-def connected(address: str) -> Any:
+@contextmanager
+def connected(address: str) -> Iterator[Any]:
     """A session of one's own."""
+    if not address:
+        from pyspark.sql import SparkSession as Classic
+
+        yield Classic.builder.getOrCreate().newSession()
+        return
     from pyspark.sql.connect.session import SparkSession
 
-    return SparkSession.builder.remote(address).create()
+    session = SparkSession.builder.remote(address).create()
+    yield session
+    session.stop()
 
 
 def open_lake(spark: Any, warehouse: Path) -> None:
@@ -109,15 +130,19 @@ def open_lake(spark: Any, warehouse: Path) -> None:
         spark.conf.set(f"spark.sql.catalog.penstock{name}", value)
 
 
-def main() -> None:
-    """Serve until the standard input ends."""
+def _built(settings: Mapping[str, str]) -> Any:
     os.environ["PYSPARK_PYTHON"] = sys.executable
     from pyspark.sql import SparkSession
 
     builder = SparkSession.builder
-    for name, value in SETTINGS.items():
+    for name, value in settings.items():
         builder = builder.config(name, value)
-    spark = builder.getOrCreate()
+    return builder.getOrCreate()
+
+
+def main() -> None:
+    """Serve until the standard input ends."""
+    spark = _built(SETTINGS)
     service = getattr(spark._jvm.org.apache.spark.sql.connect.service, "SparkConnectService$")
     print("port", getattr(service, "MODULE$").localPort(), flush=True)
     sys.stdin.read()

@@ -19,6 +19,7 @@ from scenarios import GROUPS, Scenario
 from tables import KEY, Place
 
 from penstock.config import AwsSettings
+from penstock.engines.base import Session
 from penstock.engines.embedded.engine import EmbeddedEngine
 from penstock.maintenance import Clustering, Maintain, plan_compaction
 from penstock.tables import Change, Design
@@ -55,20 +56,24 @@ def merge(bench: Bench, table_format: str) -> Act:
 
 
 def merge_into(place: Place, events: object, number: int = 1) -> None:
-    """One batch, as `penstock.jobs.merge` does it between reading and recording."""
-    table, memory, spec = place.table, place.memory, place.shape.spec
-    ledger = {"b/s": number}
+    """One batch of Arrow events, by the embedded engine."""
     with EmbeddedEngine(AwsSettings()).session() as session:
         session.load("changes", events)  # type: ignore[arg-type]
-        session.execute(f"CREATE TABLE batch AS SELECT {', '.join(spec.event)} FROM changes")
-        pinned, remembered = table.pin(), memory.pin()
-        settled = session.settle(spec, table, pinned, memory, remembered)
-        settled.counts.check("benchmark")
-        reminder = session.rewrite(memory, remembered, settled.remember, settled.forget, "merge")
-        if not reminder.is_empty:
-            assert memory.commit(remembered, replace(reminder, ledger=ledger)).state == "done"
-        change = session.rewrite(table, pinned, settled.upserts, settled.deletes, "merge")
-        assert table.commit(pinned, replace(change, ledger=ledger)).state == "done"
+        apply(session, place, number)
+
+
+def apply(session: Session, place: Place, number: int) -> None:
+    """What `penstock.jobs.merge` does between reading the relation `changes` and recording."""
+    table, memory, spec, ledger = place.table, place.memory, place.shape.spec, {"b/s": number}
+    session.execute(f"CREATE TABLE batch AS SELECT {', '.join(spec.event)} FROM changes")
+    pinned, remembered = table.pin(), memory.pin()
+    settled = session.settle(spec, table, pinned, memory, remembered)
+    settled.counts.check("benchmark")
+    reminder = session.rewrite(memory, remembered, settled.remember, settled.forget, f"memory{number}")
+    if not reminder.is_empty:
+        assert memory.commit(remembered, replace(reminder, ledger=ledger)).state == "done"
+    change = session.rewrite(table, pinned, settled.upserts, settled.deletes, f"merge{number}")
+    assert table.commit(pinned, replace(change, ledger=ledger)).state == "done"
 
 
 def copy_on_write(bench: Bench, table_format: str) -> Act:

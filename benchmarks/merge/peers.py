@@ -94,11 +94,11 @@ def sail_merge(table: LakeTable, table_format: str, batch: Path) -> Act:
     return lambda: spark.sql(_merge_into("orders", f"parquet.`{batch}`")).collect() and None
 
 
-_PACKAGES = {
+PACKAGES = {
     "iceberg": "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.11.0",
     "delta": "io.delta:delta-spark_4.1_2.13:4.2.0",
 }
-_SETTINGS = {
+SETTINGS = {
     "iceberg": {
         "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
         "spark.sql.catalog.bench": "org.apache.iceberg.spark.SparkCatalog", "spark.sql.catalog.bench.type": "hadoop",
@@ -116,9 +116,9 @@ def spark_merge(table: LakeTable, folder: Path, table_format: str, batch: Path) 
     os.environ["PYSPARK_PYTHON"] = sys.executable
     from pyspark.sql import SparkSession
 
-    builder = SparkSession.builder.master("local[2]").config("spark.jars.packages", _PACKAGES[table_format]).config("spark.driver.memory", "8g")
+    builder = SparkSession.builder.master("local[2]").config("spark.jars.packages", PACKAGES[table_format]).config("spark.driver.memory", "8g")
     settings = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.sql.shuffle.partitions": "4", "spark.sql.session.timeZone": "UTC"}
-    for name, value in {**settings, **_SETTINGS[table_format], "spark.sql.catalog.bench.warehouse": str(folder / "spark")}.items():
+    for name, value in {**settings, **SETTINGS[table_format], "spark.sql.catalog.bench.warehouse": str(folder / "spark")}.items():
         builder = builder.config(name, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")

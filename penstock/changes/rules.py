@@ -24,8 +24,9 @@ class Rules:
 
 def remembered_changes(spec: MergeSpec) -> tuple[str, str]:
     """Over `memory` and `remembered`: the rows to be remembered of every key whose memory changes, with the new truncates; and those keys."""
-    event, keys = listed("{0}", spec.event), listed("{0}", spec.keys)
-    moved = f"""SELECT DISTINCT {keys} FROM (
+    event = listed("{0}", spec.event)
+    # keys under their names once more: joined with the memory that they are of, Spark 3.5 does not tell them apart
+    moved = f"""SELECT DISTINCT {listed("{0} AS {0}", spec.keys)} FROM (
       (SELECT {event} FROM memory WHERE __op <> 't' EXCEPT SELECT {event} FROM remembered WHERE __op <> 't')
       UNION ALL (SELECT {event} FROM remembered WHERE __op <> 't' EXCEPT SELECT {event} FROM memory WHERE __op <> 't')) moved"""
     of, same_key = listed("m.{0}", spec.event), listed("m.{0} = c.{0}", spec.keys, " AND ")

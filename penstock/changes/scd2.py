@@ -68,6 +68,7 @@ def _versions(spec: MergeSpec) -> dict[str, str]:
         "runs": f"""SELECT *, SUM(__opens) OVER (PARTITION BY {keys} ORDER BY {oldest} {_SO_FAR}) AS __run,
           LEAD(__rank) {by_key} AS __next, LEAD(__opens) {by_key} AS __reopens{ends} FROM opened""",
         "spans": f"SELECT *, {starts} FROM runs",
-        "result": f"""SELECT {keys}{each(spec, ", __v_{i} AS {0}")}, {listed("{0}", (*spec.start, *spec.end))} FROM spans
+        # keys under their names once more: joined with the facts that it is made of, Spark 3.5 does not tell theirs apart
+        "result": f"""SELECT {listed("{0} AS {0}", spec.keys)}{each(spec, ", __v_{i} AS {0}")}, {listed("{0}", (*spec.start, *spec.end))} FROM spans
           WHERE __rank = 1 AND (__next IS NULL OR __next > 1 OR __reopens = 1)""",
     }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from penstock.changes.counts import Counts
 from penstock.evolution import UNCHANGED, Evolution
@@ -61,6 +61,10 @@ class Session(Protocol):
 
     def query(self, sql: str) -> pa.Table:
         """Run SQL over the session's relations."""
+        ...
+
+    def frame(self, sql: str) -> Any:
+        """A query's rows where they are, for a library that works there: an Arrow table, or a DataFrame of Spark."""
         ...
 
     def columns(self, name: str) -> Sequence[str]:

@@ -32,5 +32,5 @@ def on_spark(target: Emr | EmrServerless, artifact: Artifact, driver_environment
         "spark.executorEnv.PYSPARK_PYTHON": interpreter,
         "spark.executorEnv.PYTHONPATH": f"./{_FOLDER}",
         **sizes,
-        **({"spark.dynamicAllocation.maxExecutors": str(target.max_executors)} if target.max_executors else {}),
+        **{f"spark.dynamicAllocation.{which}Executors": str(n) for which, n in (("initial", target.initial_executors), ("max", target.max_executors)) if n},
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,21 +31,11 @@ def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> Catalog:
     return open_catalog(connection, AwsSettings.from_environment(), tmp_path)
 
 
-@pytest.fixture(scope="session")
-def spark_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if reason := spark_server.missing():
-        pytest.skip(reason)
-    mine = tmp_path_factory.getbasetemp()
-    with spark_server.server(mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) as address:
-        yield address
-
-
 @pytest.fixture
 def spark(spark_address: str) -> Iterator[Any]:
     """A session on the run's real Spark; skipped where there is no Java for it."""
-    session = spark_server.connected(spark_address)
-    yield session
-    session.stop()
+    with spark_server.connected(spark_address) as session:
+        yield session
 
 
 @pytest.fixture

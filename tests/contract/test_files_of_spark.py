@@ -171,16 +171,18 @@ def test_rows_lie_along_one_curve_whoever_writes_them(lake: Catalog, table_forma
 
 def test_renamed_columns_are_found_by_their_numbers(lake: Catalog, on_spark: Engine) -> None:
     """Files from before a change of columns, and from after it, in one table: read, amended and merged by Spark."""
+    # Spark 3.5 does not read a narrow column as a wider one
+    widened, large = ((), 2**20) if spark_server.IS_BEFORE_4 else ((Column.parse("a", "bigint"),), 2**40)
     table = made(lake, "iceberg", {"id": "bigint!", "a": "int", "b": "string"})
     append(on_spark, table, [{"id": 1, "a": 1, "b": "x"}, {"id": 2, "a": 2, "b": "y"}])
-    table.evolve(table.pin(), Evolution(append=(Column.parse("c", "date"),), widen=(Column.parse("a", "bigint"),), rename=(("b", "a b"), ("a", "b"))))
-    append(on_spark, table, [{"id": 3, "b": 2**40, "a b": "z", "c": dt.date(1900, 1, 1)}], 2)
+    table.evolve(table.pin(), Evolution(append=(Column.parse("c", "date"),), widen=widened, rename=(("b", "a b"), ("a", "b"))))
+    append(on_spark, table, [{"id": 3, "b": large, "a b": "z", "c": dt.date(1900, 1, 1)}], 2)
     with on_spark.session() as session:
         session.load("ups", table_of(table, [{"id": 2, "b": -2, "a b": None, "c": None}]))
         session.load("dels", table_of(table, []).select(["id"]))
         publish(table, session.rewrite(table, table.pin(), "ups", "dels", "run"), 3)
     truth = [
-        {"id": 1, "b": 1, "a b": "x", "c": None}, {"id": 2, "b": -2, "a b": None, "c": None}, {"id": 3, "b": 2**40, "a b": "z", "c": dt.date(1900, 1, 1)},
+        {"id": 1, "b": 1, "a b": "x", "c": None}, {"id": 2, "b": -2, "a b": None, "c": None}, {"id": 3, "b": large, "a b": "z", "c": dt.date(1900, 1, 1)},
     ]  # fmt: skip
     for engine in (on_spark, EmbeddedEngine(AwsSettings())):
         assert sorted(scanned(engine, table).to_pylist(), key=lambda r: r["id"]) == truth

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,10 +13,11 @@ import pytest
 
 from penstock.changes.facts import unavailable
 from penstock.config import AwsSettings
-from penstock.engines.base import Session
+from penstock.engines.base import Engine, Session
 from penstock.engines.embedded.engine import EmbeddedEngine
 from penstock.errors import PipelineFileError
 from penstock.quality.gate import evaluate, split
+from penstock.quality.judged import judged_rows
 from penstock.quality.predicates import holds
 from penstock.quality.reconcile import compare
 from penstock.suites import Expectation, Suite
@@ -26,6 +29,11 @@ ROW_LEVEL: list[tuple[str, dict[str, Any]]] = [
     ("expect_column_values_to_be_between", {"column": "n", "min_value": 0, "strict_min": True}),
     ("expect_column_values_to_be_between", {"column": "d", "max_value": 1.5, "strict_max": True}),
     ("expect_column_values_to_be_between", {"column": "day", "min_value": "2024-01-02"}),
+    ("expect_column_values_to_be_between", {"column": "at", "min_value": "2024-01-01T23:30:00"}),
+    ("expect_column_values_to_be_between", {"column": "at", "max_value": "2024-01-02T00:00:00+01:00"}),
+    ("expect_column_values_to_be_between", {"column": "clock", "min_value": "2024-03-31T02:30:00", "strict_min": True}),
+    ("expect_column_values_to_be_in_set", {"column": "day", "value_set": ["2024-01-01"]}),
+    ("expect_column_values_to_not_be_in_set", {"column": "clock", "value_set": ["2024-03-31 02:30:00"]}),
     ("expect_column_values_to_be_in_set", {"column": "t", "value_set": ["a", "it's"]}),
     ("expect_column_values_to_not_be_in_set", {"column": "t", "value_set": ["a", ""]}),
     ("expect_column_values_to_match_regex", {"column": "t", "regex": "^[a-z]'?"}),
@@ -34,6 +42,7 @@ ROW_LEVEL: list[tuple[str, dict[str, Any]]] = [
     ("expect_column_value_lengths_to_equal", {"column": "t", "value": 4}),
     ("expect_column_pair_values_a_to_be_greater_than_b", {"column_A": "n", "column_B": "m"}),
     ("expect_column_pair_values_a_to_be_greater_than_b", {"column_A": "n", "column_B": "m", "or_equal": True, "ignore_row_if": "either_value_is_missing"}),
+    ("expect_column_pair_values_a_to_be_greater_than_b", {"column_A": "three", "column_B": "m"}),
 ]
 
 
@@ -53,11 +62,16 @@ def rows(seed: int) -> pa.Table:
 
     r = random.Random(seed)
     count = r.randint(1, 12)
+    start, night = dt.datetime(2024, 1, 1, 23, tzinfo=dt.UTC), dt.datetime(2024, 3, 31, 2, 30)
+    minutes = [None, *(dt.timedelta(minutes=n) for n in (0, 1, 30))]
     return pa.table({
+        "three": pa.array([3] * count, pa.int64()),
         "n": pa.array([r.choice((None, -1, 0, 1, 2, 3)) for _ in range(count)], pa.int64()),
         "m": pa.array([r.choice((None, 0, 1)) for _ in range(count)], pa.int64()),
         "d": pa.array([r.choice((None, Decimal("1.49"), Decimal("1.50"))) for _ in range(count)], pa.decimal128(12, 2)),
         "day": pa.array([r.choice((None, dt.date(2024, 1, 1), dt.date(2024, 1, 2))) for _ in range(count)], pa.date32()),
+        "at": pa.array([None if at is None else start + at for at in r.choices(minutes, k=count)], pa.timestamp("us", "UTC")),
+        "clock": pa.array([None if at is None else night + at for at in r.choices(minutes, k=count)], pa.timestamp("us")),
         "t": pa.array([r.choice((None, "", "a", "it's", "Zs")) for _ in range(count)], pa.string()),
         "__position": [f"f#{i}" for i in range(count)],
     })  # fmt: skip
@@ -75,7 +89,7 @@ def test_the_predicate_and_great_expectations_agree(session: Session, case: int)
         failed = session.query(f"SELECT * FROM {parts.failed}").num_rows
         passed = session.query(f"SELECT * FROM {parts.passed}").num_rows
         assert passed + failed == data.num_rows
-        verdict = evaluate(data.drop_columns(["__position"]), judged)
+        verdict = evaluate(judged_rows(data.drop_columns(["__position"])), judged)
         assert verdict.passed == (failed == 0), f"seed {seed}: {verdict}"
         seen.add(verdict.passed)
     assert False in seen, "no seed made this expectation fail"
@@ -117,14 +131,56 @@ NOTHING: dict[str, tuple[pa.Table, Suite, str]] = {
 @pytest.mark.parametrize("case", NOTHING, ids=str)
 def test_what_never_passes(case: str) -> None:
     data, judged, message = NOTHING[case]
-    verdict = evaluate(data, judged)
+    verdict = evaluate(judged_rows(data), judged)
     assert not verdict.passed
     assert message in " ".join(verdict.failures)
 
 
 def test_an_expectation_that_does_not_exist_is_the_users_error() -> None:
     with pytest.raises(PipelineFileError, match="did you mean 'expect_column_values_to_be_between'"):
-        evaluate(pa.table({"n": [1]}), suite(("expect_column_values_to_be_betwen", {"column": "n"})))
+        evaluate(judged_rows(pa.table({"n": [1]})), suite(("expect_column_values_to_be_betwen", {"column": "n"})))
+
+
+def test_a_text_that_is_no_date_is_the_users_error() -> None:
+    with pytest.raises(PipelineFileError, match=r"suite.json: expect_column_max_to_be_between: 'yesterday' is no date or time, as column 'day' holds them"):
+        evaluate(judged_rows(rows(2)), suite(("expect_column_max_to_be_between", {"column": "day", "min_value": "yesterday"})))
+
+
+OF_ALL_ROWS: list[tuple[str, dict[str, Any]]] = [
+    ("expect_column_values_to_be_unique", {"column": "n"}),
+    ("expect_column_values_to_not_be_null", {"column": "t", "mostly": 0.8}),
+    ("expect_column_max_to_be_between", {"column": "at", "min_value": "2024-01-01T23:30:00Z"}),
+    ("expect_column_min_to_be_between", {"column": "day", "max_value": "2024-01-01"}),
+    ("expect_column_mean_to_be_between", {"column": "d", "min_value": 1.494}),
+    ("expect_column_sum_to_be_between", {"column": "d", "max_value": 5.98}),
+    ("expect_column_distinct_values_to_be_in_set", {"column": "clock", "value_set": ["2024-03-31T02:30:00"]}),
+    ("expect_column_unique_value_count_to_be_between", {"column": "m", "min_value": 2}),
+    ("expect_compound_columns_to_be_unique", {"column_list": ["m", "n"]}),
+    ("expect_table_row_count_to_be_between", {"min_value": 4, "max_value": 9}),
+]
+
+
+def test_rows_are_judged_on_spark_as_in_this_process(on_spark: Engine, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    # of a pair of which one is NULL, Great Expectations says on Spark that it is good
+    alike = [e for e in ROW_LEVEL if "column_A" not in e[1] or e[1].get("ignore_row_if") == "either_value_is_missing"]
+    judged, seen = suite(*alike, *OF_ALL_ROWS), set()
+    shown = ", ".join(f'"{c}"' for c in rows(0).column_names[:-1])
+    try:
+        for seed in range(2):
+            said = []
+            with on_spark.session() as there:
+                for asked in (session, there):
+                    asked.load("rows", rows(seed))
+                    said.append(evaluate(judged_rows(asked.frame(f"SELECT {shown} FROM rows")), judged))
+            alone, far = (sorted(re.split(r" \(|: (?!expect)", failure)[0] for failure in verdict.failures) for verdict in said)
+            assert far == alone, f"seed {seed}: {said}"
+            seen |= set(alone)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert len(seen) > 10, seen
 
 
 RECONCILED = {

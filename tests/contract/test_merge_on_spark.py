@@ -124,6 +124,7 @@ def test_a_run_starts_a_spark_of_its_own(tmp_path: Path) -> None:
     assert project.rows("lake.shop.orders", "id, state") == [{"id": 2, "state": "new"}]
 
 
+@pytest.mark.skipif(spark_server.IS_BEFORE_4, reason="transforms on one machine need pyspark 4, the client of Sail")
 def test_a_pipeline_changes_its_engine_between_runs(table_format: str, tmp_path: Path, spark_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Merge, gate, quarantine, copy, transform and update: the tables are those of a pipeline that stayed on one machine."""
     monkeypatch.setenv("SPARK_REMOTE", spark_address)
@@ -148,7 +149,7 @@ def test_an_update_stops_as_it_does_on_one_machine(tmp_path: Path, spark_address
     text = (APPENDED + update + "environments:\n  large: {spark_from_mb: 0}\n").replace("FORMAT", "delta").replace("name: string", "name: string!")
     project = Project(tmp_path)
     project.write("landing/rows/1.csv", "id,name\n1,new\n2,new\n")
-    stops = {"CAST(name AS INT)": "CAST_INVALID_INPUT", "id / (id - 2)": "USER_RAISED_EXCEPTION", "IF(id = 2, NULL, 'x')": "column 'name' of 1 rows"}
+    stops = {"CAST(name AS INT)": "CAST_INVALID_INPUT", "id / (id - 2)": "division by zero", "IF(id = 2, NULL, 'x')": "column 'name' of 1 rows"}
     for value, said in stops.items():
         project.write("pipeline.yaml", text.replace("VALUE", f'"{value}"'))
         stopped = project.penstock("run", ".", "--env", "large")

@@ -31,12 +31,12 @@ CONF = {"spark.sql.shuffle.partitions": "400", "spark.driver.extraJavaOptions": 
 TARGETS: dict[str, EmrServerless | Emr | Glue] = {
     "emr-serverless": EmrServerless(
         kind="emr-serverless", application="00f1abc", role=ROLE, region="eu-central-1", logs=LOGS, kms_key=KEY,
-        driver=LARGE, executor=LARGE, max_executors=20, conf=CONF, timeout_minutes=120,
+        driver=LARGE, executor=LARGE, initial_executors=4, max_executors=20, conf=CONF, timeout_minutes=120,
     ),
     "emr-serverless-plain": EmrServerless(kind="emr-serverless", application="00f1abc", role=ROLE),
     "emr": Emr(
         kind="emr", cluster="j-2AXXXXXXGAPLF", role=ROLE, region="eu-central-1", logs=LOGS, kms_key=KEY,
-        driver=Size(cores=2, memory="8g"), executor=Size(cores=4, memory="16g"), max_executors=20, conf=CONF, python="3.13",
+        driver=Size(cores=2, memory="8g"), executor=Size(cores=4, memory="16g"), initial_executors=4, max_executors=20, conf=CONF, python="3.13",
     ),
     "emr-plain": Emr(kind="emr", cluster="j-2AXXXXXXGAPLF"),
     "glue": Glue(
@@ -154,6 +154,9 @@ FAULTS = {
         'kind: glue, job: x, conf: {spark.a: "b c"}', "'b c' would break it",
     ),
     "logs that are no folder": ('role/penstock"', 'role/penstock", logs: "s3://ops/logs"', "logs"),
+    "more executors at first than at the most": (
+        'role/penstock"', 'role/penstock", initial_executors: 3, max_executors: 2', "initial_executors 3 is more than max_executors 2",
+    ),
     "memory without a unit": ('role/penstock"', 'role/penstock", driver: {cores: 1, memory: "8"}', "memory"),
     "no artifacts": ('    artifacts: "s3://ops/releases/"\n', "", "give the environment `artifacts: s3://bucket/prefix/`"),
     "no state": ("state: raw/state/\n", "", "give the pipeline `state:`"),

@@ -57,6 +57,9 @@ class EmbeddedSession:
     def query(self, sql: str) -> pa.Table:
         return self._connection.execute(sql).to_arrow_table()
 
+    def frame(self, sql: str) -> pa.Table:
+        return self.query(sql)
+
     def columns(self, name: str) -> Sequence[str]:
         return [d[0] for d in self._connection.execute(f"SELECT * FROM {name} LIMIT 0").description]
 

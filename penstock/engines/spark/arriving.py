@@ -13,6 +13,8 @@ from penstock.objects import ObjectInfo
 from penstock.schema import backquote
 from penstock.sources import PAYLOAD, POSITION, REASON
 
+from .arrow import to_arrow
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -41,7 +43,7 @@ def read_files(spark: Any, files: Files) -> tuple[Any, Arrived]:
     more = [(REASON, pa.string()), (PAYLOAD, pa.string()), (_READ, pa.int64()), (_FILTERED, pa.int64())]
     found = _done(named, work, pa.schema([*columns, *(pa.field(name, kind) for name, kind in more)]))
     counts = found.selectExpr(f"COALESCE(SUM({_READ}), 0) AS r", f"COALESCE(SUM({_FILTERED}), 0) AS f").first()
-    rejected = found.where(f"{REASON} IS NOT NULL").select(POSITION, REASON, PAYLOAD).toArrow()
+    rejected = to_arrow(found.where(f"{REASON} IS NOT NULL").select(POSITION, REASON, PAYLOAD))
     rows = found.where(f"{_READ} IS NULL AND {REASON} IS NULL").select(*map(backquote, columns.names))
     return rows, Arrived(rejected, counts["r"], counts["f"])
 

@@ -20,6 +20,7 @@ def new_session(aws: AwsSettings) -> Iterator[Any]:
         with _connected(remote) as session:
             yield session
     else:
+        os.environ.pop("SPARK_REMOTE", None)  # pyspark 3.5 takes an empty one for an address
         yield _classic(aws)
 
 

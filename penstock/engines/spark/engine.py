@@ -10,11 +10,13 @@ from typing import Any
 
 from penstock.config import AwsSettings
 from penstock.engines.base import Code, Engine, Fitting, Input, Session
-from penstock.engines.user_code import SETTINGS, applied, as_read, load_fitted, to_arrow
+from penstock.engines.user_code import SETTINGS, applied, as_read, load_fitted
+from penstock.errors import ExecutorLostError
 from penstock.schema import is_hidden, names
 
 from .arriving import made_to_fit
-from .reading import FILE, ROW, framed, rows_of
+from .arrow import framed, to_arrow
+from .reading import FILE, ROW, rows_of
 from .session import SparkBatchSession
 
 # what is written is what every reader knows: instants in microseconds, dates as they are in the calendar of today, fields by their numbers
@@ -28,6 +30,7 @@ WRITING = {
     "spark.sql.connect.serverStacktrace.enabled": "false",
     "spark.sql.pyspark.jvmStacktrace.enabled": "false",
 }
+_LOST = "CHECKPOINT_RDD_BLOCK_ID_NOT_FOUND"  # rows that were kept on executors and nowhere else
 # of rows that were kept Spark infers conditions on columns that they no longer have, and fails on a union of them
 KEEPING = {"spark.sql.constraintPropagation.enabled": "false"}
 
@@ -54,6 +57,11 @@ class SparkEngine:
             on_spark = SparkBatchSession(spark, self.aws)
             try:
                 yield on_spark
+            except Exception as error:
+                if _LOST in str(error):
+                    hint = "run again; where executors come and go (spot instances), keep batches small by `batch:` of the read step"
+                    raise ExecutorLostError("Spark lost an executor, and rows of the batch with it", hint=hint) from error
+                raise
             finally:
                 on_spark.close()
 

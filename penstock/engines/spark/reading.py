@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from penstock.schema import Column, backquote
 from penstock.tables import DataFile, FieldId, LakeTable, Pinned
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+from .arrow import framed
 
 FILE, ROW = "__file", "__row"
 # the path as it is, not as a URI has it: '+' is itself there
@@ -24,15 +23,6 @@ def struct(columns: Iterable[Column]) -> Any:
     from penstock.schema import DataType
 
     return StructType.fromJson(DataType("struct", fields=tuple(columns)).nullable.delta)
-
-
-def framed(spark: Any, rows: pa.Table) -> Any:
-    """A DataFrame of Arrow rows, without the batches that have none: Spark takes the first of those for the end."""
-    from pyspark.sql.pandas.types import from_arrow_schema
-
-    schema = from_arrow_schema(rows.schema, prefer_timestamp_ntz=True)
-    batches = [batch for batch in rows.to_batches() if batch.num_rows]
-    return spark.createDataFrame(type(rows).from_batches(batches) if batches else [], schema)
 
 
 def _numbered(columns: Iterable[Column], numbers: Mapping[str, FieldId]) -> tuple[Any, list[str]]:
@@ -80,7 +70,7 @@ def deleted_rows(spark: Any, files: Sequence[DataFile], *, own: bool = False) ->
         found = found.unionByName(spark.read.parquet(*lying).join(spelled, "file_path").selectExpr(FILE, f"pos AS {ROW}"))
     for x, d in chosen:
         if d.positions is not None:
-            found = found.unionByName(spark.createDataFrame(_positions(x.uri, d.positions())))
+            found = found.unionByName(framed(spark, _positions(x.uri, d.positions())))
     return found
 
 

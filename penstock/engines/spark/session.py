@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from penstock.changes.facts import MergeSpec, listed
 from penstock.config import AwsSettings
@@ -23,9 +23,10 @@ from penstock.schema import Column, backquote, literal, names, quote
 from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenDeletes, WrittenFile
 
 from .arriving import read_files
+from .arrow import framed, to_arrow
 from .buckets import make_buckets_known
 from .dialect import spark_sql, statement
-from .reading import FILE, ROW, deleted_rows, framed, rows_of
+from .reading import FILE, ROW, deleted_rows, rows_of
 from .writing import SLOT, Writer, exported
 
 if TYPE_CHECKING:
@@ -66,7 +67,10 @@ class SparkBatchSession:
         return int(rows.count())
 
     def query(self, sql: str) -> pa.Table:
-        return cast("pa.Table", self._spark.sql(spark_sql(sql)).toArrow())
+        return to_arrow(self.frame(sql))
+
+    def frame(self, sql: str) -> Any:
+        return self._spark.sql(spark_sql(sql))
 
     def columns(self, name: str) -> Sequence[str]:
         return tuple(self._spark.table(_view(name)).columns)
@@ -80,12 +84,13 @@ class SparkBatchSession:
         self._keep(said.name, frame, lasting=said.kind != "view")
 
     def name(self, name: str, sql: str, kind: str = "TABLE") -> None:
-        self._keep(name, self._spark.sql(spark_sql(sql)), lasting=kind == "TABLE")
+        self._keep(name, self.frame(sql), lasting=kind == "TABLE")
 
     def _keep(self, name: str, frame: Any, *, lasting: bool) -> None:
         if lasting:
-            frame = frame.localCheckpoint()  # not persisted: the plan of a view upon views upon views is analysed anew for every query
-            self._kept.append(frame)
+            kept = frame.localCheckpoint()  # not persisted: the plan of a view upon views upon views is analysed anew for every query
+            self._kept.append(kept)
+            frame = kept.toDF(*kept.columns)  # columns of its own: joined with what it was made of, Spark 3.5 does not tell them apart
         frame.createOrReplaceTempView(_view(name))
 
     def _viewed(self, frame: Any) -> str:
@@ -264,7 +269,7 @@ class SparkBatchSession:
         every = self._spark.table("gone").unionByName(deleted_rows(self._spark, files, own=True))
         every.createOrReplaceTempView("every_gone")
         wanted = ", ".join(literal(f.uri) for f in files)
-        found = self._spark.sql(f"SELECT {FILE}, {ROW} FROM every_gone WHERE {FILE} IN ({wanted}) ORDER BY {FILE}, {ROW}").toArrow()
+        found = to_arrow(self._spark.sql(f"SELECT {FILE}, {ROW} FROM every_gone WHERE {FILE} IN ({wanted}) ORDER BY {FILE}, {ROW}"))
         rows: dict[str, tuple[int, int]] = {}
         at = 0
         for uri, count in zip(*(c.to_pylist() for c in _runs(found[FILE])), strict=True):

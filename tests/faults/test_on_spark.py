@@ -1,0 +1,108 @@
+"""Drivers killed, executors lost, and tasks done twice on Spark: each event acts once all the same.
+
+`make everywhere` has all of it run, on a Spark of a driver and two executors; else one point and one format, by the seed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import spark_server
+from pipelines import EVENTS, Project, event, events
+
+from penstock.infra.local.spark_jobs import spark_submit
+
+pytestmark = pytest.mark.skipif(bool(spark_server.missing()), reason=spark_server.missing())
+EVERYWHERE = bool(os.environ.get("PENSTOCK_TEST_EVERYWHERE"))
+on_a_cluster = pytest.mark.skipif(not EVERYWHERE, reason="PENSTOCK_TEST_EVERYWHERE=1 has it run; it takes minutes")
+POINTS = ("after_cut", "after_quarantine", "after_memory", "before_commit", "after_commit", "after_batch", "after_commit:2")
+LAUNCHER = Path(__file__).parents[2] / "jobs" / "bin" / "launch.py"
+
+
+@pytest.fixture
+def shop(tmp_path: Path, table_format: str) -> Project:
+    project = Project(tmp_path)
+    text = EVENTS.replace("FORMAT", table_format).replace("batch: {max_files: 1}", "batch: {max_files: 2}")
+    project.write("pipeline.yaml", text + "environments:\n  large: {engine: spark, spark_from_mb: 0}\n")
+    return project
+
+
+def test_a_driver_killed_at_any_point_goes_on(shop: Project, table_format: str, spark_address: str, seed: int) -> None:
+    r = random.Random(seed)
+    if not EVERYWHERE and table_format != r.choice(["delta", "iceberg"]):
+        pytest.skip("this seed has the other format")
+    shop.write("landing/orders/1.json", events(event("c", 1, 10, "new"), event("c", 2, 11, "new"), "{", event("u", 1, 12, "paid")))
+    shop.write("landing/orders/2.json", events(event("d", 2, 20), event("u", 3, 5, "late"), event("c", 4, 21, "new")))
+    for point in POINTS if EVERYWHERE else r.sample(POINTS, 1):
+        killed = shop.process("run", ".", "--env", "large", PENSTOCK_KILL_AT=point, SPARK_REMOTE=spark_address)
+        assert killed.code == -signal.SIGKILL, (point, killed.out, killed.err)
+    done = shop.process("run", ".", "--env", "large", SPARK_REMOTE=spark_address)
+    assert done.code == 0, done.err
+    assert shop.rows("lake.shop.orders", "id, state") == [{"id": 1, "state": "paid"}, {"id": 3, "state": "late"}, {"id": 4, "state": "new"}]
+    assert len(shop.rows("lake.shop.orders__quarantine", "__batch")) == 1
+
+
+def deliver(shop: Project) -> dict[int, str]:
+    """Two batches of events, of which the second changes what the first made; the state that each order ends with."""
+    orders = range(1, 20_001)
+    for number in (1, 2):
+        shop.write(f"landing/orders/{number}.json", events(*(event("c", i, i, "new", f"{i % 100}.50") for i in orders[number - 1 :: 2])))
+    changed, gone = orders[::3], orders[1::7]
+    shop.write("landing/orders/3.json", events(*(event("u", i, 30_000 + i, "paid", "1.00") for i in changed)))
+    shop.write("landing/orders/4.json", events(*(event("d", i, 60_000 + i) for i in gone)))
+    return {i: "paid" if i in changed else "new" for i in orders if i not in gone}
+
+
+def submitted(shop: Project, **conf: str) -> subprocess.Popen[str]:
+    """The pipeline on a Spark of two executors, each a process."""
+    settings = {"spark.ui.enabled": "false", "spark.executorEnv.PYTHONPATH": os.pathsep.join(sys.path), "spark.pyspark.python": sys.executable, **conf}
+    words = [word for key, value in settings.items() for word in ("--conf", f"{key}={value}")]
+    command = [*spark_submit(), "--master", "local-cluster[2,1,1024]", *words, str(LAUNCHER), str(shop.folder), "--env", "large", "--log", "json"]
+    with (shop.folder / "driver.log").open("w") as log:
+        return subprocess.Popen(command, cwd=shop.folder, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, "PYSPARK_PYTHON": sys.executable})
+
+
+def ended(shop: Project, run: subprocess.Popen[str], ends: dict[int, str]) -> None:
+    out, _ = run.communicate(timeout=600)
+    assert run.returncode == 0, shop.text("driver.log")[-3000:]
+    steps = {s["step"]: s for s in json.loads(next(line for line in reversed(out.splitlines()) if line.startswith("{")))["steps"]}
+    counts = steps["orders"]["counts"]
+    assert counts["applied"] + counts["superseded"] == counts["read"] == 29_524
+    assert {r["id"]: r["state"] for r in shop.rows("lake.shop.orders", "id, state")} == ends
+
+
+@on_a_cluster
+def test_an_executor_that_is_lost_while_files_are_written_loses_and_doubles_nothing(shop: Project) -> None:
+    ends = deliver(shop)
+    run, killed = submitted(shop), 0
+    while run.poll() is None and killed < 2:
+        if any((shop.folder / "warehouse").rglob("_temporary")):
+            at_work = [p for p in psutil.Process(run.pid).children(recursive=True) if "CoarseGrainedExecutorBackend" in " ".join(p.cmdline())]
+            for executor in at_work[:1]:
+                executor.kill()
+                killed += 1
+                time.sleep(5)
+        time.sleep(0.005)
+    ended(shop, run, ends)
+    assert killed, "no executor was at work while files were written"
+    assert "Lost executor" in shop.text("driver.log")
+
+
+@on_a_cluster
+def test_tasks_that_are_done_twice_act_once(shop: Project) -> None:
+    ends, log = deliver(shop), shop.folder / "events"
+    log.mkdir()
+    hasty = {"spark.speculation": "true", "spark.speculation.interval": "5ms", "spark.speculation.multiplier": "1.01", "spark.speculation.quantile": "0.1"}
+    hasty |= {"spark.speculation.minTaskRuntime": "1ms", "spark.eventLog.enabled": "true", "spark.eventLog.dir": f"file://{log}"}
+    ended(shop, submitted(shop, **hasty, **{"spark.eventLog.compress": "false"}), ends)
+    told = [json.loads(line) for file in log.rglob("*") if file.is_file() for line in file.read_text(errors="replace").splitlines() if "TaskStart" in line]
+    assert any(said["Task Info"]["Speculative"] for said in told if said["Event"] == "SparkListenerTaskStart"), "no task was done twice"
