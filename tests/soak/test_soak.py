@@ -26,7 +26,7 @@ from pipelines import Done, Project, lake
 from prepared import start
 from soak.feed import APPENDED, MERGED, TABLES, files, line, pipeline
 
-BATCHES = int(os.environ.get("PENSTOCK_SOAK_BATCHES", "80"))
+BATCHES = int(os.environ.get("PENSTOCK_SOAK_BATCHES", "48"))
 FORMATS = ("iceberg", "delta")
 MOST_LINES, PAUSE = 450, 8  # of a run that lives; seconds between two others beside it
 RUN, MAINTAIN = ("run", ".", "--log", "json"), ("maintain", "--all")
