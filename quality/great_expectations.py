@@ -69,7 +69,8 @@ def _typed(expectation: Expectation, rows: JudgedRows, suite: Suite) -> dict[str
     kwargs = dict(expectation.kwargs)
     if column in rows.instants:
         kwargs |= {k: instant(kwargs[k]) for k in ("min_value", "max_value") if k in kwargs}
-        kwargs |= {k: [instant(v) for v in kwargs[k]] for k in ("value_set",) if kwargs.get(k)}
+        if values := kwargs.get("value_set"):
+            kwargs["value_set"] = [instant(v) for v in values]
     return kwargs
 
 

@@ -58,6 +58,11 @@ def missing() -> str:
     return "" if found and int(found[1]) >= 17 else f"Spark needs Java 17 or newer; {java} says: {said.splitlines()[:1]}"
 
 
+def why_not_everywhere() -> str:
+    """Why tests that take minutes are left out; empty where they are not."""
+    return missing() or ("" if os.environ.get("PENSTOCK_TEST_EVERYWHERE") else "PENSTOCK_TEST_EVERYWHERE=1 has it run; it takes minutes")
+
+
 @contextmanager
 def in_process() -> Iterator[str]:
     """No address: the Spark is this process's own."""

@@ -20,7 +20,7 @@ from pipelines import EVENTS, Project, event, events
 
 from penstock.infra.local.spark_jobs import spark_submit
 
-WHY_NOT = spark_server.missing() or ("" if os.environ.get("PENSTOCK_TEST_EVERYWHERE") else "PENSTOCK_TEST_EVERYWHERE=1 has it run; it takes minutes")
+WHY_NOT = spark_server.why_not_everywhere()
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 POINTS = ("after_cut", "after_quarantine", "after_memory", "before_commit", "after_commit", "after_batch", "after_commit:2")
 LAUNCHER = Path(__file__).parents[2] / "jobs" / "bin" / "launch.py"

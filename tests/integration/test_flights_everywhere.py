@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from pipelines import Project
 
 from penstock.infra.local.control import HOME, down, up
 
-WHY_NOT = spark_server.missing() or ("" if os.environ.get("PENSTOCK_TEST_EVERYWHERE") else "PENSTOCK_TEST_EVERYWHERE=1 has it run; it takes minutes")
+WHY_NOT = spark_server.why_not_everywhere()
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 FLIGHTS = Path(__file__).parents[2] / "dags" / "pipelines" / "flights"
 COMMON = """
