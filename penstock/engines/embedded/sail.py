@@ -80,33 +80,33 @@ def run(code: Code, aws: AwsSettings, survivors: Survivors) -> pa.Table:
     """
     spark = session(aws)
     with functions_of_connect():
-        frames = {i.name: as_read(_frame(spark, i, survivors), i) for i in code.inputs}
+        files = [i.table.files(i.pinned) if i.table and i.pinned else () for i in code.inputs]
+        frames = {i.name: as_read(_frame(spark, i, f, survivors), i) for i, f in zip(code.inputs, files, strict=True)}
         rows = cast("pa.Table", applied(spark, frames, code, lambda frame: frame.toArrow()))
-    for item in code.inputs:
-        _check_there(item, aws)
+    for item, read in zip(code.inputs, files, strict=True):
+        _check_there(item.name, read, aws)
     return rows
 
 
-def _check_there(item: Input, aws: AwsSettings) -> None:
+def _check_there(name: str, files: Sequence[DataFile], aws: AwsSettings) -> None:
     """A file that is not there has no rows for Sail, and it says nothing."""
     import pyarrow.fs as fs
 
-    files = item.table.files(item.pinned) if item.table and item.pinned else ()
     if not files:
         return
     system, _ = filesystem(files[0].uri, aws)
     found = each(lambda f: system.get_file_info(f.uri.removeprefix("s3://")).type, files)
     if gone := [f.uri for f, kind in zip(files, found, strict=True) if kind == fs.FileType.NotFound]:
         hint = "another tool removed them (a vacuum, an expiry): bring them back, or `penstock batch skip` the batch"
-        raise StepFailedError(f"{len(gone)} files of {item.name} that this batch reads are not there, {gone[0]} among them", hint=hint)
+        raise StepFailedError(f"{len(gone)} files of {name} that this batch reads are not there, {gone[0]} among them", hint=hint)
 
 
-def _frame(spark: Any, item: Input, survivors: Survivors) -> Any:
+def _frame(spark: Any, item: Input, files: Sequence[DataFile], survivors: Survivors) -> Any:
     """An input as a DataFrame, without Penstock's own columns."""
     if item.table is None or item.pinned is None:
         return spark.createDataFrame(item.rows)
     shown = tuple(c for c in item.pinned.columns if not is_hidden(c.name))
-    files, schema = item.table.files(item.pinned), _struct(shown)
+    schema = _struct(shown)
     whole, thinned = ([f for f in files if (bool(f.deletes) or item.pinned.is_read_by_number or f.by_number) is has] for has in (False, True))
     left = survivors(item.table, item.pinned, thinned) if thinned else []
     uris = [f.uri for f in whole if not f.outside] + left
