@@ -27,6 +27,17 @@ class ParsedOnce(MetastoreCatalog):
             return table
         return Table(identifier, metadata, known, self._load_file_io(metadata.properties, known), self)
 
+    def load_table(self, identifier: str | Identifier) -> Table:
+        """Whoever is slow finds the metadata file gone where others commit often, and remove old ones; then the catalog names a newer one."""
+        gone = ""
+        while True:
+            try:
+                return super().load_table(identifier)
+            except FileNotFoundError as error:
+                if str(error) == gone:
+                    raise
+                gone = str(error)
+
     def _update_and_stage_table(
         self, current_table: Table | None, table_identifier: Identifier, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
     ) -> StagedTable:

@@ -229,6 +229,25 @@ def test_hundreds_of_commits_leave_few_manifests_and_few_metadata_files(folder: 
     assert native.refresh().scan().count() == 104
 
 
+def test_a_reader_finds_the_table_however_many_commits_there_are_while_it_reads(folder: Catalog, write_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than there are metadata files kept, between its look into the catalog and its opening the file that this names."""
+    from pyiceberg.serializers import FromInputFile
+
+    table, read = table_of(folder, "iceberg"), FromInputFile.table_metadata
+    assert append(table, write_file, 1).state == "done"
+
+    def slow(*named: Any) -> Any:
+        monkeypatch.undo()
+        assert all(append(table, write_file, batch).state == "done" for batch in range(2, 26))
+        return read(*named)
+
+    connection = CatalogConnection(kind="catalog", catalog="sqlite", warehouse=str(Path(table.location).parents[1]))
+    monkeypatch.setattr(FromInputFile, "table_metadata", slow)
+    reader = open_catalog(connection, AwsSettings(), Path()).table(*table.name.split(".")[-2:])
+    assert reader
+    assert rows(reader) == 25
+
+
 def test_a_commit_whose_files_are_gone_fails(folder: Catalog, table_format: str, write_file: Write) -> None:
     table = table_of(folder, table_format)
     append(table, write_file, 1)

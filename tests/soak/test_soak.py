@@ -88,7 +88,7 @@ class Soak:
             return Done(code, "".join(said), err.read())
 
     def _note(self, verb: str, done: Done, *, refused: bool = False) -> None:
-        assert refused or done.code in (0, -signal.SIGKILL), (verb, done)
+        assert refused or done.code in (0, -signal.SIGKILL), f"{verb} ended with {done.code}:\n{done.out}{done.err}"
         self.ended[f"{verb} {'refused' if refused else 'killed' if done.code else 'ended'}"] += 1
 
 
@@ -112,7 +112,7 @@ def lives(soak: Soak, r: random.Random) -> Iterator[int]:
         yield soak.landed
 
 
-def soaked(folder: Path, table_format: str, seed: int, count: int) -> Soak:
+def soaked(folder: Path, table_format: str, seed: int, count: int, failed: threading.Event) -> Soak:
     clock, r = time.monotonic(), random.Random(f"{seed} {table_format}")
     soak, over = Soak(folder / table_format, table_format, files(2 * seed + FORMATS.index(table_format), count)), threading.Event()
     with ThreadPoolExecutor() as pool:
@@ -120,6 +120,11 @@ def soaked(folder: Path, table_format: str, seed: int, count: int) -> Soak:
         try:
             for _ in lives(soak, r):
                 assert not beside.done(), beside.result()
+                if failed.is_set():
+                    break  # what the other format raised is what is told
+        except BaseException:
+            failed.set()
+            raise
         finally:
             over.set()
         beside.result()
@@ -155,8 +160,8 @@ def assert_appended(project: Project, events: Sequence[Event]) -> None:
 
 
 def test_tables_end_as_the_model_however_often_their_writers_are_killed(tmp_path: Path, seed: int) -> None:
-    count = BATCHES // (len(FORMATS) * len(TABLES))
+    count, failed = BATCHES // (len(FORMATS) * len(TABLES)), threading.Event()
     with ThreadPoolExecutor() as pool:
-        soaks = list(pool.map(lambda kind: soaked(tmp_path, kind, seed, count), FORMATS))
+        soaks = list(pool.map(lambda kind: soaked(tmp_path, kind, seed, count, failed), FORMATS))
     for soak in soaks:
         agrees(soak, seed)
