@@ -6,12 +6,12 @@ import json
 import math
 import re
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-_THREADS = 8
+from penstock.connectors.removing import removed
+
 _INTERVAL = re.compile(r"(?:interval )?(\d+) (hour|day|week)s?")
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ def forget_log(native: Native, system: fs.FileSystem, root: str) -> list[tuple[s
 
     entries = system.get_file_info(fs.FileSelector(f"{root}/_delta_log"))
     old = [e for e in entries if e.is_file and e.base_name[:20].isdigit() and int(e.base_name[:20]) < native.version()]
-    for entry in old:
-        system.delete_file(entry.path)
-    return [(entry.path.removeprefix(f"{root}/"), entry.size or 0) for entry in old]
+    return [(entry.path.removeprefix(f"{root}/"), entry.size or 0) for entry in removed(old, lambda entry: system.delete_file(entry.path))]
 
 
 def vacuum(native: Native, system: fs.FileSystem, root: str, before: datetime, needed: Collection[int], vectors: Collection[str]) -> list[tuple[str, int]]:
@@ -62,6 +60,4 @@ def vacuum(native: Native, system: fs.FileSystem, root: str, before: datetime, n
     listed = native.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True, keep_versions=sorted(needed) or None)
     wanted = dict.fromkeys(path for path in map(unquote, listed) if path not in vectors)
     there = [info for info in system.get_file_info([f"{root}/{path}" for path in wanted]) if info.is_file] if wanted else []  # what the log says may be gone
-    with ThreadPoolExecutor(_THREADS) as pool:
-        list(pool.map(lambda info: system.delete_file(info.path), there))
-    return [(info.path.removeprefix(f"{root}/"), info.size or 0) for info in there]
+    return [(info.path.removeprefix(f"{root}/"), info.size or 0) for info in removed(there, lambda info: system.delete_file(info.path))]

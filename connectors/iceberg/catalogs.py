@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from pyiceberg.catalog import Catalog, MetastoreCatalog
+from pyiceberg.io import FileIO
 from pyiceberg.table import StagedTable, Table
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.update import AddSnapshotUpdate, SetSnapshotRefUpdate, TableRequirement, TableUpdate
 from pyiceberg.typedef import Identifier
+
+from .metadata_files import forget_metadata
 
 
 class ParsedOnce(MetastoreCatalog):
@@ -37,6 +40,10 @@ class ParsedOnce(MetastoreCatalog):
                 if str(error) == gone:
                     raise
                 gone = str(error)
+
+    @staticmethod
+    def _delete_old_metadata(io: FileIO, base: TableMetadata, metadata: TableMetadata) -> None:
+        forget_metadata(io, base, metadata)  # pyiceberg's own warns of every file that another writer removed before
 
     def _update_and_stage_table(
         self, current_table: Table | None, table_identifier: Identifier, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]

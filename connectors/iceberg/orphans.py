@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from penstock.connectors.paths import plain
+from penstock.connectors.removing import removed
 from penstock.errors import NotSupportedError
+from penstock.threads import each
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import ManifestFile
     from pyiceberg.table import Table
 
-_THREADS = 8
 _SLASHES = re.compile("(?<!:)/{2,}")
 
 
@@ -35,9 +35,7 @@ def remove_orphans(load: Callable[[], Table], before: datetime) -> list[tuple[st
         return []
     needed = referenced(load())
     orphans = [(uri, size) for uri, size in listed if _place(uri) not in needed]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        list(pool.map(lambda found: io.delete(found[0]), orphans))
-    return [(plain(uri), size) for uri, size in orphans]
+    return [(plain(uri), size) for uri, size in removed(orphans, lambda found: io.delete(found[0]))]
 
 
 def _older(io, location: str, before: datetime) -> Iterator[tuple[str, int]]:  # type: ignore[no-untyped-def]
@@ -60,9 +58,8 @@ def referenced(table: Table) -> set[str]:
     for snapshot in metadata.snapshots:
         found.add(snapshot.manifest_list)
         manifests |= {m.manifest_path: m for m in snapshot.manifests(table.io)}
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for entries in pool.map(lambda m: m.fetch_manifest_entry(table.io, discard_deleted=True), manifests.values()):
-            found |= {entry.data_file.file_path for entry in entries}
+    for entries in each(lambda m: m.fetch_manifest_entry(table.io, discard_deleted=True), manifests.values()):
+        found |= {entry.data_file.file_path for entry in entries}
     return {_place(uri) for uri in found | set(manifests)}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -25,22 +24,21 @@ from penstock.tables import BATCH, COMMIT, RUN, STEP, Change, DataFile, Design, 
 from .columns import columns_of, field_ids, order_of, partitions_of, schema_of, spec_of
 from .features import check_writable, has_files_of_others, is_read_by_number
 from .manifests import Files, SnapshotWriter, mergeable
+from .metadata_files import FORGETS, forget_metadata
 from .orphans import remove_orphans
 from .statistics import Footers, data_files, described, described_deletes, full
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table, Transaction
-    from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot
     from pyiceberg.table.update import TableRequirement, TableUpdate
 
 _DELETES, _ON_READ, _ON_WRITE = "write.merge.mode", "merge-on-read", "copy-on-write"
-_FORGETS = "write.metadata.delete-after-commit.enabled"
 _SORTED = "sort-order"  # no property of a table, which has it apart
 _PROPERTIES = {
     "format-version": "2",
-    _FORGETS: "true",
+    FORGETS: "true",
     "write.metadata.previous-versions-max": "20",
     "commit.retry.num-retries": "0",
 }
@@ -265,7 +263,7 @@ class IcebergTable:
             return self._after_refusal(snapshot.snapshot_id, str(error))
         except lost_answers() as error:
             return Outcome("unknown", cause=f"{type(error).__name__}: {error}")
-        self._forget_metadata(table, response.metadata)
+        forget_metadata(table.io, table.metadata, response.metadata)
         return Outcome("done", snapshot.snapshot_id)
 
     @staticmethod
@@ -276,17 +274,6 @@ class IcebergTable:
         deletes = described_deletes(table, change.deletes)
         files = Files(described(table, change.add), deletes, change.remove, [d.of for d in change.deletes])
         return writer.write(files, summary, operation)
-
-    @staticmethod
-    def _forget_metadata(before: Table, after: TableMetadata) -> None:
-        """Delete the metadata files that the table no longer lists, where it says so; the commit stands, whatever becomes of them."""
-        if after.properties.get(_FORGETS, "false").lower() != "true":
-            return
-        for old in {log.metadata_file for log in before.metadata.metadata_log} - {log.metadata_file for log in after.metadata_log}:
-            try:
-                before.io.delete(old)
-            except lost_answers() as error:
-                logging.getLogger(__name__).warning("the old metadata file %s stays: %s", old, error)
 
     def _after_refusal(self, snapshot_id: int, cause: str) -> Outcome:
         """A client that retried by itself is refused by its own first try: what the table holds decides."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from penstock.commits import Outcome, settle
 from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection
 from penstock.connectors.catalogs import Catalog, open_catalog
+from penstock.connectors.iceberg import orphans
 from penstock.errors import CommitConflictError, DataError, LedgerError
 from penstock.schema import Column
 from penstock.tables import COMMIT, Change, LakeTable, WrittenDeletes, WrittenFile
@@ -246,6 +248,32 @@ def test_a_reader_finds_the_table_however_many_commits_there_are_while_it_reads(
     reader = open_catalog(connection, AwsSettings(), Path()).table(*table.name.split(".")[-2:])
     assert reader
     assert rows(reader) == 25
+
+
+def test_files_that_a_writer_removes_first_do_not_stop_maintenance(
+    folder: Catalog, write_file: Write, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Metadata files that were listed as strays' candidates, and whose table has gone on by more commits than it keeps of them."""
+    table = table_of(folder, "iceberg")
+    batches = iter(range(1, 100))
+
+    def commits() -> None:
+        assert all(append(table, write_file, next(batches)).state == "done" for _ in range(25))
+
+    commits()
+    stale: Any = table.pin().native
+
+    def referenced(present: Any) -> set[str]:
+        commits()
+        return found(present.refresh())
+
+    found = orphans.referenced
+    monkeypatch.setattr(orphans, "referenced", referenced)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    assert table.sweep(later, later, ()) == []
+    stale.transaction().set_properties({"commit.by": "another"}).commit_transaction()
+    assert not caplog.records
+    assert rows(table) == 50
 
 
 def test_a_commit_whose_files_are_gone_fails(folder: Catalog, table_format: str, write_file: Write) -> None:
