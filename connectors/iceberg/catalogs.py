@@ -35,7 +35,7 @@ class ParsedOnce(MetastoreCatalog):
         gone = ""
         while True:
             try:
-                return super().load_table(identifier)
+                return super().load_table(identifier)  # type: ignore[safe-super]  # that of the catalog beside this class
             except FileNotFoundError as error:
                 if str(error) == gone:
                     raise
