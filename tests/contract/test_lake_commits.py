@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def settled(table: LakeTable, outcome: Outcome, batch: int) -> Outcome:
 @pytest.fixture
 def glue(local_bucket: Callable[[str], str], tmp_path: Path) -> Catalog:
     connection = CatalogConnection(kind="catalog", catalog="glue", warehouse=f"s3://{local_bucket('lake')}/warehouse")
-    return open_catalog(connection, AwsSettings.from_environment(), tmp_path)
+    return open_catalog(connection, replace(AwsSettings.from_environment(), attempts=3), tmp_path)  # waits less
 
 
 @pytest.fixture
@@ -274,6 +275,22 @@ def test_files_that_a_writer_removes_first_do_not_stop_maintenance(
     stale.transaction().set_properties({"commit.by": "another"}).commit_transaction()
     assert not caplog.records
     assert rows(table) == 50
+
+
+def test_what_another_expired_first_is_no_error(folder: Catalog, write_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    table, commit, later = table_of(folder, "iceberg"), SqlCatalog.commit_table, datetime.now(UTC) + timedelta(hours=1)
+    assert all(append(table, write_file, batch).state == "done" for batch in range(1, 4))
+
+    def after_another(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        assert table.expire(later, ()) == 2
+        return commit(*arguments)
+
+    monkeypatch.setattr(SqlCatalog, "commit_table", after_another)
+    assert table.expire(later, ()) == 0
+    assert (rows(table), len(table.history())) == (3, 1)
 
 
 def test_a_commit_whose_files_are_gone_fails(folder: Catalog, table_format: str, write_file: Write) -> None:

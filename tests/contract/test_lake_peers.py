@@ -330,7 +330,7 @@ def test_glue_describes_a_delta_table_as_spark_and_athena_want_it(local_bucket: 
 
 
 def test_a_catalog_that_does_not_answer_is_named(tmp_path: Path) -> None:
-    aws = AwsSettings(endpoint_url="http://127.0.0.1:9", access_key_id="test", secret_access_key=Secret("test"))
+    aws = AwsSettings(endpoint_url="http://127.0.0.1:9", access_key_id="test", secret_access_key=Secret("test"), attempts=2)
     catalog = open_catalog(CatalogConnection(kind="catalog", catalog="glue", warehouse="s3://lake/w"), aws, tmp_path)
     with pytest.raises(ConnectionFailedError, match=r"s3://lake/w could not be reached"):
         catalog.table("ops", "flights")

@@ -157,7 +157,7 @@ def test_a_missing_bucket_or_folder_is_named(aws: AwsSettings, tmp_path: Path) -
 
 
 def test_an_endpoint_that_does_not_answer(tmp_path: Path) -> None:
-    nobody = AwsSettings(endpoint_url="http://127.0.0.1:9", access_key_id="test", secret_access_key=Secret("secret-text"))
+    nobody = AwsSettings(endpoint_url="http://127.0.0.1:9", access_key_id="test", secret_access_key=Secret("secret-text"), attempts=2)
     with pytest.raises(ConnectionFailedError, match=r"'landing' at http://127\.0\.0\.1:9 could not be reached") as raised:
         open_store(S3Connection(kind="s3", bucket="landing"), nobody, tmp_path).find("a")
     assert "secret-text" not in str(raised.value)
