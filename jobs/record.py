@@ -28,7 +28,7 @@ class GateVerdict:
 class StepRecord:
     """What one step did in one run; `batches` are the numbers it applied, `bytes` those it wrote.
 
-    `version`: the snapshot or version of its lake table that the last batch made, None where that is not known.
+    `version`: the snapshot or version of its lake table that the last batch made, None where that is not known. `retryable`: the same may succeed later.
     """
 
     step: str
@@ -42,6 +42,7 @@ class StepRecord:
     gates: tuple[GateVerdict, ...] = ()
     note: str = ""
     error: str = ""
+    retryable: bool = False
     version: int | None = None
 
 

@@ -134,12 +134,15 @@ def _asked(state: ObjectStore, wanted: Submission, etag: str, artifact: Artifact
         raise
 
 
-def follow(state: ObjectStore, submission: Submission, service: JobRuns, *, watch: Callable[[Said], None], wait: Callable[[float], None]) -> Said:
+def follow(
+    state: ObjectStore, submission: Submission, service: JobRuns, *, watch: Callable[[Said], None], wait: Callable[[float], None], waited: float = 0.0
+) -> Said:
     """Ask until the job run has ended, and note that it was seen; `watch` is told of every change.
 
-    One that waits for its place longer than the runtime allows is cancelled, and followed to that end. Raises ConnectionFailedError after a long silence.
+    One that waits for its place longer than the runtime allows, `waited` seconds until now,
+    is cancelled, and followed to that end. Raises ConnectionFailedError after a long silence.
     """
-    before, late, pause, silent, waited = "", "", _FIRST_PAUSE, 0, 0.0
+    before, late, pause, silent = "", "", _FIRST_PAUSE, 0
     patience = 60.0 * submission.target.start_within_minutes
     while True:
         try:

@@ -11,7 +11,7 @@ from functools import partial
 from secrets import token_hex
 
 from penstock.changes.counts import Counts
-from penstock.errors import ArgumentError, GateStoppedError, PenstockError, StepFailedError
+from penstock.errors import ArgumentError, GateStoppedError, PenstockError, Retryable, StepFailedError
 from penstock.killpoints import reach
 from penstock.parse import Loaded
 from penstock.plan import Plan, PlannedStep
@@ -154,5 +154,5 @@ def combined(planned: PlannedStep, done: Sequence[StepRecord], error: PenstockEr
         planned.id, planned.kind, status,
         tuple(b for r in worked for b in r.batches), sum((r.counts for r in worked), Counts()), sum(r.commits for r in worked), sum(r.bytes for r in worked),
         gates=tuple(g for r in worked for g in r.gates), note="; ".join(dict.fromkeys(r.note for r in done if r.note)), error=str(error or ""),
-        version=worked[-1].version if worked else None,
+        retryable=isinstance(error, Retryable), version=worked[-1].version if worked else None,
     )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from penstock.errors import PenstockError, Retryable
+from penstock.errors import Retryable
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -30,10 +30,10 @@ class PenstockStepOperator(BaseOperator):  # type: ignore[misc]
         from penstock.cli.opening import ready
         from penstock.jobs.run import run
 
-        loaded, plan = ready(Path(self.pipeline), self.env, (), interval=_interval(context))
+        loaded, plan = ready(Path(self.pipeline), self.env, (), interval=interval_of(context))
         finished = run(loaded, plan, select=self.step, watch=lambda event: self.log.info("%s %s %s", event.kind, event.step, event.message))
         if finished.error is not None:
-            raise _as_airflow(finished.error) from finished.error
+            raise failure(str(finished.error), retryable=isinstance(finished.error, Retryable)) from finished.error
         record = finished.record.steps[0]
         return {
             "status": record.status,
@@ -44,10 +44,12 @@ class PenstockStepOperator(BaseOperator):  # type: ignore[misc]
         }
 
 
-def _interval(context: Context) -> tuple[str, str] | None:
+def interval_of(context: Context) -> tuple[str, str] | None:
+    """The data interval of a task's DAG run, each end as ISO 8601 has it; None for one without."""
     start, end = context.get("data_interval_start"), context.get("data_interval_end")
     return (start.isoformat(), end.isoformat()) if start and end else None
 
 
-def _as_airflow(error: PenstockError) -> AirflowException:
-    return AirflowException(str(error)) if isinstance(error, Retryable) else AirflowFailException(str(error))
+def failure(message: str, *, retryable: bool) -> AirflowException:
+    """What fails the task: for good, or until its next try."""
+    return AirflowException(message) if retryable else AirflowFailException(message)

@@ -42,13 +42,17 @@ def run(
         ),
     ] = None,
     param: Param = None,
+    data_interval: Annotated[
+        str | None,
+        typer.Option("--data-interval", metavar="START/END", help="what a scheduler says that this run is for: `:data_interval_start` and `_end` in SQL"),
+    ] = None,
     run_id: Annotated[str | None, typer.Option("--run-id", metavar="ID", help="what the run is called, 20260101T120000-0a1b2c; by default by its time")] = None,
     log: Annotated[Literal["text", "json"], typer.Option(help="json: one object a line")] = "text",
 ) -> None:
     """Run a pipeline: cut what is new into batches, and apply what each target lacks."""
     from penstock.cli.run import RunOptions, run_command
 
-    given = RunOptions(select, full_refresh, backfill, runtime, run_id)
+    given = RunOptions(select, full_refresh, backfill, runtime, data_interval, run_id)
     raise typer.Exit(run_command(pipeline, env, param or [], given, as_json=log == "json"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from penstock.config import AwsSettings
@@ -22,6 +23,22 @@ def parameters(given: Sequence[str]) -> dict[str, str]:
     if wrong := [name for name, equals, _ in pairs if not equals]:
         raise ArgumentError(f"--param {wrong[0]!r} is not of the form name=value")
     return {name: value for name, _, value in pairs}
+
+
+def data_interval(text: str) -> tuple[str, str]:
+    """The ends of `START/END`, each a date or a time as ISO 8601 has it; raises ArgumentError for what is none."""
+    try:
+        start, end = text.split("/")
+        if _instant(start) <= _instant(end):
+            return start, end
+    except ValueError:
+        pass
+    raise ArgumentError(f"--data-interval {text!r} is not START/END, such as 2026-01-01/2026-01-02 or 2026-01-01T00:00:00+00:00/2026-01-01T06:00:00+00:00")
+
+
+def _instant(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def open_pipeline(path: Path, env: str | None, param: Sequence[str] = ()) -> Loaded:

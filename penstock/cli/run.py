@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock.cli.opening import ready
+from penstock.cli.opening import data_interval, ready
 from penstock.errors import ArgumentError
 from penstock.report.summary import show_summary
 from penstock.report.watch import watching
@@ -25,12 +25,14 @@ class RunOptions:
     full_refresh: bool = False
     backfill: bool = False
     runtime: str | None = None
+    interval: str | None = None
     run_id: str | None = None
 
     def elsewhere(self) -> tuple[str, ...]:
         """Those that say what is done, for the same command in another place."""
         flags = (("--full-refresh", self.full_refresh), ("--backfill", self.backfill))
-        return (*([f"--select={self.select}"] if self.select else []), *(flag for flag, is_given in flags if is_given))
+        said = (("--select", self.select), ("--data-interval", self.interval))
+        return (*(f"{option}={value}" for option, value in said if value), *(flag for flag, is_given in flags if is_given))
 
 
 def run_command(path: Path, env: str | None, param: list[str], given: RunOptions, *, as_json: bool) -> int:
@@ -38,7 +40,7 @@ def run_command(path: Path, env: str | None, param: list[str], given: RunOptions
     from penstock.jobs.run import checked_run_id, run
 
     run_id, runtime = given.run_id and checked_run_id(given.run_id), given.runtime
-    loaded, plan = ready(path, env, param, where=runtime)
+    loaded, plan = ready(path, env, param, data_interval(given.interval) if given.interval else None, where=runtime)
     if loaded.environment.runtime:
         from penstock.cli.run_elsewhere import run_elsewhere
 

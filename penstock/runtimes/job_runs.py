@@ -19,6 +19,9 @@ class Said:
     reason: str = ""
     log: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.state}: {self.reason}" if self.reason else self.state
+
     @property
     def has_ended(self) -> bool:
         return self.phase in ENDED

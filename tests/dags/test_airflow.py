@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import spark_server
+from deployed_shop import SUITE, open_shop
 
 from penstock.infra.local.control import LocalAws
 
 ROOT = Path(__file__).parents[2]
 DAYS = "3"
+EVERYWHERE = pytest.mark.skipif(bool(spark_server.why_not_everywhere()), reason=spark_server.why_not_everywhere())
 TEST = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -37,15 +43,20 @@ def airflow(tmp_path: Path, local_aws: LocalAws) -> dict[str, str]:
     return environment
 
 
+def result_of(dags: Path, environment: dict[str, str]) -> tuple[dict[str, Any], str]:
+    """How one run of the folder's DAG ended, and what it logged."""
+    done = subprocess.run([sys.executable, "-c", TEST, str(dags)], env=environment, capture_output=True, text=True, check=False, timeout=500)
+    log = done.stdout + done.stderr
+    found = [json.loads(line.removeprefix("RESULT ")) for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    assert found, log[-6000:]
+    return found[0], log
+
+
 def test_the_example_runs_as_a_dag(airflow: dict[str, str]) -> None:
     generator = ROOT / "dags" / "pipelines" / "flights" / "generate.py"
     subprocess.run([sys.executable, str(generator), "s3://penstock-raw", "--days", DAYS], env=airflow, capture_output=True, text=True, check=True)
-    done = subprocess.run([sys.executable, "-c", TEST, str(ROOT / "dags")], env=airflow, capture_output=True, text=True, check=False, timeout=500)
-    (result,) = [json.loads(line.removeprefix("RESULT ")) for line in done.stdout.splitlines() if line.startswith("RESULT ")] or [
-        done.stdout[-3000:] + done.stderr[-3000:]
-    ]
-    assert isinstance(result, dict), result
-    assert (result["state"], set(result["tasks"].values())) == ("success", {"success"}), done.stdout[-3000:]
+    result, log = result_of(ROOT / "dags", airflow)
+    assert (result["state"], set(result["tasks"].values())) == ("success", {"success"}), log[-6000:]
     assert len(result["tasks"]) == 16
     query = [
         sys.executable,
@@ -59,3 +70,34 @@ def test_the_example_runs_as_a_dag(airflow: dict[str, str]) -> None:
     ]
     asked = subprocess.run(query, cwd=ROOT, env=airflow, capture_output=True, text=True, check=True)
     assert json.loads(asked.stdout) == {"n": 2699 - 22}
+
+
+@pytest.mark.skipif(bool(spark_server.missing()), reason=spark_server.missing())
+@pytest.mark.parametrize("waits", ["in the triggerer", pytest.param("on the worker", marks=EVERYWHERE)])
+def test_where_the_runtime_is_a_service_a_dag_is_one_job_run(
+    waits: str, airflow: dict[str, str], tmp_path: Path, local_aws: LocalAws, local_bucket: Callable[[str], str]
+) -> None:
+    """One task submits and follows; a gate that stops the job run fails it, and it is not tried again."""
+    dags = tmp_path / "dags"
+    shop = open_shop(dags / "pipelines" / "shop", local_aws, local_bucket)
+    shutil.copy(ROOT / "dags" / "penstock_pipelines.py", dags)
+    shop.write("orders.json", json.dumps(SUITE))
+    shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace("write: append}", "write: append}, gate: {suite: orders}"))
+    shop.deploy("serverless")
+    airflow |= {
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "PENSTOCK_ENV": "serverless",
+        "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": str(waits == "in the triggerer"),
+    }
+
+    shop.deliver("1", "1,2.5")
+    result, log = result_of(dags, airflow)
+    assert result == {"state": "success", "tasks": {"run": "success"}}, log[-6000:]
+    assert "submitted: EMR Serverless, application 00f1abc" in log
+    assert shop.table() == [{"id": 1, "amount": 2.5}]
+
+    if waits == "on the worker":
+        shop.deliver("2", "2,-2.5")
+        result, log = result_of(dags, airflow)
+        assert result == {"state": "failed", "tasks": {"run": "failed"}}, log[-6000:]
+        assert "AirflowFailException: step orders: " in log

@@ -16,65 +16,24 @@ from typing import Any
 import cluster_package
 import pytest
 import spark_server
-from pipelines import COMMAND, Done, Project
+from deployed_shop import SUITE, Shop, open_shop
+from pipelines import COMMAND, Done
 
 from penstock.config import AwsSettings
 from penstock.connectors.s3.access import client
 from penstock.infra.local.control import LocalAws
 
 pytestmark = pytest.mark.skipif(bool(spark_server.missing()), reason=spark_server.missing())
-ROLE = "arn:aws:iam::123456789012:role/job"
-TEXT = """pipeline: NAMESPACE
-state: store/state/
-connections:
-  store: {kind: s3, bucket: BUCKET}
-  lake: {kind: catalog, catalog: glue, warehouse: "s3://BUCKET/lake"}
-tables:
-  lake.NAMESPACE.orders: {format: iceberg, columns: {id: bigint!, amount: double}}
-steps:
-  - {id: files, read: {from: store/orders/, format: csv}}
-  - {id: orders, copy: {from: files, into: lake.NAMESPACE.orders, write: append}GATE}
-environments:
-  serverless:
-    aws: local
-    artifacts: store/releases/
-    runtime: {kind: emr-serverless, application: 00f1abc, role: "ROLE", logs: "s3://BUCKET/logs/", driver: {cores: 2, memory: 2g}}
-  cluster: {aws: local, artifacts: store/releases/, runtime: {kind: emr, cluster: j-2AXXXXXXGAPLF, logs: "s3://BUCKET/logs/"}}
-  glue: {aws: local, artifacts: store/releases/, runtime: {kind: glue, job: BUCKET, role: "ROLE", conf: {spark.sql.shuffle.partitions: "2"}}}
-"""
-SUITE = {"name": "orders", "expectations": [{"type": "expect_column_values_to_be_between", "kwargs": {"column": "amount", "min_value": 0}}]}
-
-
-class Shop(Project):
-    bucket, namespace = "", ""
-    s3: Any = None
-
-    def deliver(self, name: str, *rows: str) -> None:
-        self.s3.put_object(Bucket=self.bucket, Key=f"orders/{name}.csv", Body="\n".join(["id,amount", *rows]).encode() + b"\n")
-
-    def table(self) -> list[dict[str, Any]]:
-        return self.rows(f"lake.{self.namespace}.orders")
 
 
 @pytest.fixture
 def shop(tmp_path: Path, local_aws: LocalAws, local_bucket: Callable[[str], str]) -> Shop:
-    made = Shop(tmp_path)
-    made.bucket = local_bucket("there")
-    made.namespace = made.bucket.replace("-", "_")
-    made.s3 = client("s3", AwsSettings.from_environment(local_aws.environment()))
-    made.write("pipeline.yaml", TEXT.replace("GATE", "").replace("BUCKET", made.bucket).replace("NAMESPACE", made.namespace).replace("ROLE", ROLE))
-    cluster_package.fill(made.folder / "dist")
-    return made
-
-
-def deployed(shop: Shop, env: str) -> None:
-    done = shop.penstock("deploy", ".", "--env", env)
-    assert done.code == 0, done.err
+    return open_shop(tmp_path, local_aws, local_bucket)
 
 
 @pytest.mark.parametrize(("env", "ended"), [("cluster", "COMPLETED"), ("glue", "SUCCEEDED")])
 def test_what_was_asked_for_is_found_again_and_reported_as_if_it_ran_here(shop: Shop, env: str, ended: str) -> None:
-    deployed(shop, env)
+    shop.deploy(env)
     shop.deliver("1", "1,2.5", "2,4")
     assert shop.process("run", ".", "--env", env, PENSTOCK_KILL_AT="after_ask").code == -signal.SIGKILL, "its id was not noted yet"
     done = shop.penstock("run", ".", "--env", env)
@@ -93,7 +52,7 @@ def test_what_a_gate_says_there_is_said_here(shop: Shop) -> None:
     """On an application that is named for this run alone, of a version that is not what lies here any more."""
     shop.write("orders.json", json.dumps(SUITE))
     shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace("write: append}", "write: append}, gate: {suite: orders}"))
-    deployed(shop, "serverless")
+    shop.deploy("serverless")
     shop.write("pipeline.yaml", shop.text("pipeline.yaml") + "# another\n")
     shop.deliver("1", "1,-2.5")
     stopped = shop.penstock("run", ".", "--env", "serverless", "--runtime", "emr-serverless:00another", "--log", "json")
@@ -109,7 +68,7 @@ def test_what_a_gate_says_there_is_said_here(shop: Shop) -> None:
 def test_a_driver_that_cannot_begin_is_told_by_the_line_that_matters(shop: Shop, env: str) -> None:
     with zipfile.ZipFile(shop.folder / "dist" / cluster_package.PACKAGE, "w") as package:
         package.writestr("penstock/__init__.py", "import nothing_of_that_name\n")
-    deployed(shop, env)
+    shop.deploy(env)
     failed = shop.penstock("run", ".", "--env", env)
     assert failed.code == 1
     said = failed.err.splitlines()
@@ -142,7 +101,7 @@ def job_runs(local_aws: LocalAws) -> list[dict[str, Any]]:
 
 
 def test_a_job_run_that_nobody_waits_for_is_followed_and_not_asked_for_twice(shop: Shop, local_aws: LocalAws) -> None:
-    deployed(shop, "serverless")
+    shop.deploy("serverless")
     shop.deliver("1", "1,2.5")
     with started(shop, "--env", "serverless", until="submitted") as process:
         process.send_signal(signal.SIGKILL)
@@ -159,7 +118,7 @@ def test_ctrl_c_cancels_and_a_second_one_leaves_it_running(shop: Shop, local_aws
     """Its driver stops before the first commit, so that it runs for as long as that takes."""
     held = "memory: 2g}, conf: {spark.emr-serverless.driverEnv.PENSTOCK_STOP_AT: before_commit}}"
     shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace("memory: 2g}}", held))
-    deployed(shop, "serverless")
+    shop.deploy("serverless")
     shop.deliver("1", "1,2.5")
 
     def state() -> str:
@@ -243,7 +202,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("case", REFUSALS)
 def test_what_the_service_refuses_is_named(shop: Shop, faults: Callable[..., None], case: str) -> None:
-    deployed(shop, "serverless")
+    shop.deploy("serverless")
     fault, code, message = REFUSALS[case]
     faults(service="emr-serverless", times=100, **fault)
     refused = shop.penstock("run", ".", "--env", "serverless")

@@ -1,0 +1,137 @@
+"""A whole pipeline as one Airflow task, where its environment's runtime is a service: one job run for all steps, followed to its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, conf
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from penstock.airflow.operator import failure, interval_of
+from penstock.errors import ConnectionFailedError, PenstockError, Retryable
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from penstock.cli.job_run import JobRun
+    from penstock.jobs.context import Context as Opened
+
+_PAUSE, _MOST_SILENT = 15.0, 40  # seconds, polls in a row that were not answered
+
+
+class PenstockJobRunOperator(BaseOperator):  # type: ignore[misc]
+    """Has the service run the version that is deployed, and follows it to its end.
+
+    A worker that is lost leaves the job run at work, and the task's next try follows it; a task that is killed cancels it.
+
+    `deferrable`: wait in the triggerer, so that no worker is held; without it as `operators.default_deferrable` of Airflow's configuration says.
+    """
+
+    template_fields = ("pipeline", "env")
+
+    def __init__(self, *, pipeline: str, env: str | None = None, deferrable: bool | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pipeline, self.env = pipeline, env
+        self.deferrable = conf.getboolean("operators", "default_deferrable", fallback=False) if deferrable is None else deferrable
+        self._at_work: JobRun | None = None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from penstock.cli.job_run import submitted
+
+        interval = interval_of(context)
+        with _as_airflow():
+            opened = self._opened(context)
+            arguments = (f"--env={opened.loaded.env}", *([f"--data-interval={'/'.join(interval)}"] if interval else []))
+            self._at_work = submitted(opened, arguments, self._say)
+        if self.deferrable:
+            found = self._at_work.submission
+            trigger = JobRunEnded(runtime=found.runtime, job_run=found.job_run)
+            self.defer(trigger=trigger, method_name="resume", kwargs={"submission": found.dumps().decode()})
+        return self._ended(self._at_work)
+
+    def resume(self, context: Context, event: dict[str, float], submission: str) -> dict[str, Any]:
+        """A deferred task when its job run has ended, or has waited for its place as long as the runtime allows."""
+        from penstock.cli.job_run import JobRun
+        from penstock.jobs.remote import Submission
+
+        with _as_airflow():
+            opened = self._opened(context)
+        self._at_work = JobRun(opened.state, Submission.loads(submission.encode()), opened.aws)
+        return self._ended(self._at_work, event["waited"])
+
+    def on_kill(self) -> None:
+        if self._at_work:
+            self._at_work.cancel()
+
+    def _opened(self, context: Context) -> Opened:
+        from datetime import UTC, datetime
+
+        from penstock.cli.opening import ready
+        from penstock.jobs.context import Context as Opened
+        from penstock.jobs.run import new_run_id
+
+        loaded, plan = ready(Path(self.pipeline), self.env, (), interval=interval_of(context))
+        return Opened(loaded, plan, new_run_id(datetime.now(UTC)))
+
+    def _say(self, event: Any) -> None:
+        self.log.info("%s: %s", event.step, event.message)
+
+    def _ended(self, found: JobRun, waited: float = 0.0) -> dict[str, Any]:
+        with _as_airflow():
+            ended = found.follow(self._say, waited)
+        if ended.error:
+            raise failure(f"{ended.error}\n  log: {ended.log}" if ended.log else ended.error, retryable=ended.is_retryable)
+        steps = ended.record.steps if ended.record else ()
+        return {"run": found.submission.run, "job_run": found.submission.job_run, "steps": {s.step: s.status for s in steps}}
+
+
+class JobRunEnded(BaseTrigger):  # type: ignore[misc]
+    """Fires when a job run has ended, has waited too long for its place, or its service is silent for long: what then happens, a worker decides."""
+
+    def __init__(self, *, runtime: dict[str, Any], job_run: str) -> None:
+        super().__init__()
+        self.runtime, self.job_run = runtime, job_run
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return f"{__name__}.{type(self).__name__}", {"runtime": self.runtime, "job_run": self.job_run}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        waited, silent, patience = 0.0, 0, 60 * self._target.start_within_minutes
+        while silent < _MOST_SILENT:
+            try:
+                said, silent = await asyncio.to_thread(self._service.said, self.job_run), 0
+                if said.has_ended or (said.phase == "waiting" and waited >= patience):
+                    break
+            except ConnectionFailedError:
+                silent += 1
+            await asyncio.sleep(_PAUSE)
+            waited += _PAUSE
+        yield TriggerEvent({"waited": waited})
+
+    async def on_kill(self) -> None:
+        await asyncio.to_thread(self._service.cancel, self.job_run)
+
+    @property
+    def _target(self) -> Any:
+        from penstock.targets import RUNTIMES
+
+        return RUNTIMES.validate_python(self.runtime)
+
+    @property
+    def _service(self) -> Any:
+        from penstock.config import AwsSettings
+        from penstock.connectors.job_runs.service import job_runs
+
+        return job_runs(self._target, AwsSettings.from_environment())
+
+
+@contextmanager
+def _as_airflow() -> Iterator[None]:
+    try:
+        yield
+    except PenstockError as error:
+        raise failure(str(error), retryable=isinstance(error, Retryable)) from error

@@ -1,0 +1,62 @@
+"""A pipeline that services run: its files in the local S3, what it needs there as `make dist` would have it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cluster_package
+from pipelines import Project
+
+from penstock.config import AwsSettings
+from penstock.connectors.s3.access import client
+from penstock.infra.local.control import LocalAws
+
+ROLE = "arn:aws:iam::123456789012:role/job"
+TEXT = """pipeline: NAMESPACE
+state: store/state/
+connections:
+  store: {kind: s3, bucket: BUCKET}
+  lake: {kind: catalog, catalog: glue, warehouse: "s3://BUCKET/lake"}
+tables:
+  lake.NAMESPACE.orders: {format: iceberg, columns: {id: bigint!, amount: double}}
+steps:
+  - {id: files, read: {from: store/orders/, format: csv}}
+  - {id: orders, copy: {from: files, into: lake.NAMESPACE.orders, write: append}GATE}
+environments:
+  serverless:
+    aws: local
+    artifacts: store/releases/
+    runtime: {kind: emr-serverless, application: 00f1abc, role: "ROLE", logs: "s3://BUCKET/logs/", driver: {cores: 2, memory: 2g}}
+  cluster: {aws: local, artifacts: store/releases/, runtime: {kind: emr, cluster: j-2AXXXXXXGAPLF, logs: "s3://BUCKET/logs/"}}
+  glue: {aws: local, artifacts: store/releases/, runtime: {kind: glue, job: BUCKET, role: "ROLE", conf: {spark.sql.shuffle.partitions: "2"}}}
+"""
+
+
+SUITE = {"name": "orders", "expectations": [{"type": "expect_column_values_to_be_between", "kwargs": {"column": "amount", "min_value": 0}}]}
+
+
+class Shop(Project):
+    bucket, namespace = "", ""
+    s3: Any = None
+
+    def deliver(self, name: str, *rows: str) -> None:
+        self.s3.put_object(Bucket=self.bucket, Key=f"orders/{name}.csv", Body="\n".join(["id,amount", *rows]).encode() + b"\n")
+
+    def table(self) -> list[dict[str, Any]]:
+        return self.rows(f"lake.{self.namespace}.orders")
+
+    def deploy(self, env: str) -> None:
+        done = self.penstock("deploy", ".", "--env", env)
+        assert done.code == 0, done.err
+
+
+def open_shop(folder: Path, local_aws: LocalAws, local_bucket: Callable[[str], str]) -> Shop:
+    made = Shop(folder)
+    made.bucket = local_bucket("there")
+    made.namespace = made.bucket.replace("-", "_")
+    made.s3 = client("s3", AwsSettings.from_environment(local_aws.environment()))
+    made.write("pipeline.yaml", TEXT.replace("GATE", "").replace("BUCKET", made.bucket).replace("NAMESPACE", made.namespace).replace("ROLE", ROLE))
+    cluster_package.fill(made.folder / "dist")
+    return made
