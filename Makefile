@@ -18,7 +18,7 @@ demo: $(RUN)/.installed ## a year of flights from change data to Redshift, on th
 	@$(RUN)/bin/python dags/pipelines/flights/demo.py
 
 test: $(DEV)/.installed ## all tests, with Spark where Java 17 is (PENSTOCK_TEST_SPARK=0 leaves it out)
-	@$(DEV)/bin/python -m pytest -n 2 --dist worksteal
+	@$(DEV)/bin/python -m pytest -n 3 --dist worksteal
 
 SEEDS ?= 20
 faults: $(DEV)/.installed ## the fault tests with other seeds: make faults SEEDS=20
@@ -29,7 +29,7 @@ soak: $(DEV)/.installed ## 10,000 small batches through processes killed at rand
 	@PENSTOCK_SOAK_BATCHES=$(BATCHES) $(DEV)/bin/python -m pytest -s tests/soak
 
 everywhere: $(DEV)/.installed ## the example on this machine, on its Spark, and through the job APIs of EMR Serverless, EMR and Glue: the same tables; executors with what `make dist` packs alone, drivers and executors that are killed
-	@PENSTOCK_TEST_EVERYWHERE=1 $(DEV)/bin/python -m pytest -s tests/integration/test_flights_everywhere.py tests/integration/test_packed.py tests/faults/test_on_spark.py
+	@PENSTOCK_TEST_EVERYWHERE=1 $(DEV)/bin/python -m pytest -s tests/integration/test_flights_everywhere.py tests/integration/test_packed.py tests/faults/test_on_spark.py tests/dags
 
 ON_SPARK := tests/contract/test_arriving_on_spark.py tests/contract/test_files_of_spark.py tests/contract/test_merge_on_spark.py tests/contract/test_lake_on_spark.py \
   tests/contract/test_change_rules_on_engines.py tests/contract/test_gate.py

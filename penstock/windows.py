@@ -60,7 +60,8 @@ def _value(given: Any, parameters: Mapping[str, Any], type_name: str) -> Any:
     value = given
     if isinstance(given, str) and given.startswith(":"):
         if given[1:] not in parameters:
-            raise ArgumentError(f"parameter {given} of the window has no value", hint="give it with --param, or run under a scheduler for the data interval")
+            hint = "give it with --data-interval START/END, as a scheduler does" if given.startswith(":data_interval") else "give it with --param"
+            raise ArgumentError(f"parameter {given} of the window has no value", hint=hint)
         value = parameters[given[1:]]
     try:
         if type_name in ("int", "bigint"):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cluster_package
+import pytest
 from pipelines import Project
 
 from penstock.config import AwsSettings
@@ -47,6 +49,11 @@ class Shop(Project):
     def table(self) -> list[dict[str, Any]]:
         return self.rows(f"lake.{self.namespace}.orders")
 
+    def hold(self) -> None:
+        """Its driver on EMR Serverless stops before the first commit, so that it runs until it is ended."""
+        held = "memory: 2g}, conf: {spark.emr-serverless.driverEnv.PENSTOCK_STOP_AT: before_commit}}"
+        self.write("pipeline.yaml", self.text("pipeline.yaml").replace("memory: 2g}}", held))
+
     def deploy(self, env: str) -> None:
         done = self.penstock("deploy", ".", "--env", env)
         assert done.code == 0, done.err
@@ -60,3 +67,16 @@ def open_shop(folder: Path, local_aws: LocalAws, local_bucket: Callable[[str], s
     made.write("pipeline.yaml", TEXT.replace("GATE", "").replace("BUCKET", made.bucket).replace("NAMESPACE", made.namespace).replace("ROLE", ROLE))
     cluster_package.fill(made.folder / "dist")
     return made
+
+
+def job_runs(local_aws: LocalAws) -> list[dict[str, Any]]:
+    there = client("emr-serverless", AwsSettings.from_environment(local_aws.environment()))
+    return list(there.list_job_runs(applicationId="00f1abc")["jobRuns"])
+
+
+def until(true: Callable[[], bool]) -> None:
+    for _ in range(900):
+        if true():
+            return
+        time.sleep(0.1)
+    pytest.fail("it did not come to that")

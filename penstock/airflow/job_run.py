@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from penstock.cli.job_run import JobRun
+    from penstock.connectors.job_runs.service import JobRuns
     from penstock.jobs.context import Context as Opened
+    from penstock.jobs.remote import Submission
 
-_PAUSE, _MOST_SILENT = 15.0, 40  # seconds, polls in a row that were not answered
+_FIRST_PAUSE, _LONGEST_PAUSE, _MOST_SILENT = 1.0, 15.0, 40  # seconds, seconds, polls in a row that were not answered
 
 
 class PenstockJobRunOperator(BaseOperator):  # type: ignore[misc]
@@ -48,19 +50,17 @@ class PenstockJobRunOperator(BaseOperator):  # type: ignore[misc]
             arguments = (f"--env={opened.loaded.env}", *([f"--data-interval={'/'.join(interval)}"] if interval else []))
             self._at_work = submitted(opened, arguments, self._say)
         if self.deferrable:
-            found = self._at_work.submission
-            trigger = JobRunEnded(runtime=found.runtime, job_run=found.job_run)
-            self.defer(trigger=trigger, method_name="resume", kwargs={"submission": found.dumps().decode()})
+            self.defer(trigger=JobRunEnded(submission=self._at_work.submission.dumps().decode()), method_name="resume")
         return self._ended(self._at_work)
 
-    def resume(self, context: Context, event: dict[str, float], submission: str) -> dict[str, Any]:
+    def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """A deferred task when its job run has ended, or has waited for its place as long as the runtime allows."""
         from penstock.cli.job_run import JobRun
         from penstock.jobs.remote import Submission
 
         with _as_airflow():
             opened = self._opened(context)
-        self._at_work = JobRun(opened.state, Submission.loads(submission.encode()), opened.aws)
+        self._at_work = JobRun(opened.state, Submission.loads(event["submission"].encode()), opened.aws)
         return self._ended(self._at_work, event["waited"])
 
     def on_kill(self) -> None:
@@ -92,41 +92,38 @@ class PenstockJobRunOperator(BaseOperator):  # type: ignore[misc]
 class JobRunEnded(BaseTrigger):  # type: ignore[misc]
     """Fires when a job run has ended, has waited too long for its place, or its service is silent for long: what then happens, a worker decides."""
 
-    def __init__(self, *, runtime: dict[str, Any], job_run: str) -> None:
+    def __init__(self, *, submission: str) -> None:
         super().__init__()
-        self.runtime, self.job_run = runtime, job_run
+        self.submission = submission
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        return f"{__name__}.{type(self).__name__}", {"runtime": self.runtime, "job_run": self.job_run}
+        return f"{__name__}.{type(self).__name__}", {"submission": self.submission}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        waited, silent, patience = 0.0, 0, 60 * self._target.start_within_minutes
+        service, found = self._followed()
+        waited, pause, silent, patience = 0.0, _FIRST_PAUSE, 0, 60 * found.target.start_within_minutes
         while silent < _MOST_SILENT:
             try:
-                said, silent = await asyncio.to_thread(self._service.said, self.job_run), 0
+                said, silent = await asyncio.to_thread(service.said, found.job_run), 0
                 if said.has_ended or (said.phase == "waiting" and waited >= patience):
                     break
             except ConnectionFailedError:
                 silent += 1
-            await asyncio.sleep(_PAUSE)
-            waited += _PAUSE
-        yield TriggerEvent({"waited": waited})
+            await asyncio.sleep(pause)
+            waited, pause = waited + pause, min(pause * 1.25, _LONGEST_PAUSE)
+        yield TriggerEvent({"waited": waited, "submission": self.submission})
 
     async def on_kill(self) -> None:
-        await asyncio.to_thread(self._service.cancel, self.job_run)
+        service, found = self._followed()
+        await asyncio.to_thread(service.cancel, found.job_run)
 
-    @property
-    def _target(self) -> Any:
-        from penstock.targets import RUNTIMES
-
-        return RUNTIMES.validate_python(self.runtime)
-
-    @property
-    def _service(self) -> Any:
+    def _followed(self) -> tuple[JobRuns, Submission]:
         from penstock.config import AwsSettings
         from penstock.connectors.job_runs.service import job_runs
+        from penstock.jobs.remote import Submission
 
-        return job_runs(self._target, AwsSettings.from_environment())
+        found = Submission.loads(self.submission.encode())
+        return job_runs(found.target, AwsSettings.from_environment()), found
 
 
 @contextmanager

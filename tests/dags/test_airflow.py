@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import spark_server
-from deployed_shop import SUITE, open_shop
+from deployed_shop import SUITE, job_runs, open_shop, until
 
 from penstock.infra.local.control import LocalAws
 
@@ -101,3 +101,44 @@ def test_where_the_runtime_is_a_service_a_dag_is_one_job_run(
         result, log = result_of(dags, airflow)
         assert result == {"state": "failed", "tasks": {"run": "failed"}}, log[-6000:]
         assert "AirflowFailException: step orders: " in log
+
+
+KILLED = """
+import asyncio, sys, threading
+from penstock.airflow.job_run import JobRunEnded, PenstockJobRunOperator
+task = PenstockJobRunOperator(task_id="run", pipeline=sys.argv[1], env="serverless", deferrable=False)
+def run():
+    try:
+        task.execute({})
+    except Exception as error:
+        print(type(error).__name__, error, flush=True)
+thread = threading.Thread(target=run)
+thread.start()
+sys.stdin.readline()
+if sys.argv[2] == "worker":
+    task.on_kill()
+else:
+    asyncio.run(JobRunEnded(submission=task._at_work.submission.dumps().decode()).on_kill())
+thread.join()
+"""
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("where", ["worker", "triggerer"])
+def test_a_killed_task_cancels_its_job_run(
+    where: str, airflow: dict[str, str], tmp_path: Path, local_aws: LocalAws, local_bucket: Callable[[str], str]
+) -> None:
+    shop = open_shop(tmp_path / "shop", local_aws, local_bucket)
+    shop.hold()
+    shop.deploy("serverless")
+    shop.deliver("1", "1,2.5")
+
+    def state() -> str:
+        return next((str(j["state"]) for j in job_runs(local_aws) if j["name"].startswith(shop.namespace)), "")
+
+    command = [sys.executable, "-c", KILLED, str(shop.folder / "pipeline.yaml"), where]
+    task = subprocess.Popen(command, env=airflow, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until(lambda: state() == "RUNNING")
+    out, err = task.communicate("\n", timeout=120)
+    assert (task.returncode, "ended as CANCELLED" in out) == (0, True), (out, err)
+    assert state() == "CANCELLED"

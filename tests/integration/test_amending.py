@@ -97,6 +97,15 @@ def test_partitions_of_the_window_that_are_empty_now_are_emptied(shop: Project) 
     assert (outside.code, "1 rows lie outside the window day from 2026-01-01" in outside.err) == (1, True), outside.err
 
 
+def test_a_window_may_be_the_data_interval(shop: Project) -> None:
+    shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace('":since", until: 2026-02-01', '":data_interval_start", until: ":data_interval_end"'))
+    without = shop.penstock("run", ".")
+    assert (without.code, "give it with --data-interval" in without.err) == (2, True), without.err
+    done = shop.penstock("run", ".", "--data-interval", "2026-01-01/2026-02-01T00:00:00")
+    assert done.code == 0, done.err
+    assert [r["day"] for r in shop.rows("lake.shop.daily")] == ["2026-01-03", "2026-01-04"]
+
+
 def test_a_window_that_ends_amid_a_partition_is_refused(shop: Project) -> None:
     if "months(day)" not in shop.text("pipeline.yaml"):
         pytest.skip("a partition of one value has no middle")

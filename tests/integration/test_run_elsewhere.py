@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import subprocess
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import Any
 import cluster_package
 import pytest
 import spark_server
-from deployed_shop import SUITE, Shop, open_shop
+from deployed_shop import SUITE, Shop, job_runs, open_shop, until
 from pipelines import COMMAND, Done
 
 from penstock.config import AwsSettings
@@ -95,11 +94,6 @@ def started(shop: Shop, *arguments: str, until: str) -> Iterator[subprocess.Pope
         process.communicate()
 
 
-def job_runs(local_aws: LocalAws) -> list[dict[str, Any]]:
-    there = client("emr-serverless", AwsSettings.from_environment(local_aws.environment()))
-    return list(there.list_job_runs(applicationId="00f1abc")["jobRuns"])
-
-
 def test_a_job_run_that_nobody_waits_for_is_followed_and_not_asked_for_twice(shop: Shop, local_aws: LocalAws) -> None:
     shop.deploy("serverless")
     shop.deliver("1", "1,2.5")
@@ -116,8 +110,7 @@ def test_a_job_run_that_nobody_waits_for_is_followed_and_not_asked_for_twice(sho
 
 def test_ctrl_c_cancels_and_a_second_one_leaves_it_running(shop: Shop, local_aws: LocalAws) -> None:
     """Its driver stops before the first commit, so that it runs for as long as that takes."""
-    held = "memory: 2g}, conf: {spark.emr-serverless.driverEnv.PENSTOCK_STOP_AT: before_commit}}"
-    shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace("memory: 2g}}", held))
+    shop.hold()
     shop.deploy("serverless")
     shop.deliver("1", "1,2.5")
 
@@ -165,20 +158,14 @@ def test_steps_of_a_cluster_wait_for_each_other(local_aws: LocalAws, local_bucke
     until(lambda: states() == ("COMPLETED", "CANCELLED"))
 
 
-def until(true: Callable[[], bool]) -> None:
-    for _ in range(900):
-        if true():
-            return
-        time.sleep(0.1)
-    pytest.fail("it did not come to that")
-
-
 BAD: dict[str, tuple[list[str], str]] = {
     "nothing deployed": ([], "nothing is deployed that EMR Serverless, application 00f1abc"),
     "a service that is none": (["--runtime", "emr-server:x"], "is not one of here, local, local[2]"),
     "an application that is none": (["--runtime", "emr-serverless:NO"], "--runtime 'emr-serverless:NO': application"),
     "a service of which too little is known": (["--runtime", "glue:"], "--runtime 'glue:': job"),
     "a step that is not there": (["--select", "order"], "did you mean 'orders'?"),
+    "an interval without an end": (["--data-interval", "2026-01-01"], "--data-interval '2026-01-01' is not START/END, such as"),
+    "an interval that ends before it begins": (["--data-interval", "2026-01-02/2026-01-01"], "is not START/END"),
     "a run's name that is none": (["--run-id", "tonight"], "--run-id 'tonight' is not a time and six hexadecimal digits"),
 }
 
