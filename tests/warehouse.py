@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +102,7 @@ class Place:
         """A process that has the same place as `place`."""
         script = f"import sys; sys.path[:0] = {[str(Path(__file__).parent)]!r}\nfrom pathlib import Path\nfrom warehouse import *\n"
         script += f"place = Place(AwsSettings.from_environment(), {self.bucket!r}, Path({str(self.state)!r}))\n{code}"
-        heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs begin deaf to it
-        return subprocess.Popen([sys.executable, "-c", script], env={**os.environ, **environment}, stderr=subprocess.DEVNULL, preexec_fn=heard)
+        return subprocess.Popen([sys.executable, "-c", script], env={**os.environ, **environment}, stderr=subprocess.DEVNULL)
 
 
 def until(condition: Callable[[], bool]) -> None:

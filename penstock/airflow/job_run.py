@@ -49,6 +49,7 @@ class PenstockJobRunOperator(BaseOperator):  # type: ignore[misc]
             opened = self._opened(context)
             arguments = (f"--env={opened.loaded.env}", *([f"--data-interval={'/'.join(interval)}"] if interval else []))
             self._at_work = submitted(opened, arguments, self._say)
+        self._at_work.announce(self._say)
         if self.deferrable:
             self.defer(trigger=JobRunEnded(submission=self._at_work.submission.dumps().decode()), method_name="resume")
         return self._ended(self._at_work)

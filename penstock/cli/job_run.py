@@ -45,15 +45,20 @@ class Outcome:
 
 @dataclass(frozen=True)
 class JobRun:
-    """One that was asked for; `state` is where its pipeline keeps what it knows."""
+    """One that was asked for, or found at work; `state` is where its pipeline keeps what it knows."""
 
     state: ObjectStore
     submission: Submission
     aws: AwsSettings
+    is_found: bool = False
 
     @property
     def _service(self) -> JobRuns:
         return job_runs(self.submission.target, self.aws)
+
+    def announce(self, watch: Watcher) -> None:
+        found, how = self.submission, "is at work, and is followed from here on" if self.is_found else "submitted"
+        watch(Event("note", found.job_run, message=f"{how}: {found.target.place}, version {found.version}, run {found.run}"))
 
     def follow(self, watch: Watcher, waited: float = 0.0) -> Outcome:
         """Wait for its end, of which `waited` seconds went by for a place. Raises ConnectionFailedError when the service is silent for long."""
@@ -68,7 +73,7 @@ class JobRun:
 
 
 def submitted(context: Context, arguments: tuple[str, ...], watch: Watcher) -> JobRun:
-    """Ask for a run of the current version, or find the one at work; `watch` is told which, and what is out of the ordinary.
+    """Ask for a run of the current version, or find the one at work; `watch` is told what is out of the ordinary.
 
     Raises ArgumentError where nothing is deployed, RunLockedError where a run with other arguments is at work, and what the service says.
     """
@@ -91,9 +96,7 @@ def submitted(context: Context, arguments: tuple[str, ...], watch: Watcher) -> J
         watch(Event("note", pipeline, message=f"version {found.version} is still at work; {manifest.version}, which is current now, runs the next time"))
     elif others := _others_here(loaded, manifest):
         watch(Event("note", pipeline, message=f"version {manifest.version} runs; {', '.join(others)} here differ from it until deployed"))
-    how = "is at work, and is followed from here on" if asked.is_found else "submitted"
-    watch(Event("note", found.job_run, message=f"{how}: {found.target.place}, version {found.version}, run {found.run}"))
-    return JobRun(context.state, found, aws)
+    return JobRun(context.state, found, aws, asked.is_found)
 
 
 def _others_here(loaded: Loaded, manifest: Manifest) -> list[str]:

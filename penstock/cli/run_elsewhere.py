@@ -42,6 +42,7 @@ def _followed(found: JobRun, watch: Watcher) -> Outcome | None:
     name, left = found.submission.job_run, "goes on; run again with the same arguments to follow it"
     try:
         try:
+            found.announce(watch)
             return found.follow(watch)
         except KeyboardInterrupt:
             _complain(f"{name} is cancelled in {_GRACE:.0f} s; Ctrl-C again leaves it running")

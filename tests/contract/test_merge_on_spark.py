@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import cycle, islice
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,8 @@ def test_engines_in_turns_end_as_the_model(
     events = stream(seed, partial=0.2, truncates=truncates, events_a_key=20)
     merged = Merged(lake, table_format, PartitionField("identity", "order"), spec=spec, position_deletes=True)
     engines = {"spark": on_spark, "embedded": EmbeddedEngine(AwsSettings())}
-    cut = [*batches(seed, events)[:3], events]
-    turns = ["spark", r.choice(list(engines)), "spark", "embedded"][-len(cut) :]
+    cut = [*batches(seed, events)[:2], events]
+    turns = islice(cycle(engines), first := r.randint(0, 1), first + len(cut))
     for number, (turn, batch) in enumerate(zip(turns, cut, strict=True), 1):
         merged.engine = engines[turn]
         if r.random() < 0.3:
@@ -49,15 +50,15 @@ def test_engines_in_turns_end_as_the_model(
 PIPELINE = (
     SHOP
     + """  lake.shop.orders:
-    format: FORMAT
+    format: MERGED
     columns: {id: bigint!, state: string, amount: "decimal(12,2)"}
     keys: [id]
     partition_by: [state]
   lake.shop.seen:
-    format: FORMAT
+    format: WRITTEN
     columns: {id: bigint!, state: string}
   lake.shop.totals:
-    format: FORMAT
+    format: WRITTEN
     columns: {state: string, orders: bigint!, amount: "decimal(18,2)"}
 steps:
   - id: changes
@@ -79,9 +80,9 @@ SUITE = {"name": "orders", "expectations": [{"type": "expect_column_values_to_be
 TABLES = ("lake.shop.orders", "lake.shop.seen", "lake.shop.totals", "lake.shop.orders__quarantine")
 
 
-def shop(folder: Path, table_format: str) -> Project:
+def shop(folder: Path, merged: str, written: str) -> Project:
     project = Project(folder)
-    project.write("pipeline.yaml", PIPELINE.replace("FORMAT", table_format))
+    project.write("pipeline.yaml", PIPELINE.replace("MERGED", merged).replace("WRITTEN", written))
     project.write("orders.json", json.dumps(SUITE))
     project.write("seen.sql", "SELECT id, state FROM lake.shop.orders")
     project.write("totals.sql", "SELECT state, count(*) AS orders, sum(amount) AS amount FROM lake.shop.orders GROUP BY state")
@@ -104,7 +105,7 @@ DELIVERED = (
 
 
 def test_plan_says_which_steps_are_on_spark(tmp_path: Path) -> None:
-    project = shop(tmp_path, "delta")
+    project = shop(tmp_path, "delta", "iceberg")
     assert "on Spark: orders, seen, totals, renamed\n" in project.penstock("plan", ".", "--env", "large").out
     assert "on Spark" not in project.penstock("plan", ".").out
     project.write("pipeline.yaml", (tmp_path / "pipeline.yaml").read_text().replace("- id: totals", "- id: totals\n    engine: spark"))
@@ -125,10 +126,11 @@ def test_a_run_starts_a_spark_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(spark_server.IS_BEFORE_4, reason="transforms on one machine need pyspark 4, the client of Sail")
-def test_a_pipeline_changes_its_engine_between_runs(table_format: str, tmp_path: Path, spark_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipeline_of_both_formats_changes_its_engine_between_runs(tmp_path: Path, spark_address: str, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """Merge, gate, quarantine, copy, transform and update: the tables are those of a pipeline that stayed on one machine."""
     monkeypatch.setenv("SPARK_REMOTE", spark_address)
-    turning, staying = shop(tmp_path / "turning", table_format), shop(tmp_path / "staying", table_format)
+    formats = ("iceberg", "delta")[:: (1, -1)[seed % 2]]
+    turning, staying = shop(tmp_path / "turning", *formats), shop(tmp_path / "staying", *formats)
     for number, (said, environment) in enumerate(zip(DELIVERED, ("large", None, "large"), strict=True)):
         for project in (turning, staying):
             project.write(f"landing/orders/{number}.json", events(*said))
