@@ -7,9 +7,9 @@ that nobody waits for any more is the one that the next command follows, and is 
 from __future__ import annotations
 
 import json
-import math
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -45,6 +45,10 @@ class Submission:
     @property
     def target(self) -> EmrServerless | Emr | Glue:
         return RUNTIMES.validate_python(self.runtime)
+
+    def is_late(self, said: Said, waited: float) -> bool:
+        """Whether a job run of which this was said after so many seconds has waited for its place as long as it may."""
+        return said.phase == "waiting" and waited >= 60 * self.target.start_within_minutes
 
     def dumps(self) -> bytes:
         return json.dumps(asdict(self), indent=1).encode()
@@ -134,35 +138,46 @@ def _asked(state: ObjectStore, wanted: Submission, etag: str, artifact: Artifact
         raise
 
 
+def asked_after(submission: Submission, service: JobRuns, waited: float = 0.0) -> Iterator[tuple[Said, float, float]]:
+    """What the service says time after time, the seconds that went by, `waited` of them before, and the seconds to wait until the next; without an end.
+
+    Raises ConnectionFailedError after a long silence.
+    """
+    pause, silent = _FIRST_PAUSE, 0
+    while True:
+        try:
+            said, silent = service.said(submission.job_run), 0
+        except ConnectionFailedError as error:
+            said, silent = Said("running", "NO ANSWER", error.message), silent + 1
+            if silent > _MOST_SILENT:
+                raise
+        yield said, waited, pause
+        waited, pause = waited + pause, min(pause * 1.25, _LONGEST_PAUSE)
+
+
 def follow(
     state: ObjectStore, submission: Submission, service: JobRuns, *, watch: Callable[[Said], None], wait: Callable[[float], None], waited: float = 0.0
 ) -> Said:
     """Ask until the job run has ended, and note that it was seen; `watch` is told of every change.
 
-    One that waits for its place longer than the runtime allows, `waited` seconds until now,
-    is cancelled, and followed to that end. Raises ConnectionFailedError after a long silence.
+    One that waits for its place longer than the runtime allows, `waited` seconds until now, is cancelled, and followed to that end.
+    Raises ConnectionFailedError after a long silence.
     """
-    before, late, pause, silent = "", "", _FIRST_PAUSE, 0
-    patience = 60.0 * submission.target.start_within_minutes
-    while True:
-        try:
-            said, silent = service.said(submission.job_run), 0
-            if said.phase == "waiting" and waited >= patience:
-                late, patience = f"it did not start within {submission.target.start_within_minutes} minutes", math.inf
-                watch(Said("waiting", "CANCELLING", late))
-                service.cancel(submission.job_run)
-        except ConnectionFailedError as error:
-            said, silent = Said("running", "NO ANSWER", error.message), silent + 1
-            if silent > _MOST_SILENT:
-                raise
+    before, late = "", ""
+    for said, since, pause in asked_after(submission, service, waited):
         if said.state != before:
             watch(said)
         if said.has_ended:
             _note_end(state, submission, said)
             return replace(said, reason=late or said.reason)
+        if not late and submission.is_late(said, since):
+            with suppress(ConnectionFailedError):  # it is asked again at the next turn
+                service.cancel(submission.job_run)
+                late = f"it did not start within {submission.target.start_within_minutes} minutes"
+                watch(Said("waiting", "CANCELLING", late))
         before = said.state
         wait(pause)
-        waited, pause = waited + pause, min(pause * 1.25, _LONGEST_PAUSE)
+    raise AssertionError("there is no end to what is asked")
 
 
 def _note_end(state: ObjectStore, submission: Submission, said: Said) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cluster_package
-import pytest
 from pipelines import Project
 
 from penstock.config import AwsSettings
@@ -34,7 +32,6 @@ environments:
   cluster: {aws: local, artifacts: store/releases/, runtime: {kind: emr, cluster: j-2AXXXXXXGAPLF, logs: "s3://BUCKET/logs/"}}
   glue: {aws: local, artifacts: store/releases/, runtime: {kind: glue, job: BUCKET, role: "ROLE", conf: {spark.sql.shuffle.partitions: "2"}}}
 """
-
 
 SUITE = {"name": "orders", "expectations": [{"type": "expect_column_values_to_be_between", "kwargs": {"column": "amount", "min_value": 0}}]}
 
@@ -72,11 +69,3 @@ def open_shop(folder: Path, local_aws: LocalAws, local_bucket: Callable[[str], s
 def job_runs(local_aws: LocalAws) -> list[dict[str, Any]]:
     there = client("emr-serverless", AwsSettings.from_environment(local_aws.environment()))
     return list(there.list_job_runs(applicationId="00f1abc")["jobRuns"])
-
-
-def until(true: Callable[[], bool]) -> None:
-    for _ in range(900):
-        if true():
-            return
-        time.sleep(0.1)
-    pytest.fail("it did not come to that")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
 from penstock.config import AwsSettings
 from penstock.connections import FilesConnection, RedshiftConnection
@@ -103,11 +101,3 @@ class Place:
         script = f"import sys; sys.path[:0] = {[str(Path(__file__).parent)]!r}\nfrom pathlib import Path\nfrom warehouse import *\n"
         script += f"place = Place(AwsSettings.from_environment(), {self.bucket!r}, Path({str(self.state)!r}))\n{code}"
         return subprocess.Popen([sys.executable, "-c", script], env={**os.environ, **environment}, stderr=subprocess.DEVNULL)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.05)
-    pytest.fail("waited for 30 s in vain")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from penstock.connectors.job_runs.service import JobRuns
     from penstock.jobs.context import Context as Opened
     from penstock.jobs.remote import Submission
-
-_FIRST_PAUSE, _LONGEST_PAUSE, _MOST_SILENT = 1.0, 15.0, 40  # seconds, seconds, polls in a row that were not answered
 
 
 class PenstockJobRunOperator(BaseOperator):  # type: ignore[misc]
@@ -101,17 +99,16 @@ class JobRunEnded(BaseTrigger):  # type: ignore[misc]
         return f"{__name__}.{type(self).__name__}", {"submission": self.submission}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        from penstock.jobs.remote import asked_after
+
         service, found = self._followed()
-        waited, pause, silent, patience = 0.0, _FIRST_PAUSE, 0, 60 * found.target.start_within_minutes
-        while silent < _MOST_SILENT:
-            try:
-                said, silent = await asyncio.to_thread(service.said, found.job_run), 0
-                if said.has_ended or (said.phase == "waiting" and waited >= patience):
+        asked, waited = asked_after(found, service), 0.0
+        with suppress(ConnectionFailedError):
+            while True:
+                said, waited, pause = await asyncio.to_thread(next, asked)
+                if said.has_ended or found.is_late(said, waited):
                     break
-            except ConnectionFailedError:
-                silent += 1
-            await asyncio.sleep(pause)
-            waited, pause = waited + pause, min(pause * 1.25, _LONGEST_PAUSE)
+                await asyncio.sleep(pause)
         yield TriggerEvent({"waited": waited, "submission": self.submission})
 
     async def on_kill(self) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 import spark_server
-from deployed_shop import SUITE, job_runs, open_shop, until
+from deployed_shop import SUITE, job_runs, open_shop
+from waiting import until
 
 from penstock.infra.local.control import LocalAws
 
@@ -138,7 +139,7 @@ def test_a_killed_task_cancels_its_job_run(
 
     command = [sys.executable, "-c", KILLED, str(shop.folder / "pipeline.yaml"), where]
     task = subprocess.Popen(command, env=airflow, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until(lambda: state() == "RUNNING")
+    until(lambda: state() == "RUNNING", seconds=90)
     out, err = task.communicate("\n", timeout=120)
     assert (task.returncode, "ended as CANCELLED" in out) == (0, True), (out, err)
     assert state() == "CANCELLED"

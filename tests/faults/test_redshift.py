@@ -11,7 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from warehouse import LOCAL, ONE, TWO, Place, until
+from waiting import until
+from warehouse import LOCAL, ONE, TWO, Place
 
 from penstock.config import AwsSettings
 from penstock.connectors.redshift.warehouse import Warehouse

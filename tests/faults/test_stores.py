@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from pipelines import EVENTS, Project, event, events, on_aws
-from warehouse import until
+from waiting import until
 
 from penstock.config import AwsSettings
 from penstock.connections import FilesConnection

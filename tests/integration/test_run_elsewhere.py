@@ -15,8 +15,9 @@ from typing import Any
 import cluster_package
 import pytest
 import spark_server
-from deployed_shop import SUITE, Shop, job_runs, open_shop, until
+from deployed_shop import SUITE, Shop, job_runs, open_shop
 from pipelines import COMMAND, Done
+from waiting import until
 
 from penstock.config import AwsSettings
 from penstock.connectors.s3.access import client
@@ -150,12 +151,12 @@ def test_steps_of_a_cluster_wait_for_each_other(local_aws: LocalAws, local_bucke
         seen.add((found[first], found[second]))
         return found[first], found[second]
 
-    until(lambda: states() == ("COMPLETED", "RUNNING"))
+    until(lambda: states() == ("COMPLETED", "RUNNING"), seconds=90)
     assert ("RUNNING", "PENDING") in seen
     assert ("RUNNING", "RUNNING") not in seen
     told = emr.cancel_steps(ClusterId=cluster, StepIds=[first, second])["CancelStepsInfoList"]
     assert [t["Status"] for t in told] == ["FAILED", "SUBMITTED"]
-    until(lambda: states() == ("COMPLETED", "CANCELLED"))
+    until(lambda: states() == ("COMPLETED", "CANCELLED"), seconds=90)
 
 
 BAD: dict[str, tuple[list[str], str]] = {

@@ -30,6 +30,7 @@ class Scripted:
     says: Iterator[Said | None]
     cancelled: list[str] = field(default_factory=list)
     refuses: Exception | None = None
+    loses: int = 0
     knows: dict[str, str] = field(default_factory=dict)
 
     def start(self, artifact: Artifact, pipeline: str, arguments: tuple[str, ...], run: str) -> str:
@@ -53,6 +54,9 @@ class Scripted:
         return found
 
     def cancel(self, job_run: str) -> None:
+        if self.loses:
+            self.loses -= 1
+            raise ConnectionFailedError("it is silent")
         self.cancelled.append(job_run)
 
     def driver_log(self, job_run: str, said: Said) -> tuple[str, str]:
@@ -64,8 +68,8 @@ def state(tmp_path: Path) -> ObjectStore:
     return open_store(FilesConnection(kind="files", path=str(tmp_path)), AwsSettings(), tmp_path)
 
 
-def followed(state: ObjectStore, says: list[Said | None], minutes: int = 2) -> tuple[Said, Scripted, list[str], float]:
-    service, heard, waited = Scripted(iter(says)), [], []
+def followed(state: ObjectStore, says: list[Said | None], minutes: int = 2, loses: int = 0) -> tuple[Said, Scripted, list[str], float]:
+    service, heard, waited = Scripted(iter(says), loses=loses), [], []
     runtime = {"kind": "emr", "cluster": "j-1", "start_within_minutes": minutes}
     submission = Submission("20260101T000000-000000", "shop", runtime, "v", (), "s-1")
     state.write(KEY, submission.dumps())
@@ -126,6 +130,11 @@ def test_what_never_starts_is_cancelled_in_time(state: ObjectStore) -> None:
     late = "it did not start within 2 minutes"
     assert (said, service.cancelled, heard) == (replace(ENDED, reason=late), ["s-1"], ["PENDING", "CANCELLING", "CANCELLED"])
     assert 120 <= waited < 150
+
+
+def test_a_cancellation_that_was_not_answered_is_asked_for_again(state: ObjectStore) -> None:
+    said, service, heard, _ = followed(state, [WAITS] * 100, loses=2)
+    assert (said.phase, service.cancelled, heard) == ("cancelled", ["s-1"], ["PENDING", "CANCELLING", "CANCELLED"])
 
 
 def test_a_job_that_runs_may_take_as_long_as_it_likes(state: ObjectStore) -> None:

@@ -19,14 +19,14 @@ def framed(spark: Any, rows: pa.Table) -> Any:
     batches = [batch for batch in rows.to_batches() if batch.num_rows]
     if not batches:
         return spark.createDataFrame([], schema)
-    if _knows_arrow(spark):
+    if _knows_arrow():
         return spark.createDataFrame(type(rows).from_batches(batches), schema)
     return spark.createDataFrame([(_bytes(batch),) for batch in batches], f"{_DATA} BINARY").mapInArrow(_read, schema)
 
 
 def to_arrow(frame: Any) -> pa.Table:
     """The rows of a DataFrame, in its order."""
-    if _knows_arrow(frame.sparkSession):
+    if _knows_arrow():
         return cast("pa.Table", frame.toArrow())
     import pyarrow as pa
     from pyspark.sql.pandas.types import to_arrow_schema
@@ -36,8 +36,10 @@ def to_arrow(frame: Any) -> pa.Table:
     return pa.Table.from_batches(found, schema)
 
 
-def _knows_arrow(spark: Any) -> bool:
-    return hasattr(spark.range(0), "toArrow")
+def _knows_arrow() -> bool:
+    from pyspark.sql import DataFrame
+
+    return hasattr(DataFrame, "toArrow")
 
 
 def _bytes(batch: pa.RecordBatch) -> bytes:
