@@ -19,14 +19,14 @@ from penstock.killpoints import reach
 from penstock.objects import ObjectStore
 from penstock.runtimes import Artifact
 from penstock.runtimes.job_runs import Said
-from penstock.targets import RUNTIMES, Emr, EmrServerless, Glue
+from penstock.targets import RUNTIMES, Target
 
 from .lock import SUBMITTING, exclusive
 
 KEY, FORMAT = "submitted.json", 1
 _FIRST_PAUSE, _LONGEST_PAUSE, _MOST_SILENT = 1.0, 15.0, 40  # seconds, seconds, polls in a row that were not answered
 _REFUSED = "REFUSED"
-Services = Callable[[EmrServerless | Emr | Glue], JobRuns]
+Services = Callable[[Target], JobRuns]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Submission:
     format: int = FORMAT
 
     @property
-    def target(self) -> EmrServerless | Emr | Glue:
+    def target(self) -> Target:
         return RUNTIMES.validate_python(self.runtime)
 
     def is_late(self, said: Said, waited: float) -> bool:

@@ -37,6 +37,7 @@ Conf = Annotated[dict[str, str], AfterValidator(_left_to_the_user)]
 Python = Literal["3.11", "3.12", "3.13"]
 Role = Annotated[str, Field(pattern=r"^arn:aws[\w-]*:iam::\d{12}:role/\S+$")]
 Key = Annotated[str, Field(pattern=r"^arn:aws[\w-]*:kms:[\w-]+:\d{12}:key/\S+$")]
+InstanceType = Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]
 Folder = Annotated[str, Field(pattern=r"^s3://[^\s,#]+/$", description="s3://bucket/prefix/")]
 
 
@@ -100,6 +101,41 @@ class Emr(_Emr):
         return f"EMR, cluster {self.cluster}, Python {self.python}"
 
 
+class Fleet(Model):
+    """Instances of the types that EC2 has room for, until there are so many units of them; `types` says how many units one of each is."""
+
+    types: dict[InstanceType, Annotated[int, Field(ge=1)]] = Field(min_length=1, max_length=30)
+    on_demand: int = Field(default=0, ge=0)
+    spot: int = Field(default=0, ge=0)
+    spot_within_minutes: int = Field(default=20, ge=5, le=1440, description="what EC2 has no spot instances for until then is asked for on demand")
+
+    @model_validator(mode="after")
+    def _is_of_something(self) -> Self:
+        if not self.on_demand + self.spot:
+            raise ValueError("a fleet of no units: say how many are `on_demand`, how many `spot`")
+        return self
+
+
+class EmrCluster(_Emr):
+    """An EMR cluster on EC2 of each run's own: made for it, and ended with it. `role`: the step's own, where the security configuration allows one."""
+
+    kind: Literal["emr-cluster"]
+    release: str = Field(default="emr-spark-8.1.0", pattern=r"^emr-(spark-)?\d+\.\d+\.\d+$")
+    service_role: str = Field(min_length=1, description="what EMR itself may do")
+    instance_profile: str = Field(min_length=1, description="what the instances may do")
+    subnets: list[Annotated[str, Field(pattern=r"^subnet-[0-9a-f]+$")]] = Field(min_length=1, description="EMR takes the one that has most room")
+    primary: list[InstanceType] = Field(min_length=1, max_length=30, description="one instance of one of these types, on demand")
+    core: Fleet
+    task: Fleet | None = None
+    role: Role | None = None
+    security_configuration: str | None = None
+    tags: dict[str, str] = {}
+
+    @property
+    def place(self) -> str:
+        return f"EMR, a cluster of its own of {self.release}, Python {self.python}"
+
+
 class Glue(_Runtime):
     """A job of AWS Glue. Its logs are in CloudWatch, `logs` has the event log; what is encrypted, and how, its `security_configuration` says."""
 
@@ -126,12 +162,13 @@ class Glue(_Runtime):
         return f"Glue {self.version}, job {self.job}, Python {self.python}"
 
 
-Runtime = Annotated[EmrServerless | Emr | Glue, Field(discriminator="kind")]
-RUNTIMES: TypeAdapter[EmrServerless | Emr | Glue] = TypeAdapter(Runtime)
+Target = EmrServerless | Emr | EmrCluster | Glue
+Runtime = Annotated[Target, Field(discriminator="kind")]
+RUNTIMES: TypeAdapter[Target] = TypeAdapter(Runtime)
 _PLACES = {"emr-serverless": "application", "emr": "cluster", "glue": "job"}
 
 
-def named(text: str, declared: EmrServerless | Emr | Glue | None) -> EmrServerless | Emr | Glue | None:
+def named(text: str, declared: Target | None) -> Target | None:
     """The target that `kind:place` names, with what the environment's runtime says of its kind; None for text that names none of these services.
 
     Raises ArgumentError for a place that the service could not have, or where more must be known of it.

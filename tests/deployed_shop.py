@@ -30,6 +30,12 @@ environments:
     artifacts: store/releases/
     runtime: {kind: emr-serverless, application: 00f1abc, role: "ROLE", logs: "s3://BUCKET/logs/", driver: {cores: 2, memory: 2g}}
   cluster: {aws: local, artifacts: store/releases/, runtime: {kind: emr, cluster: j-2AXXXXXXGAPLF, logs: "s3://BUCKET/logs/"}}
+  fleets:
+    aws: local
+    artifacts: store/releases/
+    runtime:
+      {kind: emr-cluster, logs: "s3://BUCKET/logs/", service_role: emr, instance_profile: ec2, subnets: [subnet-0a], primary: [m7g.xlarge],
+       core: {types: {m7g.xlarge: 4, m7g.2xlarge: 8}, spot: 8}}
   glue: {aws: local, artifacts: store/releases/, runtime: {kind: glue, job: BUCKET, role: "ROLE", conf: {spark.sql.shuffle.partitions: "2"}}}
 """
 

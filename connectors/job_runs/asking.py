@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from penstock.connectors.reaching import reaching
 from penstock.errors import ArgumentError, JobRefusedError
@@ -42,12 +42,16 @@ class Asked:
             raise ArgumentError(f"there is no {self.what} in {region}", hint="make it, or correct the environment's `runtime`, and `region` in it")
         return answer
 
+    def make(self, method: str, **request: Any) -> dict[str, Any]:
+        """The answer; of what the service is to make something of, what it says is not there is refused."""
+        return cast("dict[str, Any]", self._known(lambda: dict(getattr(self._client, method)(**request)), may_be_missing=False))
+
     def first(self, method: str, part: str, is_it: Callable[[Mapping[str, Any]], bool], **request: Any) -> Mapping[str, Any] | None:
         """Of what a method lists under a name, page by page, the first that is it."""
         pages = self._client.get_paginator(method).paginate(**request)
         return self._known(lambda: next((found for page in pages for found in page[part] if is_it(found)), None))
 
-    def _known(self, ask: Callable[[], Answer]) -> Answer | None:
+    def _known(self, ask: Callable[[], Answer], *, may_be_missing: bool = True) -> Answer | None:
         from botocore.exceptions import ClientError
 
         with reaching(self.what):
@@ -55,7 +59,7 @@ class Asked:
                 return ask()
             except ClientError as error:
                 code, message = error.response["Error"]["Code"], error.response["Error"].get("Message") or ""
-                if code in _NOT_THERE or (code in _MAY_SAY_SO and _SAID_SO.search(message)):
+                if may_be_missing and (code in _NOT_THERE or (code in _MAY_SAY_SO and _SAID_SO.search(message))):
                     return None
                 if code in _LATER or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
                     raise

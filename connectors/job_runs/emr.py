@@ -10,7 +10,7 @@ from penstock.errors import JobRefusedError
 from penstock.runtimes import Artifact, submit_request
 from penstock.runtimes.emr import APPLICATION, containers, event_log_folder, said, step_logs
 from penstock.runtimes.job_runs import GONE, Said, job_name
-from penstock.targets import Emr
+from penstock.targets import Emr, EmrCluster
 
 from .asking import Asked
 from .logs import driver_log_in, first_container
@@ -22,8 +22,7 @@ class EmrSteps:
         self._service, self._once = (Asked(f"EMR cluster {target.cluster}", c) for c in (client, once))
 
     def start(self, artifact: Artifact, pipeline: str, arguments: tuple[str, ...], run: str) -> str:
-        if folder := event_log_folder(self._target):
-            store_at(folder.rsplit("/", 2)[0], self._aws).create("spark-events/", b"")
+        make_event_log_folder(self._target, self._aws)
         return str(self._once.do("add_job_flow_steps", **submit_request(self._target, artifact, pipeline, arguments, run=run))["StepIds"][0])
 
     def find(self, pipeline: str, run: str) -> str | None:
@@ -42,9 +41,18 @@ class EmrSteps:
             raise JobRefusedError(f"{self._service.what} does not cancel step {job_run}: {refused[0]}")
 
     def driver_log(self, job_run: str, said: Said) -> tuple[str, str]:
-        """The driver's is that of the first container of the application that the step's own log names."""
-        where, text = driver_log_in(step_logs(self._target, job_run, said), self._aws)
-        if self._target.logs and (application := APPLICATION.search(text)):
-            folder = first_container(containers(self._target, application[0]), self._aws)
-            return driver_log_in(folder, self._aws) if folder else (where, text)
-        return where, text
+        return step_driver_log(self._target.logs, self._target.cluster, job_run, said, self._aws)
+
+
+def make_event_log_folder(target: Emr | EmrCluster, aws: AwsSettings) -> None:
+    if folder := event_log_folder(target):
+        store_at(folder.rsplit("/", 2)[0], aws).create("spark-events/", b"")
+
+
+def step_driver_log(logs: str | None, cluster: str, step: str, said: Said, aws: AwsSettings) -> tuple[str, str]:
+    """The driver's is that of the first container of the application that the step's own log names."""
+    where, text = driver_log_in(step_logs(logs, cluster, step, said), aws)
+    if logs and (application := APPLICATION.search(text)):
+        folder = first_container(containers(logs, cluster, application[0]), aws)
+        return driver_log_in(folder, aws) if folder else (where, text)
+    return where, text

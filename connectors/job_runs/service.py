@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from penstock.config import AwsSettings
 from penstock.connectors.s3.access import client
-from penstock.targets import Emr, EmrServerless, Glue
+from penstock.targets import Emr, EmrCluster, EmrServerless, Target
 
 if TYPE_CHECKING:
     from penstock.runtimes import Artifact
@@ -36,8 +36,9 @@ class JobRuns(Protocol):
         ...
 
 
-def job_runs(target: EmrServerless | Emr | Glue, aws: AwsSettings) -> JobRuns:
+def job_runs(target: Target, aws: AwsSettings) -> JobRuns:
     from .emr import EmrSteps
+    from .emr_cluster import EmrClusters
     from .emr_serverless import EmrServerlessJobRuns
     from .glue import GlueJobRuns
 
@@ -47,4 +48,6 @@ def job_runs(target: EmrServerless | Emr | Glue, aws: AwsSettings) -> JobRuns:
         return EmrServerlessJobRuns(target, client("emr-serverless", there), there)
     if isinstance(target, Emr):
         return EmrSteps(target, client("emr", there), client("emr", once), there)
+    if isinstance(target, EmrCluster):
+        return EmrClusters(target, client("emr", there), client("emr", once), there)
     return GlueJobRuns(target, client("glue", there), client("glue", once), there)

@@ -46,6 +46,7 @@ class Server:
         from .aws import serve
         from .data_api import DataApi, install
         from .emr import Emr
+        from .emr_clusters import EmrClusters
         from .emr_serverless import EmrServerless
         from .glue_jobs import GlueJobs
         from .saved import restore
@@ -61,7 +62,7 @@ class Server:
         os.environ["MOTO_PORT"] = str(server.server_port)
         self.postgres.start()
         install(DataApi(self.postgres.connect, self._s3))
-        for api in (EmrServerless, Emr, GlueJobs):
+        for api in (EmrServerless, Emr, EmrClusters, GlueJobs):
             api(self.jobs, lambda service: _client(service, self.endpoint)).install()
         restore(self.home / "saved", *(_client(s, self.endpoint) for s in ("s3", "glue", "secretsmanager")))
         (self.home / CLEAN).unlink(missing_ok=True)

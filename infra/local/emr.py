@@ -29,36 +29,33 @@ class Emr:
         cluster = request._get_param("JobFlowId")
         there = request.backend.clusters.get(cluster)
         slots = int(getattr(there, "step_concurrency_level", None) or 1)
-        return ActionResult({"StepIds": [self._begun(cluster, step.original_dict(), slots).id for step in request._get_param("Steps", [])]})
+        steps = [step.original_dict() for step in request._get_param("Steps", [])]
+        logs = [step.get("StepMonitoringConfiguration", {}).get("S3MonitoringConfiguration", {}).get("LogUri") for step in steps]
+        jobs = [taken(step) for step in steps]
+        for job, there in zip(jobs, logs, strict=True):
+            self.begin(cluster, job, there, slots)
+        return ActionResult({"StepIds": [job.id for job in jobs]})
 
-    def _begun(self, cluster: str, step: dict[str, Any], slots: int) -> SparkJob:
-        from moto.emr.exceptions import InvalidRequestException
-
-        given = step["HadoopJarStep"]
-        program, *words = given.get("Args") or [""]
-        is_spark = given["Jar"] == "command-runner.jar" and program == "spark-submit"
-        refuse(InvalidRequestException, None if is_spark else "not supported locally: a step that is not command-runner.jar with spark-submit")
-        job = SparkJob(f"s-{secrets.token_hex(7).upper()}", step["Name"], {}, script_of(words))
-        logs = step.get("StepMonitoringConfiguration", {}).get("S3MonitoringConfiguration", {}).get("LogUri")
-
+    def begin(self, cluster: str, job: SparkJob, logs: str | None, slots: int) -> None:
+        """Have a step run on a cluster; `logs`: the folder on S3 for them."""
         application = f"application_{secrets.randbelow(10**10)}_0001"
 
         def report(ended: SparkJob) -> None:
             """In cluster mode the driver is YARN's first container; the step's own log is that of the client, which waited for it."""
-            for name, data in (("stdout", ended.stdout), ("stderr", ended.stderr)) if logs else ():
+            if not logs:
+                return
+            for name, data in (("stdout", ended.stdout), ("stderr", ended.stderr)):
                 put_log(self._client("s3"), logs, f"{cluster}/containers/{application}/container_{application.partition('_')[2]}_01_000001/{name}.gz", data)
-            if logs:
-                said = f"INFO Client: Application report for {application} (state: FINISHED)\n".encode()
-                ended.request = {"LogFile": put_log(self._client("s3"), logs, f"{cluster}/steps/{ended.id}/stderr.gz", said)}
+            said = f"INFO Client: Application report for {application} (state: FINISHED)\n".encode()
+            ended.request = {"LogFile": put_log(self._client("s3"), logs, f"{cluster}/steps/{ended.id}/stderr.gz", said)}
 
-        self._jobs.start(_place(cluster), job, slots, report)
-        return job
+        self._jobs.start(place_of(cluster), job, slots, report)
 
     def describe(self, request: Any) -> Any:
         from moto.core.responses import ActionResult
         from moto.emr.exceptions import InvalidRequestException
 
-        job = self._jobs.find(_place(request._get_param("ClusterId")), request._get_param("StepId"))
+        job = self._jobs.find(place_of(request._get_param("ClusterId")), request._get_param("StepId"))
         if job is None:
             raise InvalidRequestException(f"Step id '{request._get_param('StepId')}' is not valid")
         return ActionResult({"Step": _described(job)})
@@ -67,20 +64,31 @@ class Emr:
         from moto.core.responses import ActionResult
 
         states, identifiers = request._get_param("StepStates", []), request._get_param("StepIds", [])
-        found = [_described(j) for j in reversed(self._jobs.of(_place(request._get_param("ClusterId")))) if not identifiers or j.id in identifiers]
+        found = [_described(j) for j in reversed(self._jobs.of(place_of(request._get_param("ClusterId")))) if not identifiers or j.id in identifiers]
         return ActionResult({"Steps": [d for d in found if not states or d["Status"]["State"] in states]})
 
     def cancel(self, request: Any) -> Any:
         from moto.core.responses import ActionResult
 
-        asked = [(i, self._jobs.find(_place(request._get_param("ClusterId")), i)) for i in request._get_param("StepIds", [])]
+        asked = [(i, self._jobs.find(place_of(request._get_param("ClusterId")), i)) for i in request._get_param("StepIds", [])]
         at_work = {i: job for i, job in asked if job and not job.has_ended}
         for job in at_work.values():
             self._jobs.cancel(job)
         return ActionResult({"CancelStepsInfoList": [{"StepId": i, "Status": "SUBMITTED" if i in at_work else "FAILED"} for i, _ in asked]})
 
 
-def _place(cluster: str) -> str:
+def taken(step: Mapping[str, Any]) -> SparkJob:
+    """A step as a job. Raises InvalidRequestException for one that is not spark-submit."""
+    from moto.emr.exceptions import InvalidRequestException
+
+    given = step["HadoopJarStep"]
+    program, *words = given.get("Args") or [""]
+    is_spark = given["Jar"] == "command-runner.jar" and program == "spark-submit"
+    refuse(InvalidRequestException, None if is_spark else "not supported locally: a step that is not command-runner.jar with spark-submit")
+    return SparkJob(f"s-{secrets.token_hex(7).upper()}", step["Name"], {}, script_of(words))
+
+
+def place_of(cluster: str) -> str:
     return f"emr {cluster}"
 
 

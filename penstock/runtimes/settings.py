@@ -7,14 +7,14 @@ jcristharif.com/venv-pack/spark.html (a name after `#` is the folder to which an
 
 from __future__ import annotations
 
-from penstock.targets import Emr, EmrServerless
+from penstock.targets import Emr, EmrCluster, EmrServerless
 
 from .artifact import Artifact
 
 _FOLDER = "environment"
 
 
-def on_spark(target: Emr | EmrServerless, artifact: Artifact, driver_environment: str) -> dict[str, str]:
+def on_spark(target: Emr | EmrCluster | EmrServerless, artifact: Artifact, driver_environment: str) -> dict[str, str]:
     """Settings by their names. Spark puts its own Python before `PYTHONPATH`, so the platform's pyspark stays the one that is loaded."""
     interpreter = f"/usr/bin/python{target.python}"
     sizes = {

@@ -20,8 +20,12 @@ from pipelines import COMMAND, Done
 from waiting import until
 
 from penstock.config import AwsSettings
+from penstock.connectors.job_runs.service import job_runs as service_of
 from penstock.connectors.s3.access import client
 from penstock.infra.local.control import LocalAws
+from penstock.runtimes import Artifact
+from penstock.runtimes.job_runs import GONE, Said
+from penstock.targets import RUNTIMES
 
 pytestmark = pytest.mark.skipif(bool(spark_server.missing()), reason=spark_server.missing())
 
@@ -31,7 +35,7 @@ def shop(tmp_path: Path, local_aws: LocalAws, local_bucket: Callable[[str], str]
     return open_shop(tmp_path, local_aws, local_bucket)
 
 
-@pytest.mark.parametrize(("env", "ended"), [("cluster", "COMPLETED"), ("glue", "SUCCEEDED")])
+@pytest.mark.parametrize(("env", "ended"), [("cluster", "COMPLETED"), ("fleets", "TERMINATED"), ("glue", "SUCCEEDED")])
 def test_what_was_asked_for_is_found_again_and_reported_as_if_it_ran_here(shop: Shop, env: str, ended: str) -> None:
     shop.deploy(env)
     shop.deliver("1", "1,2.5", "2,4")
@@ -64,15 +68,15 @@ def test_what_a_gate_says_there_is_said_here(shop: Shop) -> None:
     assert [s["status"] for s in record["steps"]] == ["done", "stopped"]
 
 
-@pytest.mark.parametrize("env", ["cluster", "glue"])
-def test_a_driver_that_cannot_begin_is_told_by_the_line_that_matters(shop: Shop, env: str) -> None:
+@pytest.mark.parametrize(("env", "ended"), [("cluster", "FAILED"), ("fleets", "TERMINATED_WITH_ERRORS"), ("glue", "FAILED")])
+def test_a_driver_that_cannot_begin_is_told_by_the_line_that_matters(shop: Shop, env: str, ended: str) -> None:
     with zipfile.ZipFile(shop.folder / "dist" / cluster_package.PACKAGE, "w") as package:
         package.writestr("penstock/__init__.py", "import nothing_of_that_name\n")
     shop.deploy(env)
     failed = shop.penstock("run", ".", "--env", env)
     assert failed.code == 1
     said = failed.err.splitlines()
-    assert re.fullmatch(r"penstock: \S+ ended as FAILED: ModuleNotFoundError: No module named 'nothing_of_that_name'", said[-2]), failed.err
+    assert re.fullmatch(rf"penstock: \S+ ended as {ended}: ModuleNotFoundError: No module named 'nothing_of_that_name'", said[-2]), failed.err
     assert said[-1].startswith("  log: CloudWatch" if env == "glue" else f"  log: s3://{shop.bucket}/logs/")
 
 
@@ -157,6 +161,23 @@ def test_steps_of_a_cluster_wait_for_each_other(local_aws: LocalAws, local_bucke
     told = emr.cancel_steps(ClusterId=cluster, StepIds=[first, second])["CancelStepsInfoList"]
     assert [t["Status"] for t in told] == ["FAILED", "SUBMITTED"]
     until(lambda: states() == ("COMPLETED", "CANCELLED"), seconds=90)
+
+
+def test_a_cluster_of_its_own_ends_with_the_run_that_is_cancelled(local_aws: LocalAws, local_bucket: Callable[[str], str]) -> None:
+    settings, bucket = AwsSettings.from_environment(local_aws.environment()), local_bucket("fleets")
+    client("s3", settings).put_object(Bucket=bucket, Key="wait.py", Body=b"import time\ntime.sleep(60)\n")
+    client("s3", settings).put_object(Bucket=bucket, Key="empty.zip", Body=b"PK\5\6" + bytes(18))
+    core = {"types": {"m7g.xlarge": 1}, "on_demand": 1}
+    given = {"service_role": "emr", "instance_profile": "ec2", "subnets": ["subnet-0a"], "primary": ["m7g.xlarge"], "core": core}
+    service = service_of(RUNTIMES.validate_python({"kind": "emr-cluster", **given}), settings)
+    empty = f"s3://{bucket}/empty.zip"
+    started = service.start(Artifact("manifest.json", f"s3://{bucket}/wait.py", empty, empty), "shop", (), "A")
+    assert (service.find("shop", "A"), service.find("shop", "B")) == (started, None)
+    assert not service.said(started).has_ended
+    service.cancel(started)
+    until(lambda: service.said(started) == Said("cancelled", "TERMINATED", "USER_REQUEST; Terminated by user request"))
+    service.cancel(started)
+    assert service.said("j-0NEVER") == GONE
 
 
 BAD: dict[str, tuple[list[str], str]] = {

@@ -22,13 +22,13 @@ from penstock.parse import load
 from penstock.plan import compile_plan
 from penstock.runtimes import CALLS, Artifact, create_job, submit_request
 from penstock.runtimes.emr import event_log_folder
-from penstock.targets import Emr, EmrServerless, Glue, Size
+from penstock.targets import Emr, EmrCluster, EmrServerless, Fleet, Glue, Size, Target
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 ROLE, KEY = "arn:aws:iam::123456789012:role/penstock", "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 LARGE, LOGS = Size(cores=4, memory="16g", disk="100g"), "s3://ops/logs/"
 CONF = {"spark.sql.shuffle.partitions": "400", "spark.driver.extraJavaOptions": "-Xss8m -XX:+UseG1GC"}
-TARGETS: dict[str, EmrServerless | Emr | Glue] = {
+TARGETS: dict[str, Target] = {
     "emr-serverless": EmrServerless(
         kind="emr-serverless", application="00f1abc", role=ROLE, region="eu-central-1", logs=LOGS, kms_key=KEY,
         driver=LARGE, executor=LARGE, initial_executors=4, max_executors=20, conf=CONF, timeout_minutes=120,
@@ -39,6 +39,16 @@ TARGETS: dict[str, EmrServerless | Emr | Glue] = {
         driver=Size(cores=2, memory="8g"), executor=Size(cores=4, memory="16g"), initial_executors=4, max_executors=20, conf=CONF, python="3.13",
     ),
     "emr-plain": Emr(kind="emr", cluster="j-2AXXXXXXGAPLF"),
+    "emr-cluster": EmrCluster(
+        kind="emr-cluster", release="emr-7.14.0", service_role="EMR_DefaultRole", instance_profile="EMR_EC2_DefaultRole", region="eu-central-1", logs=LOGS,
+        kms_key=KEY, subnets=["subnet-0a1b", "subnet-2c3d"], primary=["m7g.xlarge", "m6g.xlarge"], security_configuration="kms", tags={"team": "shop"},
+        core=Fleet(types={"r7g.2xlarge": 8, "r7g.4xlarge": 16}, on_demand=16), task=Fleet(types={"r7g.4xlarge": 16}, spot=64, spot_within_minutes=10),
+        executor=Size(cores=4, memory="24g"), initial_executors=4, max_executors=20, conf=CONF, role=ROLE,
+    ),
+    "emr-cluster-plain": EmrCluster(
+        kind="emr-cluster", service_role="EMR_DefaultRole", instance_profile="EMR_EC2_DefaultRole", subnets=["subnet-0a1b"], primary=["m7g.xlarge"],
+        core=Fleet(types={"r7g.2xlarge": 1}, on_demand=2),
+    ),
     "glue": Glue(
         kind="glue", job="shop", role=ROLE, region="eu-central-1", logs=LOGS, worker_type="G.2X", workers=10, security_configuration="kms",
         timeout_minutes=120, conf={"spark.sql.shuffle.partitions": "400", "spark.sql.adaptive.enabled": "true"},
@@ -48,7 +58,7 @@ TARGETS: dict[str, EmrServerless | Emr | Glue] = {
 GIVEN = ("--env", "prod", "--param", "country=it's CH")
 
 
-def artifact(target: EmrServerless | Emr | Glue) -> Artifact:
+def artifact(target: Target) -> Artifact:
     names = ("launch.py", "penstock-0.1.0.zip", "cluster-py311.zip", "cluster-py313.zip", "cluster-py311.gluewheels.zip", "cluster-py313.gluewheels.zip")
     manifest = Manifest("shop", "prod", "0.1.0", tuple(DeployedFile.of(name, name.encode()) for name in names), "2026-01-01T00:00:00+00:00")
     return Artifact.of(Deployments(store_at("s3://ops/releases/", AwsSettings()), "shop", "prod"), manifest, target)
@@ -148,6 +158,11 @@ FAULTS = {
     "no application": (', application: "${APP}"', "", "application"),
     "a role that is none": ("role/penstock", "user/me", "role"),
     "settings that are Penstock's": ('role/penstock"', 'role/penstock", conf: {spark.archives: x}', "spark.archives is Penstock's to set"),
+    "a fleet of nothing": (
+        'kind: emr-serverless, application: "${APP}", role: "arn:aws:iam::123456789012:role/penstock"',
+        "kind: emr-cluster, service_role: a, instance_profile: b, subnets: [subnet-0a], primary: [m7g.xlarge], core: {types: {m7g.xlarge: 1}}",
+        "a fleet of no units: say how many are `on_demand`, how many `spot`",
+    ),
     "settings of something else": ('role/penstock"', 'role/penstock", conf: {hadoop.x: y}', "those begin with spark."),
     "settings that Glue cannot take": (
         'kind: emr-serverless, application: "${APP}", role: "arn:aws:iam::123456789012:role/penstock"',
