@@ -59,9 +59,12 @@ class Context:
         """That of the step at work, else the environment's; each is opened once."""
         from penstock.engines.opening import open_engine
 
+        from .spark_session import session_of
+
         name = self.engine_name or self.loaded.environment.engine
         if name not in self._engines:
-            self._engines[name] = open_engine(name, self.aws, self.loaded.environment.spark_from_mb)
+            remote = session_of(self.loaded, self.aws, self.run, self.watch)
+            self._engines[name] = open_engine(name, self.aws, self.loaded.environment.spark_from_mb, remote)
         return self._engines[name]
 
     def on(self, engine_name: str | None) -> Context:

@@ -11,18 +11,21 @@ Found = tuple[tuple[str | int, ...], str]
 
 
 def runtime_problems(loaded: Loaded) -> Iterator[Found]:
-    """Nothing for an environment without a `runtime`."""
-    runtime, pipeline = loaded.environment.runtime, loaded.pipeline
-    if runtime is None:
+    """Nothing for an environment without a `runtime`, and without a session of `spark`."""
+    runtime, session, pipeline = loaded.environment.runtime, loaded.environment.spark, loaded.pipeline
+    there = runtime or session
+    if there is None:
         return
-    at = ("environments", str(loaded.env), "runtime")
+    at = ("environments", str(loaded.env), "runtime" if runtime else "spark")
+    if runtime and session:
+        yield at, "a deployed pipeline has the Spark of its own job run: leave `spark` out beside `runtime`"
     if loaded.environment.artifacts is None:
         yield at, "what runs there has to lie somewhere: give the environment `artifacts: s3://bucket/prefix/`, where `penstock deploy` puts it"
     state = pipeline.connections.get((pipeline.state or "").partition("/")[0])
-    if not isinstance(state, S3Connection):
+    if runtime and not isinstance(state, S3Connection):
         yield at, f"the state of a run on {runtime.kind} would be gone with its machine: give the pipeline `state:`, a folder of an s3 connection"
     for name, connection in pipeline.connections.items():
         if isinstance(connection, FilesConnection) or (isinstance(connection, CatalogConnection) and connection.catalog == "sqlite"):
             what = "a folder" if isinstance(connection, FilesConnection) else "a catalog in a file"
             wanted = f"environment {loaded.env} needs its own, on S3 or in Glue"
-            yield ("connections", name), f"{what} of this machine cannot be reached from {runtime.kind}; {wanted}"
+            yield ("connections", name), f"{what} of this machine cannot be reached from {there.kind}; {wanted}"

@@ -17,7 +17,7 @@ from penstock.pipeline import Environment, Pipeline
 from penstock.yaml_positions import Document, read_document, strings
 
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}")
-_FILLED_IN_BLOCK = ("artifacts", "runtime")  # of an environment; its `connections` are filled where they belong
+_FILLED_IN_BLOCK = ("artifacts", "runtime", "spark")  # of an environment; its `connections` are filled where they belong
 _SECRET_KEY = re.compile(r"(?i)^(password|passwd|secret_access_key|aws_secret_access_key|access_key|access_key_id|token|private_key)$")
 _SECRET_TEXT = re.compile(r"\b(AKIA|ASIA)[A-Z0-9]{16}\b")
 

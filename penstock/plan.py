@@ -33,12 +33,15 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in an order that respects their edges, and the file's order otherwise. `runs_on` is the service that runs them, empty for this machine."""
+    """Steps in an order that respects their edges, and the file's order otherwise. `runs_on` is the service that runs them, empty for this machine,
+    `spark_in` the session in which those on Spark have it, empty for what is at hand.
+    """
 
     pipeline: str
     environment: str | None
     steps: tuple[PlannedStep, ...]
     runs_on: str = ""
+    spark_in: str = ""
 
     def select(self, text: str | None) -> tuple[PlannedStep, ...]:
         """The steps that a selection names: `a`, `a+` (what follows it too), `+a` (what it needs too), several by commas; all for None.
@@ -75,8 +78,8 @@ def compile_plan(loaded: Loaded) -> Plan:
     edges = {s.id: tuple(b.id for j, b in enumerate(steps) if b.id != s.id and _depends(s, b, earlier=j < i)) for i, s in enumerate(steps)}
     engines = {step.id: step.engine or loaded.environment.engine for step in loaded.pipeline.steps}
     linked = [replace(s, after=edges[s.id], engine=engines[s.id] if s.kind in _ON_ENGINES else "") for s in steps]
-    runtime = loaded.environment.runtime
-    return Plan(loaded.pipeline.pipeline, loaded.env, _ordered(linked, loaded), runtime.place if runtime else "")
+    runtime, spark = loaded.environment.runtime, loaded.environment.spark
+    return Plan(loaded.pipeline.pipeline, loaded.env, _ordered(linked, loaded), runtime.place if runtime else "", spark.place if spark else "")
 
 
 def _planned(loaded: Loaded, step: Any) -> PlannedStep:

@@ -49,15 +49,17 @@ class Size(Model):
     disk: str | None = Field(default=None, pattern=r"^[1-9]\d*g$", description="EMR Serverless alone")
 
 
-class _Runtime(Model):
+class _Somewhere(Model):
     region: str | None = Field(default=None, pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="by default that of the connections, else us-east-1")
+
+
+class _Runtime(_Somewhere):
     start_within_minutes: int = Field(default=60, ge=1, description="a job run that still waits for its place then is cancelled")
     logs: Folder | None = Field(default=None, description="where the service puts the driver's and the executors' logs, and Spark's event log")
 
 
-class _Emr(_Runtime):
+class _OnEmr(Model):
     python: Python = Field(default="3.11", description="the interpreter that driver and executors use, /usr/bin/python3.11; the archive is made for it")
-    kms_key: Key | None = Field(default=None, description="encrypts the logs; data is encrypted as its bucket says")
     driver: Size | None = None
     executor: Size | None = None
     initial_executors: int | None = Field(default=None, ge=1, description="asked for at once; on EMR Serverless of the application's initial capacity")
@@ -74,6 +76,10 @@ class _Emr(_Runtime):
     def archive(self) -> str:
         """The name of the archive that `make dist` makes for it."""
         return f"cluster-py{self.python.replace('.', '')}.zip"
+
+
+class _Emr(_Runtime, _OnEmr):
+    kms_key: Key | None = Field(default=None, description="encrypts the logs; data is encrypted as its bucket says")
 
 
 class EmrServerless(_Emr):
@@ -162,6 +168,49 @@ class Glue(_Runtime):
         return f"Glue {self.version}, job {self.job}, Python {self.python}"
 
 
+class _Session(_Somewhere):
+    start_within_minutes: int = Field(default=10, ge=1, description="a session that is not ready then is an error")
+    idle_minutes: int = Field(default=15, ge=1, description="a session that nobody used for so long ends; until then the next run finds it")
+
+
+class EmrServerlessSession(_Session, _OnEmr):
+    """A session of an application of EMR Serverless of which `interactiveConfiguration` allows sessions; `role` is what it may do."""
+
+    kind: Literal["emr-serverless"]
+    application: str = Field(pattern=r"^[0-9a-z]{1,64}$")
+    role: Role
+
+    @property
+    def place(self) -> str:
+        return f"a session of EMR Serverless, application {self.application}, Python {self.python}"
+
+
+class GlueSession(_Session):
+    """An interactive session of AWS Glue; `role` is what it may do."""
+
+    kind: Literal["glue"]
+    role: Role
+    version: Literal["6.0"] = "6.0"
+    worker_type: Literal["G.1X", "G.2X", "G.4X", "G.8X"] = "G.1X"
+    workers: int = Field(default=2, ge=2)
+    security_configuration: str | None = None
+    conf: Annotated[Conf, AfterValidator(_in_one_word)] = Field(default={}, description="further settings of Spark")
+
+    @property
+    def python(self) -> Python:
+        return "3.13"
+
+    @property
+    def archive(self) -> str:
+        return "cluster-py313.gluewheels.zip"
+
+    @property
+    def place(self) -> str:
+        return f"an interactive session of Glue {self.version}, Python {self.python}"
+
+
+SessionTarget = EmrServerlessSession | GlueSession
+SparkSession = Annotated[SessionTarget, Field(discriminator="kind")]
 Target = EmrServerless | Emr | EmrCluster | Glue
 Runtime = Annotated[Target, Field(discriminator="kind")]
 RUNTIMES: TypeAdapter[Target] = TypeAdapter(Runtime)

@@ -29,6 +29,12 @@ environments:
     aws: local
     artifacts: store/releases/
     runtime: {kind: emr-serverless, application: 00f1abc, role: "ROLE", logs: "s3://BUCKET/logs/", driver: {cores: 2, memory: 2g}}
+  session:
+    aws: local
+    artifacts: store/releases/
+    engine: spark
+    spark_from_mb: 0
+    spark: {kind: emr-serverless, application: 00f1abc, role: "ROLE"}
   cluster: {aws: local, artifacts: store/releases/, runtime: {kind: emr, cluster: j-2AXXXXXXGAPLF, logs: "s3://BUCKET/logs/"}}
   fleets:
     aws: local

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from penstock.connectors.reaching import reaching
@@ -48,8 +48,17 @@ class Asked:
 
     def first(self, method: str, part: str, is_it: Callable[[Mapping[str, Any]], bool], **request: Any) -> Mapping[str, Any] | None:
         """Of what a method lists under a name, page by page, the first that is it."""
-        pages = self._client.get_paginator(method).paginate(**request)
-        return self._known(lambda: next((found for page in pages for found in page[part] if is_it(found)), None))
+        return self._known(lambda: next((found for page in self._pages(method, request) for found in page[part] if is_it(found)), None))
+
+    def _pages(self, method: str, request: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        if self._client.can_paginate(method):
+            yield from self._client.get_paginator(method).paginate(**request)
+            return
+        page = getattr(self._client, method)(**request)
+        yield page
+        while page.get("NextToken"):
+            page = getattr(self._client, method)(**request, NextToken=page["NextToken"])
+            yield page
 
     def _known(self, ask: Callable[[], Answer], *, may_be_missing: bool = True) -> Answer | None:
         from botocore.exceptions import ClientError

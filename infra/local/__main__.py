@@ -50,6 +50,7 @@ class Server:
         from .emr_serverless import EmrServerless
         from .glue_jobs import GlueJobs
         from .saved import restore
+        from .spark_sessions import EmrServerlessSessions, GlueSessions
 
         os.environ.setdefault("MOTO_S3_DEFAULT_KEY_BUFFER_SIZE", str(1024 * 1024))
         _many_files()
@@ -62,7 +63,7 @@ class Server:
         os.environ["MOTO_PORT"] = str(server.server_port)
         self.postgres.start()
         install(DataApi(self.postgres.connect, self._s3))
-        for api in (EmrServerless, Emr, EmrClusters, GlueJobs):
+        for api in (EmrServerless, Emr, EmrClusters, GlueJobs, EmrServerlessSessions, GlueSessions):
             api(self.jobs, lambda service: _client(service, self.endpoint)).install()
         restore(self.home / "saved", *(_client(s, self.endpoint) for s in ("s3", "glue", "secretsmanager")))
         (self.home / CLEAN).unlink(missing_ok=True)

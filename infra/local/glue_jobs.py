@@ -35,7 +35,7 @@ class GlueJobs:
         if self._jobs.running(place) >= slots and not request._get_param("JobRunQueuingEnabled"):
             raise ConcurrentRunsExceededException(f"Job with name {job.name} already running")
         arguments = {**job.default_arguments, **(request._get_param("Arguments") or {}), **(job.non_overridable_arguments or {})}
-        script = script_of([*_settings(arguments), arguments.get("--scriptLocation") or job.command["ScriptLocation"]])
+        script = script_of([*settings_of(arguments), arguments.get("--scriptLocation") or job.command["ScriptLocation"]])
         given = ("--JOB_NAME", job.name, *(word for pair in arguments.items() for word in pair))
         files = tuple(part for part in arguments.get("--extra-py-files", "").split(",") if part)
         run = SparkJob(f"jr_{secrets.token_hex(32)}", job.name, arguments, replace(script, arguments=given, py_files=files))
@@ -84,7 +84,7 @@ def _place(job: str) -> str:
     return f"glue {job}"
 
 
-def _settings(arguments: Mapping[str, str]) -> Iterator[str]:
+def settings_of(arguments: Mapping[str, str]) -> Iterator[str]:
     """Glue's one text of settings, `a=b --conf c=d`, as options."""
     for setting in arguments.get("--conf", "").split(" --conf "):
         if setting:

@@ -26,7 +26,10 @@ _NEEDED = "not supported locally: a job needs pyspark and Java 17 (`pip install 
 
 @dataclass(frozen=True)
 class Script:
-    """What is submitted: URIs on S3, settings of Spark, and variables of the driver. `archives` say after `#` into which folder they are unpacked."""
+    """What is submitted: URIs on S3 (the script may lie here, by its path), settings of Spark, and variables of the driver.
+
+    `archives` say after `#` into which folder they are unpacked.
+    """
 
     uri: str
     arguments: tuple[str, ...]
@@ -169,6 +172,8 @@ class SparkJobs:
         return process
 
     def _fetched(self, uri: str, folder: Path) -> Path:
+        if not uri.startswith("s3://"):
+            return Path(uri)
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         file = folder / Path(key).name
         self._s3().download_file(bucket, key, str(file))

@@ -11,12 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from penstock.cli.opening import ready
-from penstock.config import AwsSettings
-from penstock.connections import FilesConnection, S3Connection
 from penstock.deployment import PIPELINE, Current, DeployedFile, Deployments, Manifest
 from penstock.errors import ArgumentError, PipelineFileError
-from penstock.locations import PathLocation, parse_location
-from penstock.objects import ObjectStore
+from penstock.jobs.artifacts import artifacts_store, deployments_of
 from penstock.parse import Loaded, load
 
 
@@ -89,26 +86,8 @@ def _make_current(deployments: Deployments, manifest: Manifest, seen: tuple[Curr
 
 def _opened(path: Path, env: str | None) -> tuple[Loaded, Deployments]:
     loaded, _ = ready(path, env)
-    store = artifacts_store(loaded)
-    store.check()
-    return loaded, Deployments(store, loaded.pipeline.pipeline, str(loaded.env))
-
-
-def artifacts_store(loaded: Loaded) -> ObjectStore:
-    """Where the environment keeps what it runs; raises ArgumentError when it names no place for that."""
-    from penstock.connectors.stores import open_store, store_at
-
-    text, settings = loaded.environment.artifacts, AwsSettings.from_environment()
-    if text is None:
-        what = f"environment {loaded.env!r} has no artifacts" if loaded.env else "no environment was named"
-        raise ArgumentError(what, hint="give one of the file's environments `artifacts: s3://bucket/prefix/`, or connection/path/, and name it with --env")
-    if text.startswith("s3://"):
-        return store_at(text, settings)
-    found = parse_location(text, loaded.pipeline.connections)
-    connection = loaded.pipeline.connections[found.connection]
-    if not isinstance(found, PathLocation) or not isinstance(connection, S3Connection | FilesConnection):
-        raise ArgumentError(f"artifacts: {text!r} is not s3://bucket/prefix/, nor connection/path/ of an s3 or files connection")
-    return open_store(connection, settings, loaded.folder, found.path)
+    artifacts_store(loaded).check()
+    return loaded, deployments_of(loaded)
 
 
 def _sources(loaded: Loaded, dist: Path) -> Iterator[tuple[str, Path]]:
@@ -123,11 +102,11 @@ def _sources(loaded: Loaded, dist: Path) -> Iterator[tuple[str, Path]]:
         if not (dist / name).is_file():
             raise ArgumentError(f"{dist / name} is not there", hint="make it: `make dist` in a checkout of Penstock; or name its folder with --dist")
         yield name, dist / name
-    runtime = loaded.environment.runtime
-    if runtime and not (dist / runtime.archive).is_file():
-        made_by = f"make dist CLUSTER={runtime.archive.removeprefix('cluster-')}"
-        raise ArgumentError(f"{dist / runtime.archive} is not there, which {runtime.place} needs", hint=f"make it: `{made_by}` in a checkout of Penstock")
-    yield from ((found.name, found) for found in dist.glob(runtime.archive if runtime else "cluster-*.zip"))
+    there = loaded.environment.runtime or loaded.environment.spark
+    if there and not (dist / there.archive).is_file():
+        made_by = f"make dist CLUSTER={there.archive.removeprefix('cluster-')}"
+        raise ArgumentError(f"{dist / there.archive} is not there, which {there.place} needs", hint=f"make it: `{made_by}` in a checkout of Penstock")
+    yield from ((found.name, found) for found in dist.glob(there.archive if there else "cluster-*.zip"))
 
 
 def beside(loaded: Loaded) -> tuple[str, ...]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from penstock.cli.deploy import artifacts_store, beside
+from penstock.cli.deploy import beside
 from penstock.config import AwsSettings
 from penstock.connectors.job_runs.service import JobRuns, job_runs
-from penstock.deployment import PIPELINE, DeployedFile, Deployments, Manifest
-from penstock.errors import ArgumentError, PenstockError
+from penstock.deployment import PIPELINE, DeployedFile, Manifest
+from penstock.errors import PenstockError
+from penstock.jobs.artifacts import current_version
 from penstock.jobs.context import Context
 from penstock.jobs.lock import ask_to_end
 from penstock.jobs.record import Event, RunRecord, Watcher, record_key
@@ -79,12 +80,7 @@ def submitted(context: Context, arguments: tuple[str, ...], watch: Watcher) -> J
     """
     loaded, aws, target = context.loaded, context.aws, context.loaded.environment.runtime
     assert target
-    store = artifacts_store(loaded)
-    deployments = Deployments(store, loaded.pipeline.pipeline, str(loaded.env))
-    current = deployments.current()
-    if current is None:
-        raise ArgumentError(f"nothing is deployed that {target.place} could run", hint=f"`penstock deploy {loaded.folder} --env {loaded.env}`")
-    manifest = deployments.manifest(current[0].version)
+    deployments, manifest = current_version(loaded, target.place)
     target = target.model_copy(update={"region": target.region or aws.region})
     runtime = target.model_dump(mode="json", exclude_unset=True)
     wanted = Submission(context.run, loaded.pipeline.pipeline, runtime, manifest.version, arguments)

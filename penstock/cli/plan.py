@@ -25,6 +25,6 @@ def plan_command(path: Path, env: str | None, param: list[str], *, as_json: bool
     if plan.runs_on:
         print(f"runs on {plan.runs_on}")  # noqa: T201
     if elsewhere := [s.id for s in plan.steps if s.engine == "spark"]:
-        print(f"on Spark: {', '.join(elsewhere)}")  # noqa: T201
+        print(f"on Spark{f', {plan.spark_in}' if plan.spark_in else ''}: {', '.join(elsewhere)}")  # noqa: T201
     for step in (s for s in plan.steps if s.deletes):
         print(f"{step.id}: deleted rows of {', '.join(step.writes)}: {step.deletes}")  # noqa: T201

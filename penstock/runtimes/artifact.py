@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from penstock.deployment import Deployments, Manifest
-from penstock.targets import Target
+from penstock.targets import SessionTarget, Target
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Artifact:
     dependencies: str
 
     @classmethod
-    def of(cls, deployments: Deployments, manifest: Manifest, target: Target) -> Artifact:
+    def of(cls, deployments: Deployments, manifest: Manifest, target: Target | SessionTarget) -> Artifact:
         """Raises DeploymentError when the version has no archive for the target."""
         names = ("launch.py", f"penstock-{manifest.penstock}.zip", target.archive)
         return cls(deployments.uri(deployments.manifest_key(manifest.version)), *(deployments.uri(manifest.file(name).key) for name in names))

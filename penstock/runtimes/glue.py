@@ -47,18 +47,20 @@ def bears(job_run: Mapping[str, Any], run: str) -> bool:
 
 def start_job_run(target: Glue, artifact: Artifact, arguments: Sequence[str]) -> dict[str, Any]:
     """The request of StartJobRun. All that belongs to the version is an argument of the run: the job itself stays as it is when another is deployed."""
-    given = {
-        "--scriptLocation": artifact.launch,
-        "--extra-py-files": artifact.package,
-        "--additional-python-modules": artifact.dependencies,
-        "--python-modules-installer-option": "--no-index",
-        ARGUMENTS: json.dumps(list(arguments), separators=(",", ":")),
-    }
-    if target.conf:
-        given["--conf"] = " --conf ".join(f"{key}={value}" for key, value in target.conf.items())
+    given = {"--scriptLocation": artifact.launch, **packages(target.conf, artifact), ARGUMENTS: json.dumps(list(arguments), separators=(",", ":"))}
     if target.logs:
         given |= {"--enable-spark-ui": "true", "--spark-event-logs-path": target.logs}
     return {"JobName": target.job, "JobRunQueuingEnabled": True, "Arguments": given, **_capacity(target)}
+
+
+def packages(conf: Mapping[str, str], artifact: Artifact) -> dict[str, str]:
+    """The arguments by which driver and executors find Penstock and what it needs, and Spark its settings."""
+    return {
+        "--extra-py-files": artifact.package,
+        "--additional-python-modules": artifact.dependencies,
+        "--python-modules-installer-option": "--no-index",
+        **({"--conf": " --conf ".join(f"{key}={value}" for key, value in conf.items())} if conf else {}),
+    }
 
 
 def create_job(target: Glue, artifact: Artifact) -> dict[str, Any]:

@@ -20,8 +20,8 @@ def placed(environment: Environment, where: str | None) -> Environment:
     if where is None:
         return environment
     if target := named(where, environment.runtime):
-        return environment.model_copy(update={"runtime": target})
-    return environment.model_copy(update={"runtime": None} | ({} if where == HERE else {"engine": "spark"}))
+        return environment.model_copy(update={"runtime": target, "spark": None})
+    return environment.model_copy(update={"runtime": None} | ({} if where == HERE else {"engine": "spark", "spark": None}))
 
 
 def master_of(runtime: str) -> str:

@@ -7,14 +7,14 @@ jcristharif.com/venv-pack/spark.html (a name after `#` is the folder to which an
 
 from __future__ import annotations
 
-from penstock.targets import Emr, EmrCluster, EmrServerless
+from penstock.targets import Emr, EmrCluster, EmrServerless, EmrServerlessSession
 
 from .artifact import Artifact
 
-_FOLDER = "environment"
+FOLDER = "environment"
 
 
-def on_spark(target: Emr | EmrCluster | EmrServerless, artifact: Artifact, driver_environment: str) -> dict[str, str]:
+def on_spark(target: Emr | EmrCluster | EmrServerless | EmrServerlessSession, artifact: Artifact, driver_environment: str) -> dict[str, str]:
     """Settings by their names. Spark puts its own Python before `PYTHONPATH`, so the platform's pyspark stays the one that is loaded."""
     interpreter = f"/usr/bin/python{target.python}"
     sizes = {
@@ -24,13 +24,13 @@ def on_spark(target: Emr | EmrCluster | EmrServerless, artifact: Artifact, drive
         for what, value in (("cores", size.cores), ("memory", size.memory))
     }
     return {
-        "spark.archives": f"{artifact.dependencies}#{_FOLDER}",
+        "spark.archives": f"{artifact.dependencies}#{FOLDER}",
         "spark.submit.pyFiles": artifact.package,
         f"{driver_environment}.PYSPARK_DRIVER_PYTHON": interpreter,
         f"{driver_environment}.PYSPARK_PYTHON": interpreter,
-        f"{driver_environment}.PYTHONPATH": f"./{_FOLDER}",
+        f"{driver_environment}.PYTHONPATH": f"./{FOLDER}",
         "spark.executorEnv.PYSPARK_PYTHON": interpreter,
-        "spark.executorEnv.PYTHONPATH": f"./{_FOLDER}",
+        "spark.executorEnv.PYTHONPATH": f"./{FOLDER}",
         **sizes,
         **{f"spark.dynamicAllocation.{which}Executors": str(n) for which, n in (("initial", target.initial_executors), ("max", target.max_executors)) if n},
     }

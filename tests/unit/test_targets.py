@@ -22,7 +22,8 @@ from penstock.parse import load
 from penstock.plan import compile_plan
 from penstock.runtimes import CALLS, Artifact, create_job, submit_request
 from penstock.runtimes.emr import event_log_folder
-from penstock.targets import Emr, EmrCluster, EmrServerless, Fleet, Glue, Size, Target
+from penstock.runtimes.sessions import create_session, start_session
+from penstock.targets import Emr, EmrCluster, EmrServerless, EmrServerlessSession, Fleet, Glue, GlueSession, SessionTarget, Size, Target
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 ROLE, KEY = "arn:aws:iam::123456789012:role/penstock", "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -58,7 +59,7 @@ TARGETS: dict[str, Target] = {
 GIVEN = ("--env", "prod", "--param", "country=it's CH")
 
 
-def artifact(target: Target) -> Artifact:
+def artifact(target: Target | SessionTarget) -> Artifact:
     names = ("launch.py", "penstock-0.1.0.zip", "cluster-py311.zip", "cluster-py313.zip", "cluster-py311.gluewheels.zip", "cluster-py313.gluewheels.zip")
     manifest = Manifest("shop", "prod", "0.1.0", tuple(DeployedFile.of(name, name.encode()) for name in names), "2026-01-01T00:00:00+00:00")
     return Artifact.of(Deployments(store_at("s3://ops/releases/", AwsSettings()), "shop", "prod"), manifest, target)
@@ -97,6 +98,21 @@ def test_a_job_of_glue_is_made_as_its_runs_need_it() -> None:
     assert_botocore_takes("glue", "create_job", request)
     with pytest.raises(ArgumentError, match="names no role to make it with"):
         create_job(target.model_copy(update={"role": None}), artifact(target))
+
+
+def test_a_session_is_asked_for_by_what_is_wanted_of_it() -> None:
+    emr = EmrServerlessSession(
+        kind="emr-serverless", application="00f1abc", role=ROLE, executor=Size(cores=4, memory="16g"), max_executors=20, conf=CONF, python="3.13"
+    )
+    glue = GlueSession(kind="glue", role=ROLE, worker_type="G.2X", workers=10, security_configuration="kms", conf={"spark.sql.shuffle.partitions": "400"})
+    asked, same = (start_session(emr, artifact(emr), run) for run in ("20260101T000000Z-ab12", "another"))
+    kept("emr-serverless-session", asked)
+    assert_botocore_takes("emr-serverless", "start_session", asked)
+    assert (asked["name"], asked["clientToken"]) != (same["name"], same["clientToken"])
+    assert asked["name"] == same["name"] != start_session(emr.model_copy(update={"conf": {}}), artifact(emr), "another")["name"]
+    made = create_session(glue, artifact(glue), "20260101T000000Z-ab12")
+    kept("glue-session", made)
+    assert_botocore_takes("glue", "create_session", made)
 
 
 def test_what_was_given_arrives_whatever_it_holds() -> None:
@@ -158,6 +174,9 @@ FAULTS = {
     "no application": (', application: "${APP}"', "", "application"),
     "a role that is none": ("role/penstock", "user/me", "role"),
     "settings that are Penstock's": ('role/penstock"', 'role/penstock", conf: {spark.archives: x}', "spark.archives is Penstock's to set"),
+    "a session beside a runtime": (
+        "    runtime: {", "    spark: {kind: glue, role: 'arn:aws:iam::123456789012:role/p'}\n    runtime: {", "leave `spark` out beside `runtime`",
+    ),
     "a fleet of nothing": (
         'kind: emr-serverless, application: "${APP}", role: "arn:aws:iam::123456789012:role/penstock"',
         "kind: emr-cluster, service_role: a, instance_profile: b, subnets: [subnet-0a], primary: [m7g.xlarge], core: {types: {m7g.xlarge: 1}}",

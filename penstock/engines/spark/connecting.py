@@ -1,23 +1,25 @@
-"""Sessions of the Spark at hand: that of `spark-submit`, EMR or Glue, that of $SPARK_REMOTE by Spark Connect, or one in this process."""
+"""Sessions of the Spark at hand: that of $SPARK_REMOTE or of a service by Spark Connect, that of `spark-submit`, EMR or Glue, or one in this process."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from penstock.config import AwsSettings
 from penstock.engines.user_code import functions_of_connect
 from penstock.errors import MissingExtraError
+from penstock.runtimes.s3a import reaching_s3
+from penstock.runtimes.sessions import AUTH, Remote
 from penstock.threads import IMPORTING
 
 
 @contextmanager
-def new_session(aws: AwsSettings) -> Iterator[Any]:
+def new_session(aws: AwsSettings, service: Remote | None = None) -> Iterator[Any]:
     """A session with temporary views and settings of its own. Raises MissingExtraError where no whole pyspark is installed."""
-    if remote := os.environ.get("SPARK_REMOTE"):
-        with _connected(remote) as session:
+    if os.environ.get("SPARK_REMOTE") or service:
+        with _connected(os.environ.get("SPARK_REMOTE"), service) as session:
             yield session
     else:
         os.environ.pop("SPARK_REMOTE", None)  # pyspark 3.5 takes an empty one for an address
@@ -25,13 +27,14 @@ def new_session(aws: AwsSettings) -> Iterator[Any]:
 
 
 @contextmanager
-def _connected(remote: str) -> Iterator[Any]:
+def _connected(remote: str | None, service: Remote | None) -> Iterator[Any]:
     try:
         with IMPORTING:
             from pyspark.sql.connect.session import SparkSession
     except ImportError as error:
         raise MissingExtraError(error.name or "pyspark", "spark") from error
-    session, active = SparkSession.builder.remote(remote).create(), SparkSession._active_session
+    builder = SparkSession.builder.remote(remote) if remote or not service else SparkSession.builder.channelBuilder(_signing(service))
+    session, active = builder.create(), SparkSession._active_session
     before = getattr(active, "session", None)
     active.session = session  # pyspark takes what a checkpoint gives for the thread's active session's, and the first one stays it
     try:
@@ -42,6 +45,23 @@ def _connected(remote: str) -> Iterator[Any]:
         session.stop()
 
 
+def _signing(service: Remote) -> Any:
+    """A channel of which every request, however late, bears a token that is valid then."""
+    from pyspark.sql.connect.client import DefaultChannelBuilder
+
+    class Signed:
+        """Spark keeps what it is given for as long as a query runs, and sends it anew with each request."""
+
+        def __iter__(self) -> Iterator[tuple[str, str]]:
+            yield AUTH, service.token().reveal()
+
+    class Signing(DefaultChannelBuilder):  # type: ignore[misc]
+        def metadata(self) -> Iterable[tuple[str, str]]:
+            return Signed()
+
+    return Signing(service.address())
+
+
 def _classic(aws: AwsSettings) -> Any:
     try:
         with IMPORTING:
@@ -50,17 +70,6 @@ def _classic(aws: AwsSettings) -> Any:
     except ImportError as error:
         raise MissingExtraError("pyspark", "spark") from error
     builder = SparkSession.builder.appName("penstock")
-    for setting, value in _of_s3(aws).items():
+    for setting, value in reaching_s3(aws).items():
         builder = builder.config(setting, value)
     return builder.getOrCreate().newSession()  # the application is its owner's: only what a session named is let go
-
-
-def _of_s3(aws: AwsSettings) -> dict[str, str]:
-    """How Hadoop's S3A reaches an endpoint that is not AWS's own; the platforms of AWS need nothing said."""
-    if not aws.endpoint_url:
-        return {}
-    found = {"endpoint": aws.endpoint_url, "path.style.access": "true", "endpoint.region": aws.region}
-    if aws.access_key_id and aws.secret_access_key:
-        found |= {"access.key": aws.access_key_id, "secret.key": aws.secret_access_key.reveal()}
-    s3a = {f"spark.hadoop.fs.s3a.{name}": value for name, value in found.items()}
-    return s3a | {"spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem"}
