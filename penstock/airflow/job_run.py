@@ -49,7 +49,8 @@ class PenstockJobRunOperator(BaseOperator):  # type: ignore[misc]
             self._at_work = submitted(opened, arguments, self._say)
         self._at_work.announce(self._say)
         if self.deferrable:
-            self.defer(trigger=JobRunEnded(submission=self._at_work.submission.dumps().decode()), method_name="resume")
+            is_local = opened.loaded.environment.aws == "local"
+            self.defer(trigger=JobRunEnded(submission=self._at_work.submission.dumps().decode(), is_local=is_local), method_name="resume")
         return self._ended(self._at_work)
 
     def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
@@ -89,19 +90,22 @@ class PenstockJobRunOperator(BaseOperator):  # type: ignore[misc]
 
 
 class JobRunEnded(BaseTrigger):  # type: ignore[misc]
-    """Fires when a job run has ended, has waited too long for its place, or its service is silent for long: what then happens, a worker decides."""
+    """Fires when a job run has ended, has waited too long for its place, or its service is silent for long: what then happens, a worker decides.
 
-    def __init__(self, *, submission: str) -> None:
+    `is_local`: the service is that of the local AWS, of which the triggerer's process need not know.
+    """
+
+    def __init__(self, *, submission: str, is_local: bool = False) -> None:
         super().__init__()
-        self.submission = submission
+        self.submission, self.is_local = submission, is_local
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        return f"{__name__}.{type(self).__name__}", {"submission": self.submission}
+        return f"{__name__}.{type(self).__name__}", {"submission": self.submission, "is_local": self.is_local}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         from penstock.jobs.remote import asked_after
 
-        service, found = self._followed()
+        service, found = await asyncio.to_thread(self._followed)
         asked, waited = asked_after(found, service), 0.0
         with suppress(ConnectionFailedError):
             while True:
@@ -112,7 +116,7 @@ class JobRunEnded(BaseTrigger):  # type: ignore[misc]
         yield TriggerEvent({"waited": waited, "submission": self.submission})
 
     async def on_kill(self) -> None:
-        service, found = self._followed()
+        service, found = await asyncio.to_thread(self._followed)
         await asyncio.to_thread(service.cancel, found.job_run)
 
     def _followed(self) -> tuple[JobRuns, Submission]:
@@ -121,7 +125,12 @@ class JobRunEnded(BaseTrigger):  # type: ignore[misc]
         from penstock.jobs.remote import Submission
 
         found = Submission.loads(self.submission.encode())
-        return job_runs(found.target, AwsSettings.from_environment()), found
+        return job_runs(found.target, AwsSettings.from_environment(self._local_aws() if self.is_local else None)), found
+
+    def _local_aws(self) -> dict[str, str]:
+        from penstock.cli.local import ensure_up
+
+        return ensure_up().environment()
 
 
 @contextmanager

@@ -104,6 +104,24 @@ def test_where_the_runtime_is_a_service_a_dag_is_one_job_run(
         assert "AirflowFailException: step orders: " in log
 
 
+ALONE = """
+import asyncio
+from penstock.airflow.job_run import JobRunEnded
+from penstock.jobs.remote import Submission
+submission = Submission("20260101T000000-000000", "shop", {"kind": "glue", "job": "shop"}, "v", (), "jr_none")
+module, given = JobRunEnded(submission=submission.dumps().decode(), is_local=True).serialize()
+assert module.endswith(".JobRunEnded"), module
+print(asyncio.run(anext(JobRunEnded(**given).run())).payload["waited"])
+"""
+
+
+def test_a_triggerer_knows_the_local_aws_by_itself(airflow: dict[str, str]) -> None:
+    """Its process was told nothing of it; a job run that the service does not know has ended."""
+    elsewhere = {name: value for name, value in airflow.items() if not name.startswith("AWS_")}
+    done = subprocess.run([sys.executable, "-c", ALONE], env=elsewhere, capture_output=True, text=True, check=False, timeout=100)
+    assert done.stdout.splitlines()[-1:] == ["0.0"], done.stderr[-4000:]
+
+
 KILLED = """
 import asyncio, sys, threading
 from penstock.airflow.job_run import JobRunEnded, PenstockJobRunOperator
@@ -119,7 +137,7 @@ sys.stdin.readline()
 if sys.argv[2] == "worker":
     task.on_kill()
 else:
-    asyncio.run(JobRunEnded(submission=task._at_work.submission.dumps().decode()).on_kill())
+    asyncio.run(JobRunEnded(submission=task._at_work.submission.dumps().decode(), is_local=True).on_kill())
 thread.join()
 """
 
