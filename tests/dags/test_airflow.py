@@ -123,7 +123,7 @@ def test_a_triggerer_knows_the_local_aws_by_itself(airflow: dict[str, str]) -> N
 
 
 KILLED = """
-import asyncio, sys, threading
+import asyncio, sys, threading, time
 from penstock.airflow.job_run import JobRunEnded, PenstockJobRunOperator
 task = PenstockJobRunOperator(task_id="run", pipeline=sys.argv[1], env="serverless", deferrable=False)
 def run():
@@ -134,6 +134,8 @@ def run():
 thread = threading.Thread(target=run)
 thread.start()
 sys.stdin.readline()
+while task._at_work is None:  # it runs before its id is known here
+    time.sleep(0.1)
 if sys.argv[2] == "worker":
     task.on_kill()
 else:
