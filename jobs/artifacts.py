@@ -20,7 +20,7 @@ def current_version(loaded: Loaded, place: str) -> tuple[Deployments, Manifest]:
     deployments = deployments_of(loaded)
     current = deployments.current()
     if current is None:
-        raise ArgumentError(f"nothing is deployed that {place} could run", hint=f"`penstock deploy {loaded.folder} --env {loaded.env}`")
+        raise ArgumentError(f"nothing is deployed that {place} could have", hint=f"`penstock deploy {loaded.folder} --env {loaded.env}`")
     return deployments, deployments.manifest(current[0].version)
 
 

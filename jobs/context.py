@@ -63,7 +63,7 @@ class Context:
 
         name = self.engine_name or self.loaded.environment.engine
         if name not in self._engines:
-            remote = session_of(self.loaded, self.aws, self.run, self.watch)
+            remote = session_of(self.loaded, self.aws, self.watch)
             self._engines[name] = open_engine(name, self.aws, self.loaded.environment.spark_from_mb, remote)
         return self._engines[name]
 

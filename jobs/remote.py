@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -18,7 +17,7 @@ from penstock.errors import ArgumentError, ConnectionFailedError, JobRefusedErro
 from penstock.killpoints import reach
 from penstock.objects import ObjectStore
 from penstock.runtimes import Artifact
-from penstock.runtimes.job_runs import Said
+from penstock.runtimes.job_runs import NO_ANSWER, Said
 from penstock.targets import RUNTIMES, Target
 
 from .lock import SUBMITTING, exclusive
@@ -138,17 +137,17 @@ def _asked(state: ObjectStore, wanted: Submission, etag: str, artifact: Artifact
         raise
 
 
-def asked_after(submission: Submission, service: JobRuns, waited: float = 0.0) -> Iterator[tuple[Said, float, float]]:
-    """What the service says time after time, the seconds that went by, `waited` of them before, and the seconds to wait until the next; without an end.
+def asked_after(say: Callable[[], Said], waited: float = 0.0) -> Iterator[tuple[Said, float, float]]:
+    """What a service says time after time, the seconds that went by, `waited` of them before, and the seconds to wait until the next; without an end.
 
     Raises ConnectionFailedError after a long silence.
     """
     pause, silent = _FIRST_PAUSE, 0
     while True:
         try:
-            said, silent = service.said(submission.job_run), 0
+            said, silent = say(), 0
         except ConnectionFailedError as error:
-            said, silent = Said("running", "NO ANSWER", error.message), silent + 1
+            said, silent = Said("unknown", NO_ANSWER, error.message), silent + 1
             if silent > _MOST_SILENT:
                 raise
         yield said, waited, pause
@@ -163,19 +162,22 @@ def follow(
     One that waits for its place longer than the runtime allows, `waited` seconds until now, is cancelled, and followed to that end.
     Raises ConnectionFailedError after a long silence.
     """
-    before, late = "", ""
-    for said, since, pause in asked_after(submission, service, waited):
+    before, late, is_cancelled = "", "", False
+    for said, since, pause in asked_after(lambda: service.said(submission.job_run), waited):
         if said.state != before:
             watch(said)
+        before = said.state
         if said.has_ended:
             _note_end(state, submission, said)
             return replace(said, reason=late or said.reason)
-        if not late and submission.is_late(said, since):
-            with suppress(ConnectionFailedError):  # it is asked again at the next turn
+        if not is_cancelled and submission.is_late(said, since):
+            late = f"it did not start within {submission.target.start_within_minutes} minutes"
+            watch(Said("waiting", "CANCELLING", late))
+            try:
                 service.cancel(submission.job_run)
-                late = f"it did not start within {submission.target.start_within_minutes} minutes"
-                watch(Said("waiting", "CANCELLING", late))
-        before = said.state
+                is_cancelled = True
+            except ConnectionFailedError as error:
+                watch(Said("unknown", NO_ANSWER, error.message))
         wait(pause)
     raise AssertionError("there is no end to what is asked")
 

@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from penstock.config import AwsSettings, Secret
 from penstock.connectors.spark_sessions import Sessions, sessions_of
-from penstock.errors import ConnectionFailedError, DeploymentError, JobRefusedError
+from penstock.errors import ArgumentError, ConnectionFailedError, DeploymentError, JobRefusedError
 from penstock.parse import Loaded
 from penstock.runtimes import Artifact
-from penstock.runtimes.sessions import Endpoint
 from penstock.targets import SessionTarget
 
 from .artifacts import current_version
 from .record import Event, Watcher
+from .remote import asked_after
 
-_PAUSE = 2.0  # seconds
 _MARGIN = timedelta(minutes=5)
+
+
+class Signed:
+    """Implements `penstock.runtimes.sessions.Connection` for the clients of one session: its token is renewed before it ends."""
+
+    def __init__(self, service: Sessions, session: str) -> None:
+        self._service, self._session = service, session
+        self._lock = threading.Lock()
+        self._endpoint = service.endpoint(session)
+
+    @property
+    def address(self) -> str:
+        return self._endpoint.address
+
+    def token(self) -> Secret:
+        """Raises ConnectionFailedError where none is to be had, and the last one has ended."""
+        with self._lock:
+            left = self._endpoint.expires - datetime.now(UTC)
+            if left < _MARGIN:
+                with suppress(*([ConnectionFailedError] if left > timedelta(0) else [])):
+                    self._endpoint = self._service.endpoint(self._session)
+            return self._endpoint.token
 
 
 class SessionOfService:
@@ -28,56 +51,45 @@ class SessionOfService:
     `connect` gives the sessions; `wait` sleeps for so many seconds.
     """
 
-    def __init__(self, target: SessionTarget, connect: Callable[[], Sessions], run: str, watch: Watcher, wait: Callable[[float], None] = time.sleep) -> None:
-        self._target, self._connect, self._run, self._watch, self._wait = target, connect, run, watch, wait
-        self._lock = threading.RLock()
+    def __init__(self, target: SessionTarget, connect: Callable[[], Sessions], watch: Watcher, wait: Callable[[float], None] = time.sleep) -> None:
+        self._target, self._connect, self._watch, self._wait = target, connect, watch, wait
+        self._lock = threading.Lock()
         self._sessions: Sessions | None = None
-        self._session, self._opened = "", 0
-        self._endpoint: Endpoint | None = None
+        self._session = ""
+        self._signed: Signed | None = None
 
-    def address(self) -> str:
-        """Raises ArgumentError, JobRefusedError, ConnectionFailedError where no session is to be had."""
+    def __call__(self) -> Signed:
+        """Raises JobRefusedError, ConnectionFailedError, and what `connect` raises, where no session is to be had."""
         with self._lock:
-            if not self._session or self._service.said(self._session).phase != "running":
-                self._endpoint, self._session = None, self._ready()
-            return self._signed().address
+            service = self._sessions = self._sessions or self._connect()
+            if self._signed is None or service.said(self._session).phase != "running":
+                self._session = service.open()
+                self._watch(Event("note", self._session, message=f"Spark is {self._target.place}"))
+                self._wait_for(service)
+                self._signed = Signed(service, self._session)
+            return self._signed
 
-    def token(self) -> Secret:
-        with self._lock:
-            return self._signed().token
-
-    @property
-    def _service(self) -> Sessions:
-        if self._sessions is None:
-            self._sessions = self._connect()
-        return self._sessions
-
-    def _ready(self) -> str:
-        self._opened += 1
-        session = self._service.open(f"{self._run}-{self._opened}")
-        self._watch(Event("note", session, message=f"Spark is {self._target.place}"))
-        before, waited = "", 0.0
-        while (said := self._service.said(session)).phase != "running":
+    def _wait_for(self, service: Sessions) -> None:
+        before, minutes = "", self._target.start_within_minutes
+        for said, waited, pause in asked_after(lambda: service.said(self._session)):
+            if said.phase == "running":
+                return
             if said.has_ended:
-                raise JobRefusedError(f"{session}, {self._target.place}, ended as {said}", hint="what the service says of the session tells more")
-            if waited >= 60 * self._target.start_within_minutes:
-                limit = self._target.start_within_minutes
-                raise ConnectionFailedError(f"{session}, {self._target.place}, is still {said}, {limit} minutes after it was asked for")
+                raise JobRefusedError(f"{self._session}, {self._target.place}, ended as {said}", hint="see the session's log there, and run again")
+            if waited >= 60 * minutes:
+                hint = "run again, which goes on waiting for it; or allow more by `start_within_minutes` of the environment's `spark`"
+                raise ConnectionFailedError(f"{self._session}, {self._target.place}, is still {said}, {minutes} minutes after it was asked for", hint=hint)
             if said.state != before:
-                self._watch(Event("note", session, message=str(said)))
+                self._watch(Event("note", self._session, message=str(said)))
             before = said.state
-            self._wait(_PAUSE)
-            waited += _PAUSE
-        return session
-
-    def _signed(self) -> Endpoint:
-        if self._endpoint is None or self._endpoint.expires - datetime.now(UTC) < _MARGIN:
-            self._endpoint = self._service.endpoint(self._session)
-        return self._endpoint
+            self._wait(pause)
 
 
-def session_of(loaded: Loaded, aws: AwsSettings, run: str, watch: Watcher) -> SessionOfService | None:
-    """None where the environment names no session. Executors get the packages of the version that is deployed, which must be of this Penstock."""
+def session_of(loaded: Loaded, aws: AwsSettings, watch: Watcher) -> SessionOfService | None:
+    """None where the environment names no session. Executors get the packages of the version that is deployed, which must be of this Penstock.
+
+    They take functions of their own Python alone: that, too, is looked at before a session is asked for.
+    """
     target = loaded.environment.spark
     if target is None:
         return None
@@ -85,6 +97,12 @@ def session_of(loaded: Loaded, aws: AwsSettings, run: str, watch: Watcher) -> Se
     def connect() -> Sessions:
         from importlib.metadata import version
 
+        here = f"{sys.version_info.major}.{sys.version_info.minor}"
+        if here != target.python:
+            raise ArgumentError(
+                f"Python {here} runs here, and {target.place}, takes functions of Python {target.python} alone",
+                hint=f"run with Python {target.python}" + (", or say `python:` of the environment's `spark`" if target.kind == "emr-serverless" else ""),
+            )
         deployments, manifest = current_version(loaded, target.place)
         if manifest.penstock != version("penstock"):
             raise DeploymentError(
@@ -93,4 +111,4 @@ def session_of(loaded: Loaded, aws: AwsSettings, run: str, watch: Watcher) -> Se
             )
         return sessions_of(target, Artifact.of(deployments, manifest, target), aws)
 
-    return SessionOfService(target, connect, run, watch)
+    return SessionOfService(target, connect, watch)

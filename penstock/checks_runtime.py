@@ -21,6 +21,8 @@ def runtime_problems(loaded: Loaded) -> Iterator[Found]:
         yield at, "a deployed pipeline has the Spark of its own job run: leave `spark` out beside `runtime`"
     if loaded.environment.artifacts is None:
         yield at, "what runs there has to lie somewhere: give the environment `artifacts: s3://bucket/prefix/`, where `penstock deploy` puts it"
+    if session and "spark" not in {loaded.environment.engine, *(step.engine for step in pipeline.steps)}:
+        yield at, "no step is on Spark: give the environment `engine: spark`, or one of the steps"
     state = pipeline.connections.get((pipeline.state or "").partition("/")[0])
     if runtime and not isinstance(state, S3Connection):
         yield at, f"the state of a run on {runtime.kind} would be gone with its machine: give the pipeline `state:`, a folder of an s3 connection"

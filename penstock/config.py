@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penstock.errors import ArgumentError
 
@@ -48,6 +48,10 @@ class AwsSettings:
     secret_access_key: Secret | None = None
     session_token: Secret | None = None
     attempts: int = 5
+
+    def at(self, region: str | None) -> AwsSettings:
+        """The same in another region; None stays where it is."""
+        return replace(self, region=region) if region else self
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> AwsSettings:

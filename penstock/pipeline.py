@@ -20,7 +20,7 @@ from penstock.naming import WRITTEN, unwritten
 from penstock.schema import Column, Columns, is_reserved, name_fault, paths, same_but_for_case
 from penstock.sources import source_format, source_formats
 from penstock.tables import PartitionField
-from penstock.targets import Runtime, SparkSession
+from penstock.targets import Runtime, SparkService
 from penstock.windows import Window
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -422,7 +422,7 @@ class Environment(Model):
         default=None, description="where `penstock deploy` puts what runs elsewhere: connection/path/, or s3://bucket/prefix/"
     )
     runtime: Runtime | None = Field(default=None, description="the service that runs deployed versions; by default the pipeline runs where it is called")
-    spark: SparkSession | None = Field(default=None, description="where steps on Spark have it: a session that a service keeps, by Spark Connect")
+    spark: SparkService | None = Field(default=None, description="where steps on Spark have it: a session that a service keeps, by Spark Connect")
     variables: dict[str, str] = {}
     connections: dict[str, dict[str, Any]] = {}
 

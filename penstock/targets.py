@@ -1,4 +1,7 @@
-"""Where a pipeline runs when it does not run here: an environment's `runtime`. What each service is asked then lies in `penstock.runtimes`."""
+"""An environment's `runtime`, where a pipeline runs when it does not run here, and its `spark`, where it has Spark when it does.
+
+What each service is asked lies in `penstock.runtimes`.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +98,15 @@ class EmrServerless(_Emr):
         return f"EMR Serverless, application {self.application}, Python {self.python}"
 
 
-class Emr(_Emr):
+class _OnInstances(_Emr):
+    @model_validator(mode="after")
+    def _has_the_disks_of_its_instances(self) -> Self:
+        if any(size and size.disk for size in (self.driver, self.executor)):
+            raise ValueError("on EMR on EC2 disks are those of the instances: leave `disk` out")
+        return self
+
+
+class Emr(_OnInstances):
     """A running EMR cluster on EC2, which takes a step. `role`: the step's own, where the cluster allows one."""
 
     kind: Literal["emr"]
@@ -122,7 +133,7 @@ class Fleet(Model):
         return self
 
 
-class EmrCluster(_Emr):
+class EmrCluster(_OnInstances):
     """An EMR cluster on EC2 of each run's own: made for it, and ended with it. `role`: the step's own, where the security configuration allows one."""
 
     kind: Literal["emr-cluster"]
@@ -136,6 +147,15 @@ class EmrCluster(_Emr):
     role: Role | None = None
     security_configuration: str | None = None
     tags: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _can_be_made(self) -> Self:
+        if self.role and not self.security_configuration:
+            raise ValueError("a step has a `role` of its own where a `security_configuration` allows it: name one, or leave `role` out")
+        for fleet in filter(None, (self.core, self.task)):
+            if fleet.spot and fleet.spot_within_minutes >= self.start_within_minutes:
+                raise ValueError(f"spot_within_minutes {fleet.spot_within_minutes} is not less than start_within_minutes {self.start_within_minutes}")
+        return self
 
     @property
     def place(self) -> str:
@@ -210,7 +230,7 @@ class GlueSession(_Session):
 
 
 SessionTarget = EmrServerlessSession | GlueSession
-SparkSession = Annotated[SessionTarget, Field(discriminator="kind")]
+SparkService = Annotated[SessionTarget, Field(discriminator="kind")]
 Target = EmrServerless | Emr | EmrCluster | Glue
 Runtime = Annotated[Target, Field(discriminator="kind")]
 RUNTIMES: TypeAdapter[Target] = TypeAdapter(Runtime)

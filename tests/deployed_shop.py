@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from penstock.connectors.s3.access import client
 from penstock.infra.local.control import LocalAws
 
 ROLE = "arn:aws:iam::123456789012:role/job"
+PYTHON = ".".join(platform.python_version_tuple()[:2])
 TEXT = """pipeline: NAMESPACE
 state: store/state/
 connections:
@@ -34,7 +37,7 @@ environments:
     artifacts: store/releases/
     engine: spark
     spark_from_mb: 0
-    spark: {kind: emr-serverless, application: 00f1abc, role: "ROLE"}
+    spark: {kind: emr-serverless, application: 00f1abc, role: "ROLE", python: "PYTHON"}
   cluster: {aws: local, artifacts: store/releases/, runtime: {kind: emr, cluster: j-2AXXXXXXGAPLF, logs: "s3://BUCKET/logs/"}}
   fleets:
     aws: local
@@ -73,7 +76,8 @@ def open_shop(folder: Path, local_aws: LocalAws, local_bucket: Callable[[str], s
     made.bucket = local_bucket("there")
     made.namespace = made.bucket.replace("-", "_")
     made.s3 = client("s3", AwsSettings.from_environment(local_aws.environment()))
-    made.write("pipeline.yaml", TEXT.replace("GATE", "").replace("BUCKET", made.bucket).replace("NAMESPACE", made.namespace).replace("ROLE", ROLE))
+    values = {"GATE": "", "BUCKET": made.bucket, "NAMESPACE": made.namespace, "ROLE": ROLE, "PYTHON": PYTHON}
+    made.write("pipeline.yaml", re.sub("|".join(values), lambda found: values[found[0]], TEXT))
     cluster_package.fill(made.folder / "dist")
     return made
 

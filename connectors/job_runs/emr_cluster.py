@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from penstock.config import AwsSettings
@@ -28,7 +29,8 @@ class EmrClusters:
 
     def find(self, pipeline: str, run: str) -> str | None:
         name = job_name(pipeline, run)
-        found = self._service.first("list_clusters", "Clusters", lambda cluster: cluster["Name"] == name)
+        begun = datetime.strptime(run[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+        found = self._service.first("list_clusters", "Clusters", lambda cluster: cluster["Name"] == name, CreatedAfter=begun - timedelta(days=1))
         return str(found["Id"]) if found else None
 
     def said(self, job_run: str) -> Said:

@@ -42,7 +42,7 @@ def job_runs(target: Target, aws: AwsSettings) -> JobRuns:
     from .emr_serverless import EmrServerlessJobRuns
     from .glue import GlueJobRuns
 
-    there = replace(aws, region=target.region) if target.region else aws
+    there = aws.at(target.region)
     once = replace(there, attempts=1)  # for what would be done twice when it is asked twice
     if isinstance(target, EmrServerless):
         return EmrServerlessJobRuns(target, client("emr-serverless", there), there)

@@ -106,7 +106,7 @@ class JobRunEnded(BaseTrigger):  # type: ignore[misc]
         from penstock.jobs.remote import asked_after
 
         service, found = await asyncio.to_thread(self._followed)
-        asked, waited = asked_after(found, service), 0.0
+        asked, waited = asked_after(lambda: service.said(found.job_run)), 0.0
         with suppress(ConnectionFailedError):
             while True:
                 said, waited, pause = await asyncio.to_thread(next, asked)

@@ -107,7 +107,7 @@ def _outcome(state: ObjectStore, submission: Submission, service: JobRuns, said:
     """Of a job run that ended as `said`: from the run's record, or else from the driver's log, whose first real error is the one told."""
     found = state.find(record_key(submission.run))
     record = RunRecord.loads(found[0]) if found else None
-    if said.phase == "succeeded":
+    if said.phase == "succeeded" and record:
         return Outcome(said.state, 0, record=record)
     if record and (error := next((f"step {s.step}: {s.error}" for s in record.steps if s.error), "")):
         return Outcome(said.state, 3 if record.status == "stopped" else 1, error, record=record)

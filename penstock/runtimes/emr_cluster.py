@@ -17,13 +17,16 @@ from .job_runs import Phase, Said, job_name, phase_of
 
 _PHASES: Mapping[Phase, tuple[str, ...]] = {"waiting": ("STARTING", "BOOTSTRAPPING"), "running": ("RUNNING", "WAITING")}
 _ENDS: Mapping[str, Phase] = {"ALL_STEPS_COMPLETED": "succeeded", "USER_REQUEST": "cancelled"}
+_LAUNCH = {"OnDemandSpecification": {"AllocationStrategy": "lowest-price"}}  # without a strategy EMR takes no more than five types
 
 
 def said(answer: Mapping[str, Any]) -> Said:
-    """From the answer of DescribeCluster. Why a cluster ends says how its step ended, some minutes before its instances are gone."""
+    """From the answer of DescribeCluster. Why a cluster ends says how its step ended, before its instances are gone; of a failure the logs come with them."""
     status = answer["Cluster"]["Status"]
     state, why = status["State"], status.get("StateChangeReason") or {}
     phase = _ENDS.get(why.get("Code", ""), "failed") if state.startswith("TERMINAT") else phase_of(state, _PHASES)
+    if state == "TERMINATING" and phase == "failed":
+        phase = "running"
     return Said(phase, state, "; ".join(filter(None, (why.get("Code"), why.get("Message")))))
 
 
@@ -55,11 +58,12 @@ def run_job_flow(target: EmrCluster, artifact: Artifact, pipeline: str, argument
 
 
 def _primary(types: Sequence[str]) -> dict[str, Any]:
-    return {"InstanceFleetType": "MASTER", "TargetOnDemandCapacity": 1, "InstanceTypeConfigs": [{"InstanceType": t} for t in types]}
+    configs = [{"InstanceType": t} for t in types]
+    return {"InstanceFleetType": "MASTER", "TargetOnDemandCapacity": 1, "InstanceTypeConfigs": configs, "LaunchSpecifications": dict(_LAUNCH)}
 
 
 def _fleet(kind: str, fleet: Fleet) -> dict[str, Any]:
-    launch: dict[str, Any] = {"OnDemandSpecification": {"AllocationStrategy": "lowest-price"}}
+    launch: dict[str, Any] = dict(_LAUNCH)
     if fleet.spot:
         within = {"TimeoutDurationMinutes": fleet.spot_within_minutes, "TimeoutAction": "SWITCH_TO_ON_DEMAND"}
         launch["SpotSpecification"] = within | {"AllocationStrategy": "price-capacity-optimized"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from penstock.targets import EmrServerless
+from penstock.targets import EmrServerless, EmrServerlessSession
 
 from .artifact import Artifact
 from .job_runs import Phase, Said, job_name, phase_of
@@ -35,10 +35,16 @@ def driver_logs(target: EmrServerless, job_run: str) -> str:
     return f"{target.logs}applications/{target.application}/jobs/{job_run}/SPARK_DRIVER/" if target.logs else ""
 
 
+def of_application(target: EmrServerless | EmrServerlessSession, artifact: Artifact) -> dict[str, str]:
+    """Settings of Spark by their names."""
+    sizes = (("driver", target.driver), ("executor", target.executor))
+    disks = {f"spark.emr-serverless.{who}.disk": size.disk for who, size in sizes if size and size.disk}
+    return on_spark(target, artifact, "spark.emr-serverless.driverEnv") | disks
+
+
 def start_job_run(target: EmrServerless, artifact: Artifact, pipeline: str, arguments: Sequence[str], run: str) -> dict[str, Any]:
     """The request of StartJobRun. Spark's event log goes to `logs` with the others; Penstock's settings have no spaces, the user's go as properties."""
-    disks = {f"spark.emr-serverless.{who}.disk": size.disk for who, size in (("driver", target.driver), ("executor", target.executor)) if size and size.disk}
-    settings = on_spark(target, artifact, "spark.emr-serverless.driverEnv") | disks
+    settings = of_application(target, artifact)
     overrides: dict[str, Any] = {}
     if target.conf:
         overrides["applicationConfiguration"] = [{"classification": "spark-defaults", "properties": dict(target.conf)}]

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Phase = Literal["waiting", "running", "succeeded", "failed", "cancelled"]
+Phase = Literal["unknown", "waiting", "running", "succeeded", "failed", "cancelled"]
 ENDED: frozenset[Phase] = frozenset({"succeeded", "failed", "cancelled"})
 
 
 @dataclass(frozen=True)
 class Said:
-    """`state` is the service's own word; `reason` what it adds, and `log` where it says that the log is (a URI, a log group), each empty where it is silent."""
+    """`state` is the service's own word, and `phase` unknown where it gave none.
+
+    `reason`: what it adds, and `log`: where it says that the log is (a URI, a log group), each empty where it is silent.
+    """
 
     phase: Phase
     state: str
@@ -27,12 +30,13 @@ class Said:
         return self.phase in ENDED
 
 
+NO_ANSWER = "NO ANSWER"
 GONE = Said("failed", "GONE", "the service does not know it any more")
 
 
-def phase_of(state: str, phases: Mapping[Phase, tuple[str, ...]]) -> Phase:
+def phase_of(state: str, phases: Mapping[Phase, tuple[str, ...]], otherwise: Phase = "running") -> Phase:
     """The phase that a service's state is one of; what it has no word for yet is taken for a job at work."""
-    return next((phase for phase, states in phases.items() if state in states), "running")
+    return next((phase for phase, states in phases.items() if state in states), otherwise)
 
 
 def job_name(pipeline: str, run: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -19,10 +19,12 @@ from penstock.config import Secret
 from penstock.targets import EmrServerlessSession, GlueSession
 
 from .artifact import Artifact
+from .emr_serverless import of_application
 from .glue import packages
 from .job_runs import Phase, Said, phase_of
-from .settings import FOLDER, on_spark
+from .settings import FOLDER
 
+ALIVE_ON_EMR = ("SUBMITTED", "STARTING", "STARTED", "IDLE", "BUSY")
 AUTH = "x-aws-proxy-auth"
 _PACKAGE = "package"
 _EMR: Mapping[Phase, tuple[str, ...]] = {
@@ -39,16 +41,19 @@ _GLUE: Mapping[Phase, tuple[str, ...]] = {
 }
 
 
-class Remote(Protocol):
-    """A Spark Connect server that asks for a token."""
+class Connection(Protocol):
+    """A way to one Spark Connect server that asks for a token. `address`: `sc://…`."""
 
-    def address(self) -> str:
-        """`sc://…`, asked for whenever a client connects."""
-        ...
+    @property
+    def address(self) -> str: ...
 
     def token(self) -> Secret:
         """One that is valid now, asked for with every request."""
         ...
+
+
+Remote = Callable[[], Connection]
+"""What a client asks that connects; it raises what keeps it from a server."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +75,17 @@ class Endpoint:
 
 def emr_said(session: Mapping[str, Any]) -> Said:
     """Of the session that GetSession or ListSessions of EMR Serverless tells."""
-    return Said(phase_of(session["state"], _EMR), session["state"], session.get("stateDetails") or "")
+    return Said(phase_of(session["state"], _EMR, "waiting"), session["state"], session.get("stateDetails") or "")
 
 
 def glue_said(session: Mapping[str, Any]) -> Said:
     """Of the session that GetSession or ListSessions of Glue tells."""
-    return Said(phase_of(session["Status"], _GLUE), session["Status"], session.get("ErrorMessage") or "")
+    return Said(phase_of(session["Status"], _GLUE, "waiting"), session["Status"], session.get("ErrorMessage") or "")
 
 
-def start_session(target: EmrServerlessSession, artifact: Artifact, run: str) -> dict[str, Any]:
+def start_session(target: EmrServerlessSession, artifact: Artifact, nonce: str) -> dict[str, Any]:
     """The request of EMR Serverless' StartSession. A session of the same name does for every run that would ask for the same."""
-    settings = on_spark(target, artifact, "spark.emr-serverless.driverEnv")
+    settings = of_application(target, artifact)
     del settings["spark.submit.pyFiles"]
     settings |= {
         "spark.archives": f"{artifact.dependencies}#{FOLDER},{artifact.package}#{_PACKAGE}",
@@ -93,10 +98,10 @@ def start_session(target: EmrServerlessSession, artifact: Artifact, run: str) ->
         "idleTimeoutMinutes": target.idle_minutes,
         "configurationOverrides": {"runtimeConfiguration": [{"classification": "spark-defaults", "properties": settings}]},
     }
-    return {**request, "name": _name_of(request), "clientToken": run}
+    return {**request, "name": _name_of(request), "clientToken": nonce}
 
 
-def create_session(target: GlueSession, artifact: Artifact, run: str) -> dict[str, Any]:
+def create_session(target: GlueSession, artifact: Artifact, nonce: str) -> dict[str, Any]:
     """The request of Glue's CreateSession. Sessions whose ids begin alike do for every run that would ask for the same; no id is given twice."""
     request = {
         "Role": target.role,
@@ -109,7 +114,7 @@ def create_session(target: GlueSession, artifact: Artifact, run: str) -> dict[st
         "DefaultArguments": packages(target.conf, artifact),
         **({"SecurityConfiguration": target.security_configuration} if target.security_configuration else {}),
     }
-    return {**request, "Id": f"{_name_of(request)}-{run}"}
+    return {**request, "Id": f"{_name_of(request)}-{nonce}"}
 
 
 def _name_of(request: Mapping[str, Any]) -> str:

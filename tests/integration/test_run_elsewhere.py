@@ -9,6 +9,7 @@ import subprocess
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from penstock.config import AwsSettings
 from penstock.connectors.job_runs.service import job_runs as service_of
 from penstock.connectors.s3.access import client
 from penstock.infra.local.control import LocalAws
+from penstock.jobs.run import new_run_id
 from penstock.runtimes import Artifact
 from penstock.runtimes.job_runs import GONE, Said
 from penstock.targets import RUNTIMES
@@ -169,10 +171,11 @@ def test_a_cluster_of_its_own_ends_with_the_run_that_is_cancelled(local_aws: Loc
     client("s3", settings).put_object(Bucket=bucket, Key="empty.zip", Body=b"PK\5\6" + bytes(18))
     core = {"types": {"m7g.xlarge": 1}, "on_demand": 1}
     given = {"service_role": "emr", "instance_profile": "ec2", "subnets": ["subnet-0a"], "primary": ["m7g.xlarge"], "core": core}
+    run = new_run_id(datetime.now(UTC))
     service = service_of(RUNTIMES.validate_python({"kind": "emr-cluster", **given}), settings)
     empty = f"s3://{bucket}/empty.zip"
-    started = service.start(Artifact("manifest.json", f"s3://{bucket}/wait.py", empty, empty), "shop", (), "A")
-    assert (service.find("shop", "A"), service.find("shop", "B")) == (started, None)
+    started = service.start(Artifact("manifest.json", f"s3://{bucket}/wait.py", empty, empty), "shop", (), run)
+    assert (service.find("shop", run), service.find("shop", new_run_id(datetime.now(UTC)))) == (started, None)
     assert not service.said(started).has_ended
     service.cancel(started)
     until(lambda: service.said(started) == Said("cancelled", "TERMINATED", "USER_REQUEST; Terminated by user request"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import spark_server
-from deployed_shop import ROLE, Shop, open_shop
+from deployed_shop import PYTHON, ROLE, Shop, open_shop
 
 from penstock.config import AwsSettings
 from penstock.connectors.s3.access import client
@@ -30,11 +30,17 @@ def shop(tmp_path: Path, local_aws: LocalAws, local_bucket: Callable[[str], str]
 
 def test_a_run_works_in_a_session_that_the_next_one_finds(shop: Shop, local_aws: LocalAws) -> None:
     plan = shop.penstock("plan", ".", "--env", "session")
-    assert "on Spark, a session of EMR Serverless, application 00f1abc, Python 3.11: orders" in plan.out
+    assert f"on Spark, a session of EMR Serverless, application 00f1abc, Python {PYTHON}: orders" in plan.out
     nothing = shop.penstock("run", ".", "--env", "session")
     shop.deliver("1", "1,2.5")
     refused = shop.penstock("run", ".", "--env", "session")
     assert (nothing.code, refused.code, "nothing is deployed that a session of EMR Serverless" in refused.err) == (0, 2, True), (nothing.err, refused.err)
+
+    other = "3.12" if PYTHON == "3.11" else "3.11"
+    shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace(f'python: "{PYTHON}"', f'python: "{other}"'))
+    unfit = shop.penstock("run", ".", "--env", "session")
+    assert (unfit.code, f"Python {PYTHON} runs here, and a session of EMR Serverless" in unfit.err) == (2, True), unfit.err
+    shop.write("pipeline.yaml", shop.text("pipeline.yaml").replace(f'python: "{other}"', f'python: "{PYTHON}"'))
 
     shop.deploy("session")
     service = client("emr-serverless", AwsSettings.from_environment(local_aws.environment()))
@@ -47,10 +53,10 @@ def test_a_run_works_in_a_session_that_the_next_one_finds(shop: Shop, local_aws:
     service.terminate_session(applicationId="00f1abc", sessionId=found["sessionId"])
 
 
-def test_a_session_of_glue_is_reached_and_replaced_when_it_has_ended(local_aws: LocalAws, local_bucket: Callable[[str], str]) -> None:
+def test_a_session_of_glue_is_reached_and_replaced_when_it_has_ended(local_aws: LocalAws) -> None:
     aws = AwsSettings.from_environment(local_aws.environment())
     target, artifact = GlueSession(kind="glue", role=ROLE), Artifact(*(["s3://a/b"] * 4))
-    session = SessionOfService(target, lambda: sessions_of(target, artifact, aws), local_bucket("run"), ignore)
+    session = SessionOfService(target, lambda: sessions_of(target, artifact, aws), ignore)
 
     def one() -> Any:
         with new_session(aws, session) as spark:
@@ -62,5 +68,5 @@ def test_a_session_of_glue_is_reached_and_replaced_when_it_has_ended(local_aws: 
     service.stop_session(Id=first)
     assert one() == 1
     second, former = service.list_sessions()["Ids"]
-    assert (former, second.removesuffix("2")) == (first, first.removesuffix("1"))
+    assert (former, second.rpartition("-")[0]) == (first, first.rpartition("-")[0])
     service.stop_session(Id=second)

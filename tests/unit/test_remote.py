@@ -134,7 +134,8 @@ def test_what_never_starts_is_cancelled_in_time(state: ObjectStore) -> None:
 
 def test_a_cancellation_that_was_not_answered_is_asked_for_again(state: ObjectStore) -> None:
     said, service, heard, _ = followed(state, [WAITS] * 100, loses=2)
-    assert (said.phase, service.cancelled, heard) == ("cancelled", ["s-1"], ["PENDING", "CANCELLING", "CANCELLED"])
+    assert (said.phase, service.cancelled, heard) == ("cancelled", ["s-1"], ["PENDING", *["CANCELLING", "NO ANSWER"] * 2, "CANCELLING", "CANCELLED"])
+    assert said.reason == "it did not start within 2 minutes"
 
 
 def test_a_job_that_runs_may_take_as_long_as_it_likes(state: ObjectStore) -> None:

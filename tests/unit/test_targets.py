@@ -22,6 +22,7 @@ from penstock.parse import load
 from penstock.plan import compile_plan
 from penstock.runtimes import CALLS, Artifact, create_job, submit_request
 from penstock.runtimes.emr import event_log_folder
+from penstock.runtimes.emr_cluster import said as cluster_said
 from penstock.runtimes.sessions import create_session, start_session
 from penstock.targets import Emr, EmrCluster, EmrServerless, EmrServerlessSession, Fleet, Glue, GlueSession, SessionTarget, Size, Target
 
@@ -100,10 +101,28 @@ def test_a_job_of_glue_is_made_as_its_runs_need_it() -> None:
         create_job(target.model_copy(update={"role": None}), artifact(target))
 
 
+CLUSTERS = {
+    "it is made": ("STARTING", None, "waiting"),
+    "it runs": ("RUNNING", None, "running"),
+    "its step is done": ("TERMINATING", "ALL_STEPS_COMPLETED", "succeeded"),
+    "its step failed, and its logs are on their way": ("TERMINATING", "STEP_FAILURE", "running"),
+    "its step failed": ("TERMINATED_WITH_ERRORS", "STEP_FAILURE", "failed"),
+    "there was no room": ("TERMINATED_WITH_ERRORS", "INSTANCE_FLEET_TIMEOUT", "failed"),
+    "somebody ended it": ("TERMINATING", "USER_REQUEST", "cancelled"),
+    "it ended, and nobody says why": ("TERMINATED", None, "failed"),
+}
+
+
+@pytest.mark.parametrize("case", CLUSTERS)
+def test_how_a_cluster_of_its_own_ended_is_why_it_did(case: str) -> None:
+    state, code, phase = CLUSTERS[case]
+    why = {"StateChangeReason": {"Code": code, "Message": "so"}} if code else {}
+    said = cluster_said({"Cluster": {"Status": {"State": state, **why}}})
+    assert (said.phase, said.state, said.reason) == (phase, state, f"{code}; so" if code else "")
+
+
 def test_a_session_is_asked_for_by_what_is_wanted_of_it() -> None:
-    emr = EmrServerlessSession(
-        kind="emr-serverless", application="00f1abc", role=ROLE, executor=Size(cores=4, memory="16g"), max_executors=20, conf=CONF, python="3.13"
-    )
+    emr = EmrServerlessSession(kind="emr-serverless", application="00f1abc", role=ROLE, executor=LARGE, max_executors=20, conf=CONF, python="3.13")
     glue = GlueSession(kind="glue", role=ROLE, worker_type="G.2X", workers=10, security_configuration="kms", conf={"spark.sql.shuffle.partitions": "400"})
     asked, same = (start_session(emr, artifact(emr), run) for run in ("20260101T000000Z-ab12", "another"))
     kept("emr-serverless-session", asked)
@@ -169,6 +188,12 @@ def test_plan_says_where_steps_run(tmp_path: Path) -> None:
     assert (unset.code, "environments.prod.runtime.application: variable 'APP' is not set" in unset.err) == (2, True), unset.err
 
 
+def _cluster(more: str) -> tuple[str, str]:
+    """The runtime as a cluster of its own, with more of its core fleet, and of itself."""
+    cluster = "kind: emr-cluster, service_role: a, instance_profile: b, subnets: [subnet-0a], primary: [m7g.xlarge], core: {types: {m7g.xlarge: 1}"
+    return 'kind: emr-serverless, application: "${APP}", role: "arn:aws:iam::123456789012:role/penstock"', cluster + more
+
+
 FAULTS = {
     "an unknown kind": ("kind: emr-serverless", "kind: emr-server", "did you mean 'emr-serverless'?"),
     "no application": (', application: "${APP}"', "", "application"),
@@ -177,9 +202,24 @@ FAULTS = {
     "a session beside a runtime": (
         "    runtime: {", "    spark: {kind: glue, role: 'arn:aws:iam::123456789012:role/p'}\n    runtime: {", "leave `spark` out beside `runtime`",
     ),
+    "a fleet that waits longer than the run": (
+        *_cluster(", spot: 1, spot_within_minutes: 60}"),
+        "spot_within_minutes 60 is not less than start_within_minutes 60",
+    ),
+    "a role that no cluster allows": (
+        *_cluster(", spot: 1}, role: 'arn:aws:iam::123456789012:role/p'"),
+        "a step has a `role` of its own where a `security_configuration` allows it",
+    ),
+    "a disk of a cluster": (
+        *_cluster(", spot: 1}, driver: {cores: 1, memory: 1g, disk: 20g}"),
+        "on EMR on EC2 disks are those of the instances",
+    ),
+    "a session that nothing uses": (
+        '    engine: spark\n    artifacts: "s3://ops/releases/"\n    runtime: {kind: emr-serverless, application: "${APP}", ',
+        '    artifacts: "s3://ops/releases/"\n    spark: {kind: glue, ', "no step is on Spark",
+    ),
     "a fleet of nothing": (
-        'kind: emr-serverless, application: "${APP}", role: "arn:aws:iam::123456789012:role/penstock"',
-        "kind: emr-cluster, service_role: a, instance_profile: b, subnets: [subnet-0a], primary: [m7g.xlarge], core: {types: {m7g.xlarge: 1}}",
+        *_cluster("}"),
         "a fleet of no units: say how many are `on_demand`, how many `spot`",
     ),
     "settings of something else": ('role/penstock"', 'role/penstock", conf: {hadoop.x: y}', "those begin with spark."),

@@ -9,9 +9,9 @@ from typing import Any
 
 from penstock.config import AwsSettings
 from penstock.engines.user_code import functions_of_connect
-from penstock.errors import MissingExtraError
+from penstock.errors import MissingExtraError, NotSupportedError
 from penstock.runtimes.s3a import reaching_s3
-from penstock.runtimes.sessions import AUTH, Remote
+from penstock.runtimes.sessions import AUTH, Connection, Remote
 from penstock.threads import IMPORTING
 
 
@@ -19,7 +19,7 @@ from penstock.threads import IMPORTING
 def new_session(aws: AwsSettings, service: Remote | None = None) -> Iterator[Any]:
     """A session with temporary views and settings of its own. Raises MissingExtraError where no whole pyspark is installed."""
     if os.environ.get("SPARK_REMOTE") or service:
-        with _connected(os.environ.get("SPARK_REMOTE"), service) as session:
+        with _connected(service) as session:
             yield session
     else:
         os.environ.pop("SPARK_REMOTE", None)  # pyspark 3.5 takes an empty one for an address
@@ -27,17 +27,21 @@ def new_session(aws: AwsSettings, service: Remote | None = None) -> Iterator[Any
 
 
 @contextmanager
-def _connected(remote: str | None, service: Remote | None) -> Iterator[Any]:
+def _connected(service: Remote | None) -> Iterator[Any]:
     try:
         with IMPORTING:
             from pyspark.sql.connect.session import SparkSession
     except ImportError as error:
         raise MissingExtraError(error.name or "pyspark", "spark") from error
-    builder = SparkSession.builder.remote(remote) if remote or not service else SparkSession.builder.channelBuilder(_signing(service))
+    remote = os.environ.get("SPARK_REMOTE")
+    builder = SparkSession.builder.channelBuilder(signing(service())) if service and not remote else SparkSession.builder.remote(remote)
     session, active = builder.create(), SparkSession._active_session
     before = getattr(active, "session", None)
     active.session = session  # pyspark takes what a checkpoint gives for the thread's active session's, and the first one stays it
     try:
+        if session.version.startswith("3."):
+            hint = "take one of Spark 4: emr-spark-8, Glue 6.0"
+            raise NotSupportedError(f"Spark {session.version} by Spark Connect, which lacks what the engine needs,", hint=hint)
         with functions_of_connect():
             yield session
     finally:
@@ -45,7 +49,7 @@ def _connected(remote: str | None, service: Remote | None) -> Iterator[Any]:
         session.stop()
 
 
-def _signing(service: Remote) -> Any:
+def signing(connection: Connection) -> Any:
     """A channel of which every request, however late, bears a token that is valid then."""
     from pyspark.sql.connect.client import DefaultChannelBuilder
 
@@ -53,13 +57,13 @@ def _signing(service: Remote) -> Any:
         """Spark keeps what it is given for as long as a query runs, and sends it anew with each request."""
 
         def __iter__(self) -> Iterator[tuple[str, str]]:
-            yield AUTH, service.token().reveal()
+            yield AUTH, connection.token().reveal()
 
     class Signing(DefaultChannelBuilder):  # type: ignore[misc]
         def metadata(self) -> Iterable[tuple[str, str]]:
             return Signed()
 
-    return Signing(service.address())
+    return Signing(connection.address)
 
 
 def _classic(aws: AwsSettings) -> Any:
