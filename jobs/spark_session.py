@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from penstock.config import AwsSettings, Secret
@@ -40,8 +39,11 @@ class Signed:
         with self._lock:
             left = self._endpoint.expires - datetime.now(UTC)
             if left < _MARGIN:
-                with suppress(*([ConnectionFailedError] if left > timedelta(0) else [])):
+                try:
                     self._endpoint = self._service.endpoint(self._session)
+                except ConnectionFailedError:
+                    if left <= timedelta(0):
+                        raise
             return self._endpoint.token
 
 
@@ -63,24 +65,24 @@ class SessionOfService:
         with self._lock:
             service = self._sessions = self._sessions or self._connect()
             if self._signed is None or service.said(self._session).phase != "running":
-                self._session = service.open()
-                self._watch(Event("note", self._session, message=f"Spark is {self._target.place}"))
-                self._wait_for(service)
-                self._signed = Signed(service, self._session)
+                session = service.open()
+                self._watch(Event("note", session, message=f"Spark is {self._target.place}"))
+                self._wait_for(service, session)
+                self._session, self._signed = session, Signed(service, session)
             return self._signed
 
-    def _wait_for(self, service: Sessions) -> None:
+    def _wait_for(self, service: Sessions, session: str) -> None:
         before, minutes = "", self._target.start_within_minutes
-        for said, waited, pause in asked_after(lambda: service.said(self._session)):
+        for said, waited, pause in asked_after(lambda: service.said(session)):
             if said.phase == "running":
                 return
             if said.has_ended:
-                raise JobRefusedError(f"{self._session}, {self._target.place}, ended as {said}", hint="see the session's log there, and run again")
+                raise JobRefusedError(f"{session}, {self._target.place}, ended as {said}", hint="see the session's log there, and run again")
             if waited >= 60 * minutes:
                 hint = "run again, which goes on waiting for it; or allow more by `start_within_minutes` of the environment's `spark`"
-                raise ConnectionFailedError(f"{self._session}, {self._target.place}, is still {said}, {minutes} minutes after it was asked for", hint=hint)
+                raise ConnectionFailedError(f"{session}, {self._target.place}, is still {said}, {minutes} minutes after it was asked for", hint=hint)
             if said.state != before:
-                self._watch(Event("note", self._session, message=str(said)))
+                self._watch(Event("note", session, message=str(said)))
             before = said.state
             self._wait(pause)
 

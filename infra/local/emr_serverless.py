@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .job_runs import put_in_place, put_log, refuse, script_of, state
+from .job_runs import put_in_place, put_log, refuse, script_of, spark_defaults, state
 from .spark_jobs import Phase, SparkJob, SparkJobs
 
 _STATES: Mapping[Phase, str] = {"waiting": "SCHEDULED", "running": "RUNNING", "succeeded": "SUCCESS", "failed": "FAILED", "cancelled": "CANCELLED"}
@@ -39,8 +39,7 @@ class EmrServerless:
         given = request._get_param("jobDriver").get("sparkSubmit")
         refuse(ValidationException, None if given else "not supported locally: a job that is not sparkSubmit")
         overrides = request._get_param("configurationOverrides") or {}
-        defaults = [c["properties"] for c in overrides.get("applicationConfiguration", ()) if c["classification"] == "spark-defaults"]
-        settings = [word for properties in defaults for key, value in properties.items() for word in ("--conf", f"{key}={value}")]
+        settings = spark_defaults(overrides.get("applicationConfiguration", ()))
         submit = shlex.split(given.get("sparkSubmitParameters", ""))
         script = script_of([*settings, *submit, given["entryPoint"], *given.get("entryPointArguments", ())])
         job = SparkJob(secrets.token_hex(8), request._get_param("name") or "", {"clientToken": token, "jobDriver": {"sparkSubmit": given}}, script)

@@ -17,6 +17,12 @@ def script_of(words: Sequence[str]) -> Script:
     return Script(uri, tuple(arguments), said.of_spark(), said.listed("spark.submit.pyFiles"), said.listed("spark.archives"), said.driver_environment())
 
 
+def spark_defaults(configurations: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The settings of Spark among the configurations of an application, as options of `spark-submit`."""
+    found = (c["properties"] for c in configurations if c["classification"] == "spark-defaults")
+    return [word for properties in found for key, value in properties.items() for word in ("--conf", f"{key}={value}")]
+
+
 def state(job: SparkJob, states: Mapping[Phase, str], cancelling: str) -> str:
     """The service's word for what a job is doing."""
     return cancelling if job.is_cancelled and not job.has_ended else states[job.phase]

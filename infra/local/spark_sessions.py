@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from . import connect_server
 from .glue_jobs import settings_of
-from .job_runs import put_in_place, refuse, script_of
+from .job_runs import put_in_place, refuse, script_of, spark_defaults
 from .spark_jobs import SparkJob, SparkJobs
 
 _SLOTS = 16
@@ -25,7 +25,7 @@ class ConnectServers:
     def __init__(self, jobs: SparkJobs, place: str) -> None:
         self._jobs, self.place = jobs, place
 
-    def start(self, identifier: str, name: str, settings: Iterator[str], request: Mapping[str, Any]) -> SparkJob:
+    def start(self, identifier: str, name: str, settings: Iterable[str], request: Mapping[str, Any]) -> SparkJob:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -81,8 +81,7 @@ class EmrServerlessSessions:
         if job is None:
             refuse(ValidationException, None)
             given = (request._get_param("configurationOverrides") or {}).get("runtimeConfiguration", ())
-            settings = (w for c in given if c["classification"] == "spark-defaults" for k, v in c["properties"].items() for w in ("--conf", f"{k}={v}"))
-            job = servers.start(secrets.token_hex(8), request._get_param("name") or "", settings, {"clientToken": token})
+            job = servers.start(secrets.token_hex(8), request._get_param("name") or "", spark_defaults(given), {"clientToken": token})
         return _result({"applicationId": application, "sessionId": job.id, "arn": _arn(application, job)})
 
     def get(self, request: Any) -> Any:

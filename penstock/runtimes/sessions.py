@@ -24,7 +24,6 @@ from .glue import packages
 from .job_runs import Phase, Said, phase_of
 from .settings import FOLDER
 
-ALIVE_ON_EMR = ("SUBMITTED", "STARTING", "STARTED", "IDLE", "BUSY")
 AUTH = "x-aws-proxy-auth"
 _PACKAGE = "package"
 _EMR: Mapping[Phase, tuple[str, ...]] = {
@@ -33,6 +32,7 @@ _EMR: Mapping[Phase, tuple[str, ...]] = {
     "failed": ("FAILED",),
     "cancelled": ("TERMINATING", "TERMINATED"),
 }
+ALIVE_ON_EMR = (*_EMR["waiting"], *_EMR["running"])
 _GLUE: Mapping[Phase, tuple[str, ...]] = {
     "waiting": ("PROVISIONING",),
     "running": ("READY",),

@@ -86,6 +86,33 @@ def test_one_that_has_ended_is_replaced_and_its_clients_keep_its_token() -> None
     assert (service.opened, first.token().reveal(), second.token().reveal()) == (2, "token 1", "token 2")
 
 
+class OneOfThemSlow(Scripted):
+    """The first session ends when that is said, the second one is slow to come up, and found again."""
+
+    is_over = False
+    asked = 0
+
+    def open(self) -> str:
+        self.opened = min(self.opened + 1, 2)
+        return f"session {self.opened}"
+
+    def said(self, session: str) -> Said:
+        if session == "session 1":
+            return ENDED if self.is_over else READY
+        self.asked += 1
+        return WAITS if self.asked < 15 else READY
+
+
+def test_one_that_came_up_too_late_for_a_client_is_the_next_ones() -> None:
+    service = OneOfThemSlow(iter(()))
+    found = SessionOfService(TARGET, lambda: service, lambda _: None, lambda _: None)
+    assert found().address == "sc://1.example:443/;use_ssl=true"
+    service.is_over = True
+    with pytest.raises(ConnectionFailedError, match="is still STARTING"):
+        found()
+    assert found().address == "sc://2.example:443/;use_ssl=true"
+
+
 def test_one_that_does_not_come_up_is_an_error_that_says_why() -> None:
     with pytest.raises(JobRefusedError, match=r"session 1, an interactive session of Glue 6\.0, Python 3\.13, ended as FAILED: no capacity"):
         session([WAITS, Said("failed", "FAILED", "no capacity")])[0]()
