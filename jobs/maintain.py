@@ -24,6 +24,7 @@ def _said(done: Maintained) -> str:
         "manifests fewer": done.manifests,
         "states expired": done.expired,
         "keys forgotten": done.forgotten,
+        "columns analyzed": done.analyzed,
         "files removed": done.removed.files,
     }
     return f"{done.location}: {', '.join(f'{number} {what}' for what, number in counts.items() if number)}"

@@ -17,6 +17,7 @@ from penstock.maintenance import Group, Maintain, benefit, commits, duration, pl
 from penstock.schema import names
 from penstock.tables import DataFile, LakeTable, Pinned
 
+from .analyze import analyze, due
 from .compaction import compact, summary
 from .context import Context
 from .dropped import clear
@@ -53,6 +54,7 @@ class Work:
     policy: Maintain
     before: Sizes
     groups: tuple[Group, ...] = ()
+    to_analyze: int = 0
 
     @property
     def benefit(self) -> int:
@@ -68,7 +70,7 @@ class Maintained:
     """What was done, or in a dry run would be, to one table.
 
     `compacted`: groups written anew. `yielded`: groups left alone because writers were quicker. `expired`: states.
-    `manifests`: how many fewer. `forgotten`: keys.
+    `manifests`: how many fewer. `forgotten`: keys. `analyzed`: columns whose values were counted.
     """
 
     location: str
@@ -81,10 +83,11 @@ class Maintained:
     removed: Sizes = Sizes()
     manifests: int = 0
     forgotten: int = 0
+    analyzed: int = 0
 
     @property
     def is_nothing(self) -> bool:
-        return not (self.compacted or self.expired or self.removed.files or self.manifests or self.forgotten)
+        return not (self.compacted or self.expired or self.removed.files or self.manifests or self.forgotten or self.analyzed)
 
 
 def measure(table: LakeTable) -> tuple[Pinned, Sequence[DataFile], Sizes]:
@@ -121,7 +124,8 @@ def _work(context: Context, name: str, suffix: str) -> list[Work]:
             return []
         policy, keys = context.declared(name).maintain, _keys(context, name + suffix)
         _, files, before = measure(table)
-        return [Work(name + suffix, table, policy, before, tuple(plan_compaction(files, policy, keys[0] if keys else None)))]
+        groups = tuple(plan_compaction(files, policy, keys[0] if keys else None))
+        return [Work(name + suffix, table, policy, before, groups, 0 if suffix else len(due(table, policy)))]
 
 
 def within(works: Sequence[Work], max_bytes: int | None) -> list[Work]:
@@ -181,7 +185,7 @@ def _planned(work: Work) -> Maintained:
     files = was.files - sum(saved(g, work.policy.file_bytes) for g in work.groups)
     gone = sum(f.deleted for g in work.groups for f in g.files)
     after = Sizes(files, was.bytes - sum(g.deleted_bytes for g in work.groups), was.rows - gone, was.deleted - gone)
-    return Maintained(work.location, was, after, len(work.groups), written_bytes=sum(g.bytes - g.deleted_bytes for g in work.groups))
+    return Maintained(work.location, was, after, len(work.groups), written_bytes=sum(g.bytes - g.deleted_bytes for g in work.groups), analyzed=work.to_analyze)
 
 
 @contextmanager
@@ -207,6 +211,7 @@ def _maintained(context: Context, work: Work, *, now: datetime, sharing: int, da
     forgotten = _forgotten(context, work.location, now)
     done = [compact(context, table, groups, order, sharing) for groups in commits(work.groups, policy.group_bytes)]
     manifests = table.compact_metadata(policy.max_manifests, summary(context, "manifests"))
+    analyzed = 0 if work.location.endswith((MEMORY, QUARANTINE)) else analyze(context, table, policy, sharing)
     kept = now - duration(policy.keep_snapshots)
     expired = 0 if may_go_back(context, work.location) else table.expire(_before_runs(context, kept), pinned_versions(context, work.location))
     reach("after_expiry")
@@ -216,7 +221,7 @@ def _maintained(context: Context, work: Work, *, now: datetime, sharing: int, da
     compacted = sum(d.groups for d in done)
     sizes = Sizes(len(removed), sum(size for _, size in removed))
     return Maintained(
-        work.location, work.before, after, compacted, len(work.groups) - compacted, sum(d.bytes for d in done), expired, sizes, manifests, forgotten
+        work.location, work.before, after, compacted, len(work.groups) - compacted, sum(d.bytes for d in done), expired, sizes, manifests, forgotten, analyzed
     )  # fmt: skip
 
 

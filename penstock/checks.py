@@ -71,6 +71,8 @@ def _lake_table(path: Path, name: str, table: Table, connection: CatalogConnecti
             (*path, "readers"),
             f"{reader} cannot read {table.format} tables as Penstock writes them; readers of {table.format}: {', '.join(sorted(able.readers))}",
         )
+    if table.maintain.analyze and not able.counts_values:
+        yield (*path, "maintain", "analyze"), f"{table.format} tables have no place for counts of distinct values: leave it out"
     for column in table.schema_columns:
         if not able.has_required_parts and column.type != column.type.nullable:
             yield (
@@ -108,6 +110,7 @@ def _flat(path: Path, table: Table) -> Iterator[Found]:
         ("sort_by",): table.sort_by,
         ("maintain", "sort_by"): table.maintain.sort_by,
         ("maintain", "zorder_by"): table.maintain.zorder_by,
+        ("maintain", "analyze"): table.maintain.analyze,
     }
     for field, columns in listed.items():
         for name in (c for c in columns if c in nested):

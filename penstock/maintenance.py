@@ -61,6 +61,7 @@ class Maintain(Model):
     max_delete_share: float = Field(default=0.1, gt=0, le=1, description="a file of which a greater share of rows is deleted is written anew")
     max_group_mb: int = Field(default=4096, ge=1, description="at most so much is sorted together, and written in one commit")
     max_manifests: int = Field(default=20, ge=2, description="more small manifests (Delta: log entries since the checkpoint) are written together")
+    analyze: tuple[str, ...] = Field(default=(), description="columns whose distinct values are counted for readers that plan joins (Iceberg)")
     keep_snapshots: Duration = "7 days"
     orphans_after: Duration = Field(default="3 days", description="at least a day: younger files may belong to a run at work")
 
@@ -124,6 +125,14 @@ class Group:
 def delete_share(file: DataFile) -> float:
     """The part of a file's rows that is deleted, as far as files of its own say."""
     return file.deleted / (file.rows + file.deleted) if file.deleted else 0.0
+
+
+def changed_share(before: Iterable[DataFile], now: Iterable[DataFile]) -> float:
+    """How much of the rows came or went since, as far as files of their own say: the greater of both parts."""
+    former, present = {f.uri: f for f in before}, {f.uri: f for f in now}
+    came = sum(f.rows for uri, f in present.items() if uri not in former)
+    went = sum(f.rows - (present[uri].rows if uri in present else 0) for uri, f in former.items())
+    return max(came, went) / max(1, sum(f.rows for f in former.values()))
 
 
 def plan_compaction(files: Iterable[DataFile], policy: Maintain, first_key: str | None = None) -> list[Group]:

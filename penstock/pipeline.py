@@ -76,6 +76,7 @@ class Table(Model):
             "on_schema_change.renamed_from": tuple(self.on_schema_change.renamed_from),
             "maintain.sort_by": self.maintain.sort_by,
             "maintain.zorder_by": self.maintain.zorder_by,
+            "maintain.analyze": self.maintain.analyze,
         }
         for what, names in named.items():
             if missing := [n for n in names if n not in self.columns]:

@@ -16,6 +16,8 @@ from penstock.schema import Columns
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from penstock.sketches import Sketch
+
 Operation = Literal["append", "overwrite", "replace"]
 # what a commit says of itself, in its summary; the last like no other
 RUN, STEP, BATCH, COMMIT = "penstock.run", "penstock.step", "penstock.batch", "penstock.commit"
@@ -311,6 +313,17 @@ class LakeTable(Protocol):
         """Where more than `most` small files say which files are live, write them together; returns how many fewer, 0 also where a writer was quicker."""
         ...
 
+    def analyzed(self, columns: Collection[str]) -> int | None:
+        """The newest of the states that led to the present one of which the table says how many distinct values these columns have."""
+        ...
+
+    def describe(self, pinned: Pinned, sketches: Mapping[str, Sketch]) -> bool:
+        """Say of a state how many distinct values columns have; no row changes. False where another commit was quicker.
+
+        Raises NotSupportedError by format.
+        """
+        ...
+
     def commit(self, pinned: Pinned, change: Change) -> Outcome:
         """Publish by compare-and-swap from `pinned`; never re-based, never retried inside."""
         ...
@@ -329,7 +342,9 @@ class FormatCapabilities:
     """What a table format, as Penstock writes it, can do; code asks these, never the format's name.
 
     `is_ordered_by_store`: of two commits at once the object store lets one pass, no catalog does. `has_required_parts`: its readers know parts of structs,
-    arrays and maps that are never NULL. `has_partition_columns_in_files`: without them a table needs a column that it is not partitioned by.
+    arrays and maps that are never NULL.
+    `counts_values`: its metadata can say how many distinct values a column has.
+    `has_partition_columns_in_files`: without them a table needs a column that it is not partitioned by.
     """
 
     readers: Mapping[str, Reader]
@@ -337,6 +352,7 @@ class FormatCapabilities:
     module: str
     deletes: str
     is_ordered_by_store: bool = False
+    counts_values: bool = False
     has_required_parts: bool = True
     has_partition_columns_in_files: bool = True
 

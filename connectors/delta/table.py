@@ -23,6 +23,7 @@ from penstock.errors import CommitConflictError, DataError, LedgerError, NotSupp
 from penstock.evolution import Evolution
 from penstock.ledgers import PROPERTY, greatest, loads
 from penstock.schema import Columns, names
+from penstock.sketches import Sketch
 from penstock.tables import BATCH, COMMIT, RUN, STEP, Change, DataFile, DeleteFile, Design, FileLayout, PartitionField, Pinned, Reshape, Version
 
 from .actions import added, changed_metadata, commit_info, first_version, properties_set, removed, thinned, transactions
@@ -241,6 +242,14 @@ class DeltaTable:
             native = self._load(None)
             native.cleanup_metadata()
             return old - old_entries(native, *where)
+
+    def analyzed(self, columns: Collection[str]) -> int | None:
+        del columns
+        return None
+
+    def describe(self, pinned: Pinned, sketches: Mapping[str, Sketch]) -> bool:
+        del pinned
+        raise NotSupportedError(f"counting the values of {', '.join(sketches)} for {self.name}, which is a Delta table,", hint="leave `analyze` out")
 
     def purge(self) -> Sequence[tuple[str, int]]:
         if self.commit(self.pin(), Change("replace")).state != "done":  # names of the ledger lie in a commit of ours, which must not be among the old

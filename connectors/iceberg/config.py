@@ -17,4 +17,5 @@ CAPABILITIES = FormatCapabilities(
     partition_transforms=frozenset({"identity", "years", "months", "days", "hours", "bucket", "truncate"}),
     module="penstock.connectors.iceberg.table",
     deletes="position deletes",
+    counts_values=True,
 )

@@ -19,6 +19,7 @@ from penstock.errors import CommitConflictError, DataError, LedgerError, NotSupp
 from penstock.evolution import Evolution
 from penstock.ledgers import PROPERTY, dumps, greatest, loads
 from penstock.schema import Columns
+from penstock.sketches import Sketch
 from penstock.tables import BATCH, COMMIT, RUN, STEP, Change, DataFile, Design, FileLayout, PartitionField, Pinned, Reshape, Version
 
 from .columns import columns_of, field_ids, order_of, partitions_of, schema_of, spec_of
@@ -26,6 +27,7 @@ from .features import check_writable, has_files_of_others, is_read_by_number
 from .manifests import Files, SnapshotWriter, mergeable
 from .metadata_files import FORGETS, forget_metadata
 from .orphans import remove_orphans
+from .puffin import described_columns, write_sketches
 from .statistics import Footers, data_files, described, described_deletes, full
 
 if TYPE_CHECKING:
@@ -244,6 +246,32 @@ class IcebergTable:
             return 0
         outcome = self._commit(pinned, Change("replace", summary=summary), SnapshotWriter(table, snapshot, most))
         return sum(map(len, parts)) - len(parts) if outcome.state == "done" else 0
+
+    def analyzed(self, columns: Collection[str]) -> int | None:
+        table = self._load_again()
+        numbers, told = field_ids(table.schema().fields), described_columns(table)
+        wanted = {numbers[c].number for c in columns}
+        return next((s.snapshot_id for s in _ancestry(table, table.current_snapshot()) if wanted <= told.get(s.snapshot_id, frozenset())), None)
+
+    def describe(self, pinned: Pinned, sketches: Mapping[str, Sketch]) -> bool:
+        from pyiceberg.exceptions import CommitFailedException
+        from pyiceberg.table.update import AssertTableUUID, SetStatisticsUpdate
+
+        table: Table = pinned.native  # type: ignore[assignment]
+        snapshot = table.snapshot_by_id(pinned.version) if pinned.version is not None else None
+        if snapshot is None:
+            return False
+        check_writable(table)
+        numbers = field_ids(table.schemas()[pinned.schema].fields)
+        numbered = {numbers[name].number: sketch for name, sketch in sketches.items()}
+        with self._reaching():
+            told = SetStatisticsUpdate(statistics=write_sketches(table, snapshot, numbered))
+            try:
+                response = self._catalog.commit_table(table, (AssertTableUUID(uuid=table.metadata.table_uuid),), (told,))
+            except CommitFailedException:
+                return False  # what is told of is still so, but nobody is kept waiting for it: the next maintenance tells
+        forget_metadata(table.io, table.metadata, response.metadata)
+        return True
 
     def commit(self, pinned: Pinned, change: Change) -> Outcome:
         table: Table = pinned.native  # type: ignore[assignment]

@@ -15,7 +15,7 @@ from penstock.report.tables import show_rows
 if TYPE_CHECKING:
     from penstock.jobs.upkeep import Maintained, Sizes
 
-_COLUMNS = ("table", "", "files", "bytes", "deleted", "planning", "rewritten", "yielded", "manifests", "expired", "removed", "freed")
+_COLUMNS = ("table", "", "files", "bytes", "deleted", "planning", "rewritten", "yielded", "manifests", "analyzed", "expired", "removed", "freed")
 
 
 def maintain_command(tables: Sequence[str], given: Path | None, env: str | None, *, every: bool, jobs: int, max_bytes: int | None, dry_run: bool) -> None:
@@ -36,9 +36,9 @@ def maintain_command(tables: Sequence[str], given: Path | None, env: str | None,
 
 
 def _rows(done: Maintained) -> Iterator[tuple[object, ...]]:
-    yield done.location, "before", *_cells(done.before), "", "", "", "", "", ""
+    yield done.location, "before", *_cells(done.before), "", "", "", "", "", "", ""
     freed = size(done.removed.bytes)
-    yield "", "after", *_cells(done.after), done.compacted, done.yielded, done.manifests, done.expired, done.removed.files, freed
+    yield "", "after", *_cells(done.after), done.compacted, done.yielded, done.manifests, done.analyzed, done.expired, done.removed.files, freed
 
 
 def _cells(sizes: Sizes) -> tuple[object, ...]:

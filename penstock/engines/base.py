@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from penstock.changes.counts import Counts
 from penstock.evolution import UNCHANGED, Evolution
 from penstock.schema import Column
+from penstock.sketches import Sketch
 from penstock.tables import Change, LakeTable, Pinned, WrittenFile
 
 if TYPE_CHECKING:
@@ -103,6 +104,10 @@ class Session(Protocol):
 
     def compact(self, table: LakeTable, pinned: Pinned, group: Group, order: Clustering, tag: str, evolution: Evolution = UNCHANGED) -> Change:
         """The rows of a group of files in fewer files, cut about where `order` says, with the columns that `evolution` gives them."""
+        ...
+
+    def sketch(self, table: LakeTable, pinned: Pinned, columns: Sequence[str]) -> Mapping[str, Sketch]:
+        """About how many distinct values some flat columns of a table have."""
         ...
 
     def found_below(self, table: LakeTable, pinned: Pinned, keys: str, columns: Sequence[str]) -> int:

@@ -18,6 +18,7 @@ from penstock.engines.slots import slots_of
 from penstock.evolution import UNCHANGED, Evolution
 from penstock.maintenance import Clustering, Group
 from penstock.schema import literal, names, quote
+from penstock.sketches import Sketch, sketched
 from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenFile
 
 from .duck import reach_s3
@@ -31,6 +32,9 @@ from .searching import found_below
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
+
+
+_SKETCHED = 100_000  # rows whose values are hashed together, in the processor's cache
 
 
 class EmbeddedSession:
@@ -112,6 +116,11 @@ class EmbeddedSession:
         rows = self.rows_of(table, pinned, sample_of(group.files), columns)
         self.name(SAMPLED, f"SELECT {listed('{0}', columns)} FROM ({rows}) USING SAMPLE reservoir({SAMPLE_ROWS} ROWS) REPEATABLE (1)")
         return place_on_curve(self, columns, {c.name: c.type.duckdb for c in pinned.columns})
+
+    def sketch(self, table: LakeTable, pinned: Pinned, columns: Sequence[str]) -> Mapping[str, Sketch]:
+        rows = self.rows_of(table, pinned, self.files(table, pinned), columns)
+        batches = self._connection.execute(f"SELECT {listed('{0}', columns)} FROM ({rows})").to_arrow_reader(_SKETCHED)
+        return sketched(batches, tuple(c for c in pinned.columns if c.name in columns))
 
     def found_below(self, table: LakeTable, pinned: Pinned, keys: str, columns: Sequence[str]) -> int:
         self._reach(table.location)

@@ -41,7 +41,7 @@ def read_files(spark: Any, files: Files) -> tuple[Any, Arrived]:
             yield from (rows.table, rows.rejected, pa.table({_READ: [rows.read], _FILTERED: [rows.filtered]}))
 
     more = [(REASON, pa.string()), (PAYLOAD, pa.string()), (_READ, pa.int64()), (_FILTERED, pa.int64())]
-    found = _done(named, work, pa.schema([*columns, *(pa.field(name, kind) for name, kind in more)]))
+    found = on_executors(named, work, pa.schema([*columns, *(pa.field(name, kind) for name, kind in more)]))
     counts = found.selectExpr(f"COALESCE(SUM({_READ}), 0) AS r", f"COALESCE(SUM({_FILTERED}), 0) AS f").first()
     rejected = to_arrow(found.where(f"{REASON} IS NOT NULL").select(POSITION, REASON, PAYLOAD))
     rows = found.where(f"{_READ} IS NULL AND {REASON} IS NULL").select(*map(backquote, columns.names))
@@ -66,10 +66,10 @@ def made_to_fit(frame: Any, fitting: Fitting) -> Any:
             yield rows.append_column(POSITION, pa.array([f"{source}#{part}-{count + i + 1}" for i in range(rows.num_rows)], pa.string()))
             count += rows.num_rows
 
-    return _done(frame, work, pa.schema([*fitting.schema, pa.field(POSITION, pa.string())]))
+    return on_executors(frame, work, pa.schema([*fitting.schema, pa.field(POSITION, pa.string())]))
 
 
-def _done(frame: Any, work: Work, schema: pa.Schema) -> Any:
+def on_executors(frame: Any, work: Work, schema: pa.Schema) -> Any:
     """What `work` makes of a DataFrame's batches on executors, which need penstock, kept; an error of its own is raised here."""
     import pyarrow as pa
     from pyspark.sql.pandas.types import from_arrow_schema

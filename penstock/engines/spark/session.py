@@ -20,6 +20,7 @@ from penstock.errors import NotSupportedError
 from penstock.evolution import UNCHANGED, Evolution
 from penstock.maintenance import Clustering, Group
 from penstock.schema import Column, backquote, literal, names, quote
+from penstock.sketches import Sketch
 from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenDeletes, WrittenFile
 
 from .arriving import read_files
@@ -27,6 +28,7 @@ from .arrow import framed, to_arrow
 from .buckets import make_buckets_known
 from .dialect import spark_sql, statement
 from .reading import FILE, ROW, deleted_rows, rows_of
+from .sketching import sketched_on_executors
 from .writing import SLOT, Writer, exported
 
 if TYPE_CHECKING:
@@ -184,6 +186,10 @@ class SparkBatchSession:
         share = min(1.0, SAMPLE_ROWS / max(1, sum(f.rows for f in files)))
         self._keep(SAMPLED, rows_of(self._spark, table, pinned, files, columns).sample(share, seed=1), lasting=True)
         return place_on_curve(self, columns, {c.name: c.type.duckdb for c in pinned.columns})
+
+    def sketch(self, table: LakeTable, pinned: Pinned, columns: Sequence[str]) -> Mapping[str, Sketch]:
+        rows = rows_of(self._spark, table, pinned, self.files(table, pinned), columns).select(*map(backquote, columns))
+        return sketched_on_executors(rows, tuple(c for c in pinned.columns if c.name in columns))
 
     def found_below(self, table: LakeTable, pinned: Pinned, keys: str, columns: Sequence[str]) -> int:
         del table, pinned, keys, columns
