@@ -75,6 +75,20 @@ def test_a_table_of_which_rows_are_deleted_by_position_is_rid_of_a_key(tmp_path:
     assert [r["id"] for r in shop.rows("lake.shop.orders", "id")] == [i for i in range(1, 41) if i != 5]
 
 
+def test_hashes_of_a_key_go_with_it(tmp_path: Path) -> None:
+    """Counts of distinct values are made of them."""
+    shop = Project(tmp_path)
+    shop.write("pipeline.yaml", EVENTS.replace("FORMAT", "iceberg").replace("keys: [id]", "keys: [id]\n    maintain: {analyze: [id]}"))
+    shop.write("landing/orders/1.json", events(event("c", 1, 1, "new"), event("c", 4711, 2, "Ann")))
+    assert [shop.penstock(*said).code for said in (("run", "."), ("maintain", "--all"))] == [0, 0]
+    assert len([*shop.folder.rglob("*.stats")]) == 1
+    shop.write("keys.csv", "id\n4711\n")
+    assert shop.penstock("erase", "lake.shop.orders", "--keys", "keys.csv").code == 0
+    assert [*shop.folder.rglob("*.stats")] == []
+    assert shop.penstock("maintain", "--all").code == 0
+    assert len([*shop.folder.rglob("*.stats")]) == 1
+
+
 def test_a_table_that_was_dropped_is_rid_of_it_too(tmp_path: Path, table_format: str) -> None:
     shop = Project(tmp_path)
     shop.write("pipeline.yaml", EVENTS.replace("FORMAT", table_format))
