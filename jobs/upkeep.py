@@ -54,7 +54,6 @@ class Work:
     policy: Maintain
     before: Sizes
     groups: tuple[Group, ...] = ()
-    to_analyze: int = 0
 
     @property
     def benefit(self) -> int:
@@ -123,9 +122,10 @@ def _work(context: Context, name: str, suffix: str) -> list[Work]:
         if (table := context.lake_table(name + suffix)) is None:
             return []
         policy, keys = context.declared(name).maintain, _keys(context, name + suffix)
+        policy = policy.model_copy(update={"analyze": ()}) if suffix else policy  # nobody joins with a memory or a quarantine
         _, files, before = measure(table)
         groups = tuple(plan_compaction(files, policy, keys[0] if keys else None))
-        return [Work(name + suffix, table, policy, before, groups, 0 if suffix else len(due(table, policy)))]
+        return [Work(name + suffix, table, policy, before, groups)]
 
 
 def within(works: Sequence[Work], max_bytes: int | None) -> list[Work]:
@@ -185,7 +185,8 @@ def _planned(work: Work) -> Maintained:
     files = was.files - sum(saved(g, work.policy.file_bytes) for g in work.groups)
     gone = sum(f.deleted for g in work.groups for f in g.files)
     after = Sizes(files, was.bytes - sum(g.deleted_bytes for g in work.groups), was.rows - gone, was.deleted - gone)
-    return Maintained(work.location, was, after, len(work.groups), written_bytes=sum(g.bytes - g.deleted_bytes for g in work.groups), analyzed=work.to_analyze)
+    analyzed = len(due(work.table, work.policy)[1])
+    return Maintained(work.location, was, after, len(work.groups), written_bytes=sum(g.bytes - g.deleted_bytes for g in work.groups), analyzed=analyzed)
 
 
 @contextmanager
@@ -211,12 +212,12 @@ def _maintained(context: Context, work: Work, *, now: datetime, sharing: int, da
     forgotten = _forgotten(context, work.location, now)
     done = [compact(context, table, groups, order, sharing) for groups in commits(work.groups, policy.group_bytes)]
     manifests = table.compact_metadata(policy.max_manifests, summary(context, "manifests"))
-    analyzed = 0 if work.location.endswith((MEMORY, QUARANTINE)) else analyze(context, table, policy, sharing)
     kept = now - duration(policy.keep_snapshots)
     expired = 0 if may_go_back(context, work.location) else table.expire(_before_runs(context, kept), pinned_versions(context, work.location))
     reach("after_expiry")
     is_due = not daily or _is_due(context, work.location, now)
     removed = _swept(context, work, now, kept) if is_due and not may_go_back(context, work.location) else []
+    analyzed = analyze(context, table, policy, sharing)  # last, for it may be refused for want of memory, or of the engine's
     _, _, after = measure(table)
     compacted = sum(d.groups for d in done)
     sizes = Sizes(len(removed), sum(size for _, size in removed))

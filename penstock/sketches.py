@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from penstock.schema import Columns
+from penstock.schema import Column, Columns
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,15 +15,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     Hashes = npt.NDArray[np.uint64]
-    Bytes = npt.NDArray[np.uint8]
 
 NOMINAL = 4096  # hashes kept at most: counts are right up to so many values, then with a standard error of 1.6 %
 _WHOLE = 1 << 63
 _SEED, _SEED_HASH = 9001, 0x93CC
 _VERSION, _COMPACT = 3, 3
 _READ_ONLY, _EMPTY, _IS_COMPACT, _ORDERED = 2, 4, 8, 16
-_LONG_DIGITS = 18  # a decimal of so many is a number of 64 bits
-_AT_ONCE = 1 << 23  # bytes of values whose places are reckoned together
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +70,10 @@ def sketched(batches: Iterable[pa.RecordBatch], columns: Columns) -> Mapping[str
     for batch in batches:
         for column in columns:
             sketch = found[column.name]
-            values = batch.column(column.name).cast(column.type.arrow())
-            for hashes in map(_hashed, _values(values.unique() if sketch.theta == _WHOLE else values)):  # a column of few values hashes few
-                low = hashes[(hashes < np.uint64(sketch.theta)) & (hashes > 0)]  # few, after the first values
-                sketch = sketch.union(Sketch(low)) if len(low) else sketch
-            found[column.name] = sketch
+            values = _typed(batch.column(column.name), column)
+            hashes = _hashed(_values(values.unique() if sketch.theta == _WHOLE else values))  # a column of few values hashes few
+            low = hashes[(hashes < np.uint64(sketch.theta)) & (hashes > 0)]  # few, after the first values
+            found[column.name] = sketch.union(Sketch(low)) if len(low) else sketch
     return found
 
 
@@ -86,22 +82,40 @@ def joined(parts: Iterable[Mapping[str, Sketch]]) -> Mapping[str, Sketch]:
     return reduce(lambda a, b: {name: sketch.union(b[name]) for name, sketch in a.items()}, parts)
 
 
-def _values(values: pa.Array[Any]) -> Iterator[Bytes]:
-    """The values in Iceberg's single-value serialization, a row of bytes each, those of one length together."""
+def _typed(values: pa.Array[Any], column: Column) -> pa.Array[Any]:
+    """In the column's own type, text and bytes in one that holds more than 2 GB."""
+    import pyarrow as pa
+
+    kind = column.type.arrow()
+    return values.cast({pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}.get(kind, kind))
+
+
+@dataclass(frozen=True)
+class _Bytes:
+    """Values in Iceberg's single-value serialization: where in `held` each begins, and how long it is. None is empty."""
+
+    held: npt.NDArray[np.uint8]
+    starts: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
+
+
+def _values(values: pa.Array[Any]) -> _Bytes:
     import numpy as np
     import pyarrow as pa
     import pyarrow.types as types
 
-    values, kind = values.drop_null(), values.type
+    values = values.drop_null()
+    kind, count = values.type, len(values)
+    if types.is_large_string(kind) or types.is_large_binary(kind):
+        ends = _buffer(values, 1, np.int64)[values.offset : values.offset + count + 1]
+        lengths = np.diff(ends)
+        there = lengths > 0
+        return _Bytes(_buffer(values, 2, np.uint8), ends[:-1][there], lengths[there])
     if types.is_decimal(kind):
-        width = 8 if kind.precision <= _LONG_DIGITS else 16
-        yield from _decimals(_buffer(values, 1, np.uint8).reshape(-1, 16)[values.offset : values.offset + len(values), width - 1 :: -1])
-    elif types.is_string(kind) or types.is_binary(kind):
-        large = values.cast(pa.large_binary())
-        yield from _cut(_buffer(large, 1, np.int64)[large.offset : large.offset + len(large) + 1], _buffer(large, 2, np.uint8))
-    elif len(values):
-        plain = values.cast(pa.uint8()) if types.is_boolean(kind) else values
-        yield np.ascontiguousarray(plain.to_numpy(zero_copy_only=False)).view(np.uint8).reshape(len(values), -1)[:, : plain.type.bit_width // 8]
+        return _decimals(_buffer(values, 1, np.uint8).reshape(-1, 16)[values.offset : values.offset + count, ::-1])
+    values = values.cast(pa.int32()) if types.is_date32(kind) else values  # numpy's has 64 bits
+    plain = np.ascontiguousarray(values.to_numpy(zero_copy_only=False))
+    return _Bytes(plain.view(np.uint8), np.arange(count) * plain.itemsize, np.full(count, plain.itemsize))
 
 
 def _buffer(values: pa.Array[Any], place: int, kind: type[np.generic]) -> npt.NDArray[Any]:
@@ -111,44 +125,39 @@ def _buffer(values: pa.Array[Any], place: int, kind: type[np.generic]) -> npt.ND
     return np.frombuffer(memoryview(found), kind) if found else np.empty(0, kind)
 
 
-def _decimals(values: Bytes) -> Iterator[Bytes]:
-    """Whole numbers, their greatest byte first, in as few bytes as hold each."""
+def _decimals(values: npt.NDArray[np.uint8]) -> _Bytes:
+    """Whole numbers of 16 bytes, the greatest first, in as few as hold each."""
     import numpy as np
 
-    last = values.shape[1] - 1
     sign = (values[:, :1] >> 7) * np.uint8(255)
-    spare = np.cumprod(values == sign, axis=1, dtype=np.uint8).sum(axis=1)  # bytes that only repeat the sign
-    first = np.take_along_axis(values, np.minimum(spare, last)[:, None].astype(np.intp), axis=1)[:, 0]
-    short = np.minimum(np.where((spare > 0) & (first >> 7 != sign[:, 0] >> 7), spare - 1, spare), last)
-    for length in np.unique(short):
-        yield np.ascontiguousarray(values[short == length, length:])
+    spare = np.argmin(np.append(values == sign, np.zeros((len(values), 1), bool), axis=1), axis=1)  # bytes that only repeat the sign
+    first = np.take_along_axis(values, np.minimum(spare, 15)[:, None], axis=1)[:, 0]
+    left = np.minimum(np.where((spare > 0) & (first >> 7 != sign[:, 0] >> 7), spare - 1, spare), 15)
+    return _Bytes(np.ascontiguousarray(values).reshape(-1), np.arange(len(values)) * 16 + left, 16 - left)
 
 
-def _cut(ends: npt.NDArray[np.int64], held: Bytes) -> Iterator[Bytes]:
+def _hashed(values: _Bytes) -> Hashes:
+    """Half of MurmurHash3 (x64, 128 bits) of each value, without its last bit, as theta sketches have it."""
     import numpy as np
 
-    lengths = np.diff(ends)
-    for length in (int(n) for n in np.unique(lengths) if n):
-        starts = ends[:-1][lengths == length]
-        for at in range(0, len(starts), step := max(1, _AT_ONCE // length)):
-            yield held[starts[at : at + step, None] + np.arange(length)]
-
-
-def _hashed(values: Bytes) -> Hashes:
-    """Half of MurmurHash3 (x64, 128 bits) without its last bit, as theta sketches have it, of rows of bytes that are equally long."""
-    import numpy as np
-
-    count, length = values.shape
-    words = np.zeros((count, (length + 15) // 16 * 16), np.uint8)
-    words[:, :length] = values
-    blocks = words.view("<u8").astype(np.uint64)
-    h1, h2 = (np.full(count, _SEED, np.uint64) for _ in range(2))
-    for i in range(length // 16):
-        h1 = (_turned(h1 ^ _first(blocks[:, 2 * i]), 27) + h2) * np.uint64(5) + np.uint64(0x52DCE729)
-        h2 = (_turned(h2 ^ _second(blocks[:, 2 * i + 1]), 31) + h1) * np.uint64(5) + np.uint64(0x38495AB5)
-    if length % 16:  # bytes beyond the end are 0, which is mixed to 0
-        h1, h2 = h1 ^ _first(blocks[:, -2]), h2 ^ _second(blocks[:, -1])
-    h1, h2 = h1 ^ np.uint64(length), h2 ^ np.uint64(length)
+    whole = values.lengths >> 4  # blocks of 16 bytes
+    longest_first = np.argsort(-whole, kind="stable") if whole.any() else slice(None)
+    starts, lengths, whole = values.starts[longest_first], values.lengths[longest_first], whole[longest_first]
+    held = np.append(values.held, np.zeros(16, np.uint8))
+    words = np.ndarray(len(held) - 7, "<u8", held, strides=(1,))  # the eight bytes from each place on
+    h1, h2 = (np.full(len(starts), _SEED, np.uint64) for _ in range(2))
+    fewer = -whole
+    for block in range(int(whole[0]) if len(whole) else 0):
+        n = int(np.searchsorted(fewer, -block))  # values that have it
+        at = starts[:n] + 16 * block
+        h1[:n] = (_turned(h1[:n] ^ _first(words[at]), 27) + h2[:n]) * np.uint64(5) + np.uint64(0x52DCE729)
+        h2[:n] = (_turned(h2[:n] ^ _second(words[at + 8]), 31) + h1[:n]) * np.uint64(5) + np.uint64(0x38495AB5)
+    low = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
+    at, rest = starts + 16 * whole, lengths & 15
+    h1 ^= _first(words[at] & low[np.minimum(rest, 8)])  # no bytes are 0, which is mixed to 0
+    h2 ^= _second(words[at + 8] & low[np.maximum(rest - 8, 0)])
+    size = lengths.astype(np.uint64)
+    h1, h2 = h1 ^ size, h2 ^ size
     h1 = h1 + h2
     h2 = h2 + h1
     hashes: Hashes = (_final(h1) + _final(h2)) >> np.uint64(1)

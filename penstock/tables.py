@@ -313,12 +313,12 @@ class LakeTable(Protocol):
         """Where more than `most` small files say which files are live, write them together; returns how many fewer, 0 also where a writer was quicker."""
         ...
 
-    def analyzed(self, columns: Collection[str]) -> int | None:
-        """The newest of the states that led to the present one of which the table says how many distinct values these columns have."""
+    def analyzed(self, pinned: Pinned, columns: Collection[str]) -> int | None:
+        """The newest of the states that led to the newest one of which the table says how many distinct values these columns have."""
         ...
 
     def describe(self, pinned: Pinned, sketches: Mapping[str, Sketch]) -> bool:
-        """Say of a state how many distinct values columns have; no row changes. False where another commit was quicker.
+        """Say of a state how many distinct values columns have; no row changes. False where the state is gone, or others committed all the time.
 
         Raises NotSupportedError by format.
         """

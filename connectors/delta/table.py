@@ -243,8 +243,8 @@ class DeltaTable:
             native.cleanup_metadata()
             return old - old_entries(native, *where)
 
-    def analyzed(self, columns: Collection[str]) -> int | None:
-        del columns
+    def analyzed(self, pinned: Pinned, columns: Collection[str]) -> int | None:
+        del pinned, columns
         return None
 
     def describe(self, pinned: Pinned, sketches: Mapping[str, Sketch]) -> bool:

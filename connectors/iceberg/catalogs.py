@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from pyiceberg.catalog import Catalog, MetastoreCatalog
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.io import FileIO
 from pyiceberg.table import StagedTable, Table
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.table.update import AddSnapshotUpdate, SetSnapshotRefUpdate, TableRequirement, TableUpdate
+from pyiceberg.table.update import AddSnapshotUpdate, SetSnapshotRefUpdate, SetStatisticsUpdate, TableRequirement, TableUpdate
 from pyiceberg.typedef import Identifier
 
 from .metadata_files import forget_metadata
@@ -50,6 +51,7 @@ class ParsedOnce(MetastoreCatalog):
     ) -> StagedTable:
         if current_table is None:
             return super()._update_and_stage_table(current_table, table_identifier, requirements, updates)
+        _check_told_of(current_table.metadata, updates)
         newest, only_adds = _newest(current_table.metadata), _only_adds(updates)
         stage = self._stage_added if only_adds else super()._update_and_stage_table
         staged = stage(current_table, table_identifier, requirements, tuple(_not_before(newest, u) for u in updates))
@@ -68,6 +70,13 @@ class ParsedOnce(MetastoreCatalog):
             update={"snapshots": [*before.snapshots, *made.snapshots], "snapshot_log": [*before.snapshot_log, *made.snapshot_log]}
         )
         return staged
+
+
+def _check_told_of(metadata: TableMetadata, updates: tuple[TableUpdate, ...]) -> None:
+    """Statistics of a snapshot that was expired meanwhile would never go again. Raises CommitFailedException."""
+    told = {u.statistics.snapshot_id for u in updates if isinstance(u, SetStatisticsUpdate)}
+    if gone := told - {s.snapshot_id for s in metadata.snapshots}:
+        raise CommitFailedException(f"snapshot {gone.pop()} was expired meanwhile")
 
 
 def _newest(metadata: TableMetadata) -> int:

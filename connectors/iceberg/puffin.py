@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from penstock.sketches import Sketch
@@ -24,12 +24,13 @@ def described_columns(table: Table) -> Mapping[int, frozenset[int]]:
 
 
 def write_sketches(table: Table, snapshot: Snapshot, sketches: Mapping[int, Sketch]) -> StatisticsFile:
-    """Write the sketches of columns, by their numbers, to a file that no reader sees before the table's metadata names it."""
+    """Write the sketches of columns, by their numbers, and those that the table has of others, to a file that no reader sees before its metadata names it."""
     from pyiceberg.table.statistics import StatisticsFile
 
     path = table.location_provider().new_metadata_location(f"{snapshot.snapshot_id}-{uuid.uuid4()}.stats")
-    blobs = [_blob(snapshot, number, sketch) for number, sketch in sketches.items()]
-    data, footer = _puffin([sketch.compact for sketch in sketches.values()], blobs)
+    there = [(blob, payload) for blob, payload in _told(table, snapshot) if not {*blob.fields} & {*sketches}]
+    blobs = [*(blob for blob, _ in there), *(_blob(snapshot, number, sketch) for number, sketch in sketches.items())]
+    data, footer = _puffin([*(payload for _, payload in there), *(sketch.compact for sketch in sketches.values())], blobs)
     with table.io.new_output(path).create() as stream:
         stream.write(data + footer)
     return StatisticsFile.model_validate(
@@ -41,6 +42,17 @@ def write_sketches(table: Table, snapshot: Snapshot, sketches: Mapping[int, Sket
             "blob-metadata": blobs,
         }
     )
+
+
+def _told(table: Table, snapshot: Snapshot) -> Iterator[tuple[BlobMetadata, bytes]]:
+    """What the table says of the snapshot already."""
+    from pyiceberg.table.puffin import PuffinFile
+
+    for file in (s for s in table.metadata.statistics if s.snapshot_id == snapshot.snapshot_id):
+        with table.io.new_input(file.statistics_path).open() as stream:
+            puffin = PuffinFile(stream.read())
+        payloads = {tuple(b.fields): puffin.get_blob_payload(b) for b in puffin.footer.blobs if b.type == _THETA}
+        yield from ((blob, payloads[tuple(blob.fields)]) for blob in file.blob_metadata if blob.type == _THETA)
 
 
 def _blob(snapshot: Snapshot, number: int, sketch: Sketch) -> BlobMetadata:

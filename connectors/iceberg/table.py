@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pyiceberg.table.update import TableRequirement, TableUpdate
 
 _DELETES, _ON_READ, _ON_WRITE = "write.merge.mode", "merge-on-read", "copy-on-write"
+_ATTEMPTS = 3  # of a commit that holds whatever else was committed
 _SORTED = "sort-order"  # no property of a table, which has it apart
 _PROPERTIES = {
     "format-version": "2",
@@ -247,9 +248,9 @@ class IcebergTable:
         outcome = self._commit(pinned, Change("replace", summary=summary), SnapshotWriter(table, snapshot, most))
         return sum(map(len, parts)) - len(parts) if outcome.state == "done" else 0
 
-    def analyzed(self, columns: Collection[str]) -> int | None:
-        table = self._load_again()
-        numbers, told = field_ids(table.schema().fields), described_columns(table)
+    def analyzed(self, pinned: Pinned, columns: Collection[str]) -> int | None:
+        table: Table = pinned.native  # type: ignore[assignment]
+        numbers, told = field_ids(table.schemas()[pinned.schema].fields), described_columns(table)
         wanted = {numbers[c].number for c in columns}
         return next((s.snapshot_id for s in _ancestry(table, table.current_snapshot()) if wanted <= told.get(s.snapshot_id, frozenset())), None)
 
@@ -257,21 +258,21 @@ class IcebergTable:
         from pyiceberg.exceptions import CommitFailedException
         from pyiceberg.table.update import AssertTableUUID, SetStatisticsUpdate
 
-        table: Table = pinned.native  # type: ignore[assignment]
-        snapshot = table.snapshot_by_id(pinned.version) if pinned.version is not None else None
-        if snapshot is None:
-            return False
-        check_writable(table)
-        numbers = field_ids(table.schemas()[pinned.schema].fields)
-        numbered = {numbers[name].number: sketch for name, sketch in sketches.items()}
-        with self._reaching():
-            told = SetStatisticsUpdate(statistics=write_sketches(table, snapshot, numbered))
-            try:
-                response = self._catalog.commit_table(table, (AssertTableUUID(uuid=table.metadata.table_uuid),), (told,))
-            except CommitFailedException:
-                return False  # what is told of is still so, but nobody is kept waiting for it: the next maintenance tells
-        forget_metadata(table.io, table.metadata, response.metadata)
-        return True
+        numbers = field_ids(pinned.native.schemas()[pinned.schema].fields)  # type: ignore[attr-defined]
+        for _ in range(_ATTEMPTS):
+            table = self._load_again()
+            check_writable(table)
+            if (snapshot := table.snapshot_by_id(pinned.version or 0)) is None:
+                return False
+            with self._reaching():
+                told = SetStatisticsUpdate(statistics=write_sketches(table, snapshot, {numbers[name].number: sketch for name, sketch in sketches.items()}))
+                try:
+                    response = self._catalog.commit_table(table, (AssertTableUUID(uuid=table.metadata.table_uuid),), (told,))
+                except CommitFailedException:
+                    continue
+            forget_metadata(table.io, table.metadata, response.metadata)
+            return True
+        return False
 
     def commit(self, pinned: Pinned, change: Change) -> Outcome:
         table: Table = pinned.native  # type: ignore[assignment]

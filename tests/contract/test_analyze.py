@@ -17,12 +17,14 @@ from spark_server import open_lake
 
 from penstock.config import AwsSettings
 from penstock.connectors.catalogs import Catalog
+from penstock.connectors.iceberg.table import IcebergTable
 from penstock.engines.base import Engine
 from penstock.engines.embedded.engine import EmbeddedEngine
+from penstock.errors import NotSupportedError
 from penstock.jobs.upkeep import Maintained, maintain
 from penstock.schema import Column
 from penstock.sketches import Sketch
-from penstock.tables import Change, LakeTable
+from penstock.tables import Change, LakeTable, Pinned
 
 LATER = datetime.now(UTC) + timedelta(days=30)
 PIPELINE = APPENDED.replace("name: string}", 'name: string, "a.b": string}\n    maintain: {analyze: [id, name, a.b], min_files: 100}')
@@ -61,9 +63,8 @@ def counts(table: Any) -> dict[str, str]:
 
 
 def test_values_are_counted_once_and_again_when_a_tenth_of_the_rows_has_changed(shop: Project) -> None:
-    planned = shop.penstock("maintain", "--all", "--dry-run")
-    assert (planned.code, "analyzed" in planned.out) == (0, True), planned.err
-    assert (maintained(shop).analyzed, maintained(shop).analyzed) == (3, 0)
+    (planned,) = maintain(context(shop), dry_run=True)
+    assert (planned.analyzed, maintained(shop).analyzed, maintained(shop).analyzed) == (3, 3, 0)
     table = Iceberg(shop).table("a.rows")
     assert counts(table) == {"id": "40", "name": "7", "a.b": "0"} == {name: str(sketch.estimate) for name, sketch in sketches(table).items()}
     deliver(shop, 2, range(40, 44))
@@ -89,7 +90,7 @@ def test_what_expired_states_said_goes_with_them(shop: Project) -> None:
     assert {told.statistics_path.removeprefix("file://")} == {str(f) for f in left}
 
 
-def test_a_run_killed_before_it_tells_leaves_a_stray(shop: Project) -> None:
+def test_a_run_killed_before_it_tells_changes_nothing(shop: Project) -> None:
     before = shop.rows("lake.a.rows")
     killed = shop.process("maintain", "--all", PENSTOCK_KILL_AT="before_analysis_commit:1")
     assert killed.code == -signal.SIGKILL
@@ -105,10 +106,55 @@ def test_a_writer_in_between_is_not_told_of(shop: Project) -> None:
     with EmbeddedEngine(AwsSettings()).session() as session:
         found = session.sketch(table, pinned, ["id"])
     Iceberg(shop).append("a.rows", {"id": 99, "name": "theirs"})
-    tells = table.describe(pinned, found)
+    assert table.describe(pinned, found)
     told = Iceberg(shop).table("a.rows").metadata.statistics
-    assert [s.snapshot_id for s in told] == ([pinned.version] if tells else [])
+    assert [s.snapshot_id for s in told] == [pinned.version]
     assert len(shop.rows("lake.a.rows")) == 41
+    assert maintained(shop).analyzed == 3
+
+
+def test_what_others_told_of_a_state_stays(shop: Project) -> None:
+    table = lake(shop, "a", "rows")
+    for columns in (["id", "name"], ["name", "a.b"]):
+        with EmbeddedEngine(AwsSettings()).session() as session:
+            assert table.describe(table.pin(), session.sketch(table, table.pin(), columns))
+    found = Iceberg(shop).table("a.rows")
+    assert counts(found) == {"id": "40", "name": "7", "a.b": "0"} == {name: str(sketch.estimate) for name, sketch in sketches(found).items()}
+
+
+def test_of_a_state_that_is_gone_nothing_is_told(shop: Project) -> None:
+    """Also where it goes between the look and the commit: nobody would ever take it away."""
+    table, others = lake(shop, "a", "rows"), lake(shop, "a", "rows")
+    pinned = table.pin()
+    with EmbeddedEngine(AwsSettings()).session() as session:
+        found = session.sketch(table, pinned, ["id"])
+    deliver(shop, 2, range(40, 41))
+    commit_table = table._catalog.commit_table  # type: ignore[attr-defined]
+
+    def expired_first(*arguments: Any) -> Any:
+        others.expire(LATER, ())
+        return commit_table(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table._catalog, "commit_table", expired_first)  # type: ignore[attr-defined]
+        assert not table.describe(pinned, found)
+    assert not table.describe(pinned, found)
+    assert not Iceberg(shop).table("a.rows").metadata.statistics
+
+
+def test_a_state_that_cannot_be_read_is_not_compared_with(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a time when others wrote the table, say."""
+    assert maintained(shop).analyzed == 3
+    former = lake(shop, "a", "rows").pin().version
+    deliver(shop, 2, range(40, 41))
+    files = IcebergTable.files
+
+    def refused(self: IcebergTable, pinned: Pinned) -> Any:
+        if pinned.version == former:
+            raise NotSupportedError("reading what others wrote")
+        return files(self, pinned)
+
+    monkeypatch.setattr(IcebergTable, "files", refused)
     assert maintained(shop).analyzed == 3
 
 

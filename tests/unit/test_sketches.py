@@ -64,6 +64,18 @@ def test_a_value_counts_as_its_bytes_in_iceberg(value: object, kind: str, as_byt
     assert of([value, None], kind).compact == of([as_bytes], "binary").compact
 
 
+def test_a_part_of_a_column_counts_alone() -> None:
+    """Arrow's slices have the buffers of the whole."""
+    for kind, values in (
+        ("decimal(9,2)", [Decimal(i) for i in range(9)]),
+        ("string", [str(i) * i for i in range(9)]),
+        ("date", [dt.date(1970, 1, 1 + i) for i in range(9)]),
+    ):
+        column = Column.parse("x", kind)
+        whole = pa.record_batch([pa.array([None, *values], column.type.arrow())], ["x"])
+        assert sketched([whole.slice(4, 5)], (column,))["x"].compact == of(values[3:8], kind).compact
+
+
 def test_many_values_are_counted_within_a_few_percent_however_they_are_divided(seed: int) -> None:
     r = random.Random(seed)
     values = [r.randrange(50_000) for _ in range(200_000)]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-_SKETCHED = 100_000  # rows whose values are hashed together, in the processor's cache
+_SKETCHED = 500_000  # values that are hashed together
 
 
 class EmbeddedSession:
@@ -119,8 +119,12 @@ class EmbeddedSession:
 
     def sketch(self, table: LakeTable, pinned: Pinned, columns: Sequence[str]) -> Mapping[str, Sketch]:
         rows = self.rows_of(table, pinned, self.files(table, pinned), columns)
-        batches = self._connection.execute(f"SELECT {listed('{0}', columns)} FROM ({rows})").to_arrow_reader(_SKETCHED)
-        return sketched(batches, tuple(c for c in pinned.columns if c.name in columns))
+        self._connection.execute("SET arrow_large_buffer_size = true")  # a batch of long texts has more than 2 GB
+        try:
+            batches = self._connection.execute(f"SELECT {listed('{0}', columns)} FROM ({rows})").to_arrow_reader(_SKETCHED // len(columns))
+            return sketched(batches, tuple(c for c in pinned.columns if c.name in columns))
+        finally:
+            self._connection.execute("RESET arrow_large_buffer_size")
 
     def found_below(self, table: LakeTable, pinned: Pinned, keys: str, columns: Sequence[str]) -> int:
         self._reach(table.location)
