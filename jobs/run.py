@@ -78,6 +78,8 @@ def run(
     chosen = plan.select(select)
     context = Context(loaded, plan, run_id or new_run_id(started), watch, now=started, backfill=backfill)
     watch(Event("run started", total=len(chosen), message=context.run))
+    for engine in {context.pipeline.step(p.id).engine for p in chosen}:
+        _ = context.on(engine).engine  # one that takes long to start does so meanwhile
     check_stores(context)
     with exclusive(context.state, context.run):
         if run_id and context.state.find(record_key(run_id)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import platform
 import re
 from collections.abc import Callable
@@ -65,6 +66,12 @@ class Shop(Project):
         """Its driver on EMR Serverless stops before the first commit, so that it runs until it is ended."""
         held = "memory: 2g}, conf: {spark.emr-serverless.driverEnv.PENSTOCK_STOP_AT: before_commit}}"
         self.write("pipeline.yaml", self.text("pipeline.yaml").replace("memory: 2g}}", held))
+
+    def driver_log(self) -> bytes:
+        """On EMR that of the application's first container."""
+        listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix="logs/")["Contents"]
+        (key,) = [o["Key"] for o in listed if o["Key"].endswith("_000001/stderr.gz")]
+        return gzip.decompress(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
 
     def deploy(self, env: str) -> None:
         done = self.penstock("deploy", ".", "--env", env)

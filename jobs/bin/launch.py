@@ -14,8 +14,12 @@ from contextlib import nullcontext
 
 from penstock.cli import main
 from penstock.cli.deployed import local_folder
+from penstock.config import AwsSettings
+from penstock.engines.spark.connecting import begin
 from penstock.runtimes import HERE
 from penstock.runtimes.glue import ARGUMENTS as GLUE_PARAMETER
+
+_OF_YARN = "CONTAINER_ID"
 
 
 def arguments(argv: Sequence[str]) -> list[str]:
@@ -24,7 +28,9 @@ def arguments(argv: Sequence[str]) -> list[str]:
 
 
 def launch(argv: Sequence[str]) -> None:
-    """Run the pipeline; one that was deployed is fetched first."""
+    """Run the pipeline; one that was deployed is fetched first. In YARN's cluster mode a driver is given up that has no application after 100 s, or never."""
+    if _OF_YARN in os.environ:
+        begin(AwsSettings.from_environment())
     given = arguments(argv)
     if given[:1] == ["--region"]:
         os.environ["AWS_REGION"] = given[1]

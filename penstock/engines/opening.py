@@ -11,15 +11,18 @@ from .base import Engine
 
 
 def open_engine(name: str, aws: AwsSettings, spark_from_mb: int = 0, remote: Remote | None = None) -> Engine:
-    """The engine `embedded` or `spark`, the latter for work of so many MB at the least; nothing is started before its first session.
+    """The engine `embedded` or `spark`, the latter for work of so many MB at the least.
 
-    `remote`: where its Spark is, if not where the process or $SPARK_REMOTE has it.
+    `remote`: where its Spark is, if not where the process or $SPARK_REMOTE has it. Nothing is started before its first session, but the application of a
+    driver that was submitted.
     """
     from .embedded.engine import EmbeddedEngine
 
     if name == "spark":
-        from .spark.connecting import new_session
+        from .spark.connecting import begin, new_session
         from .spark.engine import SparkEngine
 
+        if remote is None:
+            begin(aws)
         return SparkEngine(aws, partial(new_session, aws, remote), EmbeddedEngine(aws), spark_from_mb * 1_000_000)
     return EmbeddedEngine(aws)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from threading import Thread
 from typing import Any
 
 from penstock.config import AwsSettings
@@ -13,6 +14,8 @@ from penstock.errors import MissingExtraError, NotSupportedError
 from penstock.runtimes.s3a import reaching_s3
 from penstock.runtimes.sessions import AUTH, Connection, Remote
 from penstock.threads import IMPORTING
+
+_SUBMITTED = "PYSPARK_GATEWAY_PORT"  # where spark-submit, which started this driver, waits for it
 
 
 @contextmanager
@@ -66,7 +69,25 @@ def signing(connection: Connection) -> Any:
     return Signing(connection.address)
 
 
+def begin(aws: AwsSettings) -> None:
+    """Have the application of a driver that was submitted start while the driver does other things: YARN waits for it a hundred seconds, and no longer.
+
+    Whoever asks for a session waits for it, and is told what went wrong; the process does not end before it. Raises MissingExtraError as `new_session` does.
+    """
+    if _SUBMITTED in os.environ and not os.environ.get("SPARK_REMOTE"):
+        Thread(target=_attempt, args=(_builder(aws),), name="spark").start()
+
+
+def _attempt(builder: Any) -> None:
+    with suppress(Exception):
+        builder.getOrCreate()  # with a lock of pyspark's
+
+
 def _classic(aws: AwsSettings) -> Any:
+    return _builder(aws).getOrCreate().newSession()  # the application is its owner's: only what a session named is let go
+
+
+def _builder(aws: AwsSettings) -> Any:
     try:
         with IMPORTING:
             import pyspark.java_gateway  # noqa: F401 - what pyspark-client lacks
@@ -76,4 +97,4 @@ def _classic(aws: AwsSettings) -> Any:
     builder = SparkSession.builder.appName("penstock")
     for setting, value in reaching_s3(aws).items():
         builder = builder.config(setting, value)
-    return builder.getOrCreate().newSession()  # the application is its owner's: only what a session named is let go
+    return builder
