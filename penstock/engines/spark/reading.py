@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -12,8 +13,11 @@ from penstock.tables import DataFile, FieldId, LakeTable, Pinned
 from .arrow import framed
 
 FILE, ROW = "__file", "__row"
-# the path as it is, not as a URI has it: '+' is itself there
-PATH = r"regexp_replace(url_decode(replace(_metadata.file_path, '+', '%2B')), '^file:(//)?(?=/)', '')"
+_SPELLED = "_metadata.file_path"
+_BEGINS = " ".join(f"WHEN startswith({_SPELLED}, '{head}') THEN substr({_SPELLED}, {len(head)})" for head in ("file:///", "file:/"))
+_HERE = f"CASE {_BEGINS} ELSE {_SPELLED} END"
+# the path as it is, not as a URI has it: '+' is itself there. Few need to be decoded, which takes ten times as long for each row as to see that they need not
+PATH = f"CASE WHEN contains({_SPELLED}, '%') THEN url_decode(replace({_HERE}, '+', '%2B')) ELSE {_HERE} END"
 
 
 def struct(columns: Iterable[Column]) -> Any:
@@ -23,6 +27,17 @@ def struct(columns: Iterable[Column]) -> Any:
     from penstock.schema import DataType
 
     return StructType.fromJson(DataType("struct", fields=tuple(columns)).nullable.delta)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Rows whose keys are among those of a DataFrame."""
+
+    among: Any
+    keys: tuple[str, ...]
+
+    def of(self, rows: Any) -> Any:
+        return rows.join(self.among.select(*map(backquote, self.keys)), list(self.keys), "left_semi")
 
 
 def _numbered(columns: Iterable[Column], numbers: Mapping[str, FieldId]) -> tuple[Any, list[str]]:
@@ -35,29 +50,35 @@ def _numbered(columns: Iterable[Column], numbers: Mapping[str, FieldId]) -> tupl
     return type(schema)(schema.fields), named
 
 
-def rows_of(spark: Any, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns: Sequence[str]) -> Any:
-    """The rows of some files that are not deleted: the columns, FILE and ROW."""
+def rows_of(spark: Any, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns: Sequence[str], only: Wanted | None = None) -> Any:
+    """The rows of some files that are not deleted, those that are wanted alone: the columns, FILE and ROW.
+
+    Wanted rows are found first: what tells where a row lies, and whether it is deleted, is then reckoned for those alone.
+    """
     wanted = [c for c in pinned.columns if c.name in columns]
     types = {c.name: c.type.spark for c in wanted}
     if not files:
         return spark.createDataFrame([], struct([*wanted, Column.parse(FILE, "string"), Column.parse(ROW, "bigint")]))
     if len(alike := {(frozenset(x.outside), x.by_number) for x in files}) > 1:
         groups = ([x for x in files if (frozenset(x.outside), x.by_number) == these] for these in alike)
-        return reduce(lambda a, b: a.unionByName(b), (rows_of(spark, table, pinned, group, columns) for group in groups))
+        return reduce(lambda a, b: a.unionByName(b), (rows_of(spark, table, pinned, group, columns, only) for group in groups))
     numbers, absent = table.layout(pinned).field_ids, files[0].outside
     inside = [c for c in wanted if c.name not in absent]
     schema, named = (
         _numbered(inside, numbers) if (pinned.is_read_by_number or files[0].by_number) and numbers else (struct(inside), [backquote(c.name) for c in inside])
     )
     read = spark.read.schema(schema).parquet(*(x.uri for x in files))
-    rows = read.selectExpr(*named, f"{PATH} AS {FILE}", f"_metadata.row_index AS {ROW}")
+    rows = read.selectExpr(*named, "_metadata", f"_metadata.row_index AS {ROW}")
+    early = only if only and absent.keys().isdisjoint(only.keys) else None
+    rows = (early.of(rows) if early else rows).selectExpr(*(backquote(c.name) for c in inside), f"{PATH} AS {FILE}", ROW)
     if any(x.deletes for x in files):
         rows = rows.join(deleted_rows(spark, files).hint("broadcast"), [FILE, ROW], "left_anti")
     if outside := [c for c in columns if c in absent]:
         places = spark.createDataFrame([(x.uri, *(_text(x.outside[c]) for c in outside)) for x in files], _strings([FILE, *outside]))
         typed = places.selectExpr(FILE, *(f"CAST({backquote(c)} AS {types[c]}) AS {backquote(c)}" for c in outside))
         rows = rows.join(typed.hint("broadcast"), FILE)
-    return rows.select(*(backquote(c) for c in (*columns, FILE, ROW)))
+    found = rows.select(*(backquote(c) for c in (*columns, FILE, ROW)))
+    return only.of(found) if only and not early else found
 
 
 def deleted_rows(spark: Any, files: Sequence[DataFile], *, own: bool = False) -> Any:

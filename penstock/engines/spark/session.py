@@ -27,7 +27,7 @@ from .arriving import read_files
 from .arrow import framed, to_arrow
 from .buckets import make_buckets_known
 from .dialect import spark_sql, statement
-from .reading import FILE, ROW, deleted_rows, rows_of
+from .reading import FILE, ROW, Wanted, deleted_rows, rows_of
 from .sketching import sketched_on_executors
 from .writing import SLOT, Writer, exported
 
@@ -125,9 +125,8 @@ class SparkBatchSession:
         if wanted is None:
             self.name(name, self.rows_of(table, pinned, files, columns))
             return
-        rows = self.rows_of(table, pinned, self._candidates(wanted, keys[0], files), columns)
-        on = listed("t.{0} = w.{0}", keys, " AND ")
-        self.name(name, f"SELECT t.* FROM ({rows}) t SEMI JOIN ({wanted}) w ON {on}")
+        only = Wanted(self.frame(wanted), tuple(keys))
+        self._keep(name, rows_of(self._spark, table, pinned, self._candidates(wanted, keys[0], files), list(columns), only), lasting=True)
 
     def locate_sequences(self, name: str, wanted: str, table: LakeTable, pinned: Pinned, keys: Sequence[str], sequence: Sequence[str], least: object) -> None:
         del least  # Spark skips what a query does not ask for; a column of sequences is small beside its start
@@ -275,7 +274,7 @@ class SparkBatchSession:
         every = self._spark.table("gone").unionByName(deleted_rows(self._spark, files, own=True))
         every.createOrReplaceTempView("every_gone")
         wanted = ", ".join(literal(f.uri) for f in files)
-        found = to_arrow(self._spark.sql(f"SELECT {FILE}, {ROW} FROM every_gone WHERE {FILE} IN ({wanted}) ORDER BY {FILE}, {ROW}"))
+        found = to_arrow(self._spark.sql(f"SELECT {FILE}, {ROW} FROM every_gone WHERE {FILE} IN ({wanted})")).sort_by([(FILE, "ascending"), (ROW, "ascending")])
         rows: dict[str, tuple[int, int]] = {}
         at = 0
         for uri, count in zip(*(c.to_pylist() for c in _runs(found[FILE])), strict=True):
