@@ -209,8 +209,8 @@ class SparkBatchSession:
             make_buckets_known(self._spark)
         values = [partition_value(p, types[p.column]) for p in table.partition_by]
         if not values:
-            self.name("incoming", f"SELECT *, 0 AS {_PART} FROM {rows}", "VIEW")
-            (count,) = self.query(f"SELECT COUNT(*) AS n FROM {rows}").to_pylist()
+            self.name("incoming", f"SELECT *, 0 AS {_PART} FROM {rows}")
+            (count,) = self.query("SELECT COUNT(*) AS n FROM incoming").to_pylist()
             return [()], {0: count["n"]}
         named, numbers = ", ".join(f"{v} AS __p{i}" for i, v in enumerate(values)), ", ".join(f"__p{i}" for i in range(len(values)))
         self.name("valued", f"SELECT *, {named} FROM {rows}", "VIEW")
@@ -229,7 +229,11 @@ class SparkBatchSession:
         staying = {f.uri for f in thinned(files, gone)} if table.design.position_deletes else set()
         arrivals = [Arrival(p, arriving.get(i, 0)) for i, p in enumerate(partitions)]
         slots = slots_of(arrivals, files, set(gone) - staying, first_key, apart=table.design.position_deletes)
-        new = self._assigned(partitions, slots, first_key, next(c for c in pinned.columns if c.name == first_key))
+        if len(slots) == 1:
+            new = {slots[0].number: sum(arriving.values())}
+            self.name("assigned", f"SELECT *, {slots[0].number} AS {SLOT} FROM incoming", "VIEW")
+        else:
+            new = self._assigned(partitions, slots, first_key, next(c for c in pinned.columns if c.name == first_key))
         written = [s for s in slots if new.get(s.number) or any(f.uri in gone for f in s.files)]
         counts = {s.number: new.get(s.number, 0) + sum(f.rows - gone.get(f.uri, 0) for f in s.files) for s in written}
         removed = [f for s in written for f in s.files]
