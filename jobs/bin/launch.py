@@ -29,12 +29,12 @@ def arguments(argv: Sequence[str]) -> list[str]:
 
 def launch(argv: Sequence[str]) -> None:
     """Run the pipeline; one that was deployed is fetched first. In YARN's cluster mode a driver is given up that has no application after 100 s, or never."""
-    if _OF_YARN in os.environ:
-        begin(AwsSettings.from_environment())
     given = arguments(argv)
     if given[:1] == ["--region"]:
         os.environ["AWS_REGION"] = given[1]
         given = given[2:]
+    if _OF_YARN in os.environ:
+        begin(AwsSettings.from_environment())
     with local_folder(given[0]) if given and given[0].endswith("/manifest.json") else nullcontext() as folder:
         here = [] if any(word.startswith("--runtime") for word in given) else ["--runtime", HERE]
         sys.argv[1:] = ["run", *([str(folder), *given[1:]] if folder else given), *here]

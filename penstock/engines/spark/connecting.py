@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from threading import Thread
+from traceback import print_exc
 from typing import Any
 
 from penstock.config import AwsSettings
@@ -25,7 +26,6 @@ def new_session(aws: AwsSettings, service: Remote | None = None) -> Iterator[Any
         with _connected(service) as session:
             yield session
     else:
-        os.environ.pop("SPARK_REMOTE", None)  # pyspark 3.5 takes an empty one for an address
         yield _classic(aws)
 
 
@@ -79,8 +79,10 @@ def begin(aws: AwsSettings) -> None:
 
 
 def _attempt(builder: Any) -> None:
-    with suppress(Exception):
+    try:
         builder.getOrCreate()  # with a lock of pyspark's
+    except Exception:
+        print_exc()  # perhaps nobody asks
 
 
 def _classic(aws: AwsSettings) -> Any:
@@ -88,6 +90,7 @@ def _classic(aws: AwsSettings) -> Any:
 
 
 def _builder(aws: AwsSettings) -> Any:
+    os.environ.pop("SPARK_REMOTE", None)  # pyspark takes an empty one for an address
     try:
         with IMPORTING:
             import pyspark.java_gateway  # noqa: F401 - what pyspark-client lacks

@@ -13,10 +13,11 @@ from penstock.tables import DataFile, FieldId, LakeTable, Pinned
 from .arrow import framed
 
 FILE, ROW = "__file", "__row"
-_SPELLED = "_metadata.file_path"
+_SPELLED = "__spelled"
+SPELLED = f"_metadata.file_path AS {_SPELLED}"
 _BEGINS = " ".join(f"WHEN startswith({_SPELLED}, '{head}') THEN substr({_SPELLED}, {len(head)})" for head in ("file:///", "file:/"))
 _HERE = f"CASE {_BEGINS} ELSE {_SPELLED} END"
-# the path as it is, not as a URI has it: '+' is itself there. Few need to be decoded, which takes ten times as long for each row as to see that they need not
+# from SPELLED: the path as it is, not as a URI has it: '+' is itself there. Few must be decoded, which takes ten times as long as to see that they need not
 PATH = f"CASE WHEN contains({_SPELLED}, '%') THEN url_decode(replace({_HERE}, '+', '%2B')) ELSE {_HERE} END"
 
 
@@ -37,7 +38,9 @@ class Wanted:
     keys: tuple[str, ...]
 
     def of(self, rows: Any) -> Any:
-        return rows.join(self.among.select(*map(backquote, self.keys)), list(self.keys), "left_semi")
+        """In the order of the rows' own columns; a join by names has the keys first."""
+        found = rows.join(self.among.select(*map(backquote, self.keys)), list(self.keys), "left_semi")
+        return found.select(*map(backquote, rows.columns))
 
 
 def _numbered(columns: Iterable[Column], numbers: Mapping[str, FieldId]) -> tuple[Any, list[str]]:
@@ -68,7 +71,7 @@ def rows_of(spark: Any, table: LakeTable, pinned: Pinned, files: Sequence[DataFi
         _numbered(inside, numbers) if (pinned.is_read_by_number or files[0].by_number) and numbers else (struct(inside), [backquote(c.name) for c in inside])
     )
     read = spark.read.schema(schema).parquet(*(x.uri for x in files))
-    rows = read.selectExpr(*named, "_metadata", f"_metadata.row_index AS {ROW}")
+    rows = read.selectExpr(*named, SPELLED, f"_metadata.row_index AS {ROW}")
     early = only if only and absent.keys().isdisjoint(only.keys) else None
     rows = (early.of(rows) if early else rows).selectExpr(*(backquote(c.name) for c in inside), f"{PATH} AS {FILE}", ROW)
     if any(x.deletes for x in files):

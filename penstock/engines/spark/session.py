@@ -156,7 +156,7 @@ class SparkBatchSession:
         return rewrite(self, table, pinned, upserts, deletes, tag)
 
     def append(self, table: LakeTable, pinned: Pinned, rows: str, tag: str) -> Change:
-        partitions, counts = self._incoming(table, pinned, rows)
+        partitions, counts = self._incoming(table, pinned, rows, kind="VIEW")
         slots = [Slot(i, partition) for i, partition in enumerate(partitions)]
         frame = self._spark.sql(f"SELECT *, {_PART} AS {SLOT} FROM incoming")
         return Change("append", self._writer(table, pinned, tag).write(frame, slots, counts))
@@ -200,8 +200,8 @@ class SparkBatchSession:
     def _writer(self, table: LakeTable, pinned: Pinned, tag: str, keys: Sequence[str] = ()) -> Writer:
         return Writer(table, pinned, tag, self._aws, FILE_ROWS, table.design.sort_by or tuple(keys))
 
-    def _incoming(self, table: LakeTable, pinned: Pinned, rows: str) -> tuple[list[Partition], dict[int, int]]:
-        """Name rows with the number of their partition as `incoming`; the partitions by that number, and how many rows each has."""
+    def _incoming(self, table: LakeTable, pinned: Pinned, rows: str, kind: str = "TABLE") -> tuple[list[Partition], dict[int, int]]:
+        """Name rows with the number of their partition as `incoming`, a `kind` of relation where one can be; the partitions by number, and the rows of each."""
         import pyarrow as pa
 
         types = {c.name: c.type for c in pinned.columns}
@@ -209,7 +209,7 @@ class SparkBatchSession:
             make_buckets_known(self._spark)
         values = [partition_value(p, types[p.column]) for p in table.partition_by]
         if not values:
-            self.name("incoming", f"SELECT *, 0 AS {_PART} FROM {rows}")
+            self.name("incoming", f"SELECT *, 0 AS {_PART} FROM {rows}", kind)
             (count,) = self.query("SELECT COUNT(*) AS n FROM incoming").to_pylist()
             return [()], {0: count["n"]}
         named, numbers = ", ".join(f"{v} AS __p{i}" for i, v in enumerate(values)), ", ".join(f"__p{i}" for i in range(len(values)))
@@ -233,7 +233,7 @@ class SparkBatchSession:
             new = {slots[0].number: sum(arriving.values())}
             self.name("assigned", f"SELECT *, {slots[0].number} AS {SLOT} FROM incoming", "VIEW")
         else:
-            new = self._assigned(partitions, slots, first_key, next(c for c in pinned.columns if c.name == first_key))
+            new = self._assigned(partitions, slots, first_key, next(c for c in pinned.columns if c.name == first_key), lasting=bool(table.partition_by))
         written = [s for s in slots if new.get(s.number) or any(f.uri in gone for f in s.files)]
         counts = {s.number: new.get(s.number, 0) + sum(f.rows - gone.get(f.uri, 0) for f in s.files) for s in written}
         removed = [f for s in written for f in s.files]
@@ -242,8 +242,11 @@ class SparkBatchSession:
         deletes = self._deletes(table, pinned, [f for f in files if f.uri in staying - rewritten])
         return Change("overwrite" if removed or deletes else "append", added, removed, deletes)
 
-    def _assigned(self, partitions: Sequence[Partition], slots: Sequence[Slot], first_key: str, column: Column) -> dict[int, int]:
-        """Name the incoming rows with the slot that each goes to as `assigned`; slot -> rows. A partition's slots share its keys between them."""
+    def _assigned(self, partitions: Sequence[Partition], slots: Sequence[Slot], first_key: str, column: Column, *, lasting: bool) -> dict[int, int]:
+        """Name the incoming rows with the slot that each goes to as `assigned`; slot -> rows. A partition's slots share its keys between them.
+
+        `lasting`: the incoming rows are not.
+        """
         numbers = {place(partition): i for i, partition in enumerate(partitions)}
         ranges: list[tuple[int, int, str | None, str | None]] = []
         for part, number in numbers.items():
@@ -254,7 +257,7 @@ class SparkBatchSession:
         assigned = self._spark.sql(f"""SELECT /*+ BROADCAST(s) */ i.*, s.{SLOT} FROM incoming i
           JOIN ranges s ON i.{_PART} = s.part
             AND CASE WHEN i.{key} IS NULL THEN s.least IS NULL ELSE (s.least IS NULL OR i.{key} >= s.least) AND (s.next IS NULL OR i.{key} < s.next) END""")
-        self._keep("assigned", assigned, lasting=True)
+        self._keep("assigned", assigned, lasting=lasting)
         return {r[SLOT]: r["n"] for r in self.query(f"SELECT {SLOT}, COUNT(*) AS n FROM assigned GROUP BY {SLOT}").to_pylist()}
 
     def _outgoing(self, table: LakeTable, pinned: Pinned, slots: Sequence[Slot]) -> Any:
@@ -278,13 +281,23 @@ class SparkBatchSession:
         every = self._spark.table("gone").unionByName(deleted_rows(self._spark, files, own=True))
         every.createOrReplaceTempView("every_gone")
         wanted = ", ".join(literal(f.uri) for f in files)
-        found = to_arrow(self._spark.sql(f"SELECT {FILE}, {ROW} FROM every_gone WHERE {FILE} IN ({wanted})")).sort_by([(FILE, "ascending"), (ROW, "ascending")])
+        uris, found = _sorted(to_arrow(self._spark.sql(f"SELECT {FILE}, {ROW} FROM every_gone WHERE {FILE} IN ({wanted})")))
         rows: dict[str, tuple[int, int]] = {}
         at = 0
-        for uri, count in zip(*(c.to_pylist() for c in _runs(found[FILE])), strict=True):
-            rows[uri] = (at, count)
+        for number, count in zip(*(c.to_pylist() for c in _runs(found[FILE])), strict=True):
+            rows[uris[number]] = (at, count)
             at += count
         return table.layout(pinned).pack([(f, found[ROW].slice(*rows[f.uri])) for f in files if f.uri in rows])
+
+
+def _sorted(found: pa.Table) -> tuple[list[str], pa.Table]:
+    """The files, and the rows by the number of their file and their place in it: paths are long, and many rows have one."""
+    import pyarrow as pa
+
+    encoded = found[FILE].dictionary_encode().unify_dictionaries()
+    uris = encoded.chunk(0).dictionary.to_pylist() if encoded.num_chunks else []
+    numbers = pa.chunked_array([chunk.indices for chunk in encoded.chunks], pa.int32())
+    return uris, pa.table({FILE: numbers, ROW: found[ROW]}).sort_by([(FILE, "ascending"), (ROW, "ascending")])
 
 
 def _runs(files: Any) -> tuple[Any, Any]:

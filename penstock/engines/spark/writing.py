@@ -12,7 +12,7 @@ from penstock.errors import NotSupportedError
 from penstock.schema import Column, backquote, names
 from penstock.tables import FileLayout, LakeTable, Pinned, WrittenFile
 
-from .reading import FILE, PATH
+from .reading import FILE, PATH, SPELLED
 
 SLOT = "slot"
 _UNMARKED = {"mapreduce.fileoutputcommitter.marksuccessfuljobs": "false"}
@@ -79,7 +79,7 @@ class Writer:
 def exported(rows: Any, folder: str, aws: AwsSettings) -> list[WrittenFile]:
     """A DataFrame as Parquet files in a folder that was never used before; none for no rows."""
     rows.write.options(compression="zstd", **_UNMARKED).parquet(folder)
-    counts = rows.sparkSession.read.parquet(folder).selectExpr(f"{PATH} AS {FILE}").groupBy(FILE).count().collect()
+    counts = rows.sparkSession.read.parquet(folder).selectExpr(SPELLED).selectExpr(f"{PATH} AS {FILE}").groupBy(FILE).count().collect()
     sizes = _parquet_files(folder, aws)
     return [WrittenFile(row[FILE], (), sizes[row[FILE]], row["count"]) for row in counts]
 
