@@ -294,10 +294,10 @@ def _sorted(found: pa.Table) -> tuple[list[str], pa.Table]:
     """The files, and the rows by the number of their file and their place in it: paths are long, and many rows have one."""
     import pyarrow as pa
 
-    encoded = found[FILE].dictionary_encode().unify_dictionaries()
+    encoded: Any = found[FILE].dictionary_encode().unify_dictionaries()
     uris = encoded.chunk(0).dictionary.to_pylist() if encoded.num_chunks else []
     numbers = pa.chunked_array([chunk.indices for chunk in encoded.chunks], pa.int32())
-    return uris, pa.table({FILE: numbers, ROW: found[ROW]}).sort_by([(FILE, "ascending"), (ROW, "ascending")])
+    return uris, pa.Table.from_arrays([numbers, found[ROW]], [FILE, ROW]).sort_by([(FILE, "ascending"), (ROW, "ascending")])
 
 
 def _runs(files: Any) -> tuple[Any, Any]:
