@@ -9,7 +9,7 @@ from collections.abc import Iterable
 # Clients disagree on when a path is percent-encoded; names made of these characters are the same for all.
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+|^\.+")
 _LOCAL = re.compile(r"^file:(///|/(?!/))")
-_OWN = re.compile(r".*-[0-9a-f]{12}\.parquet")
+_OWN = re.compile(r".*-[0-9a-f]{12}(/data_\d+)?\.parquet")  # DuckDB names the parts of one that it divides
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.parquet")
 _S3 = re.compile(r"^s3[an]://")  # Hadoop's names of its clients of S3
 

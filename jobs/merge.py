@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from penstock.batches import Batch
@@ -12,14 +11,14 @@ from penstock.changes.counts import Counts
 from penstock.changes.events import prepared
 from penstock.changes.facts import MergeSpec
 from penstock.changes.full_copy import beaten, current, differences
-from penstock.engines.base import Session
+from penstock.engines.base import Session, Work
 from penstock.engines.user_code import ALLOWED, explained
 from penstock.errors import DataError
 from penstock.killpoints import reach
 from penstock.pipeline import MergeStep
 from penstock.schema import quote
 from penstock.sources import OP, POSITION, REASON, UNAVAILABLE
-from penstock.tables import Pinned, weight
+from penstock.tables import Pinned
 
 from .context import Context
 from .gate import judge, sort_rows
@@ -91,7 +90,7 @@ def apply(context: Context, step: MergeStep, batch: Batch) -> StepRecord:
         return StepRecord(step.id, "merge", "nothing to do", note=f"batch {batch.number} is there already")
     spec = merge_spec(context, step)
     arriving = files_of(context, step.merge.from_, location, batch)
-    with context.engine.session(weight=partial(weight, arriving.weigh, target.table, pinned)) as session:
+    with context.engine.session(work=Work(arriving.weigh, target.table, pinned, whole=step.merge.full_copy)) as session:
         rows = arriving.into(session)
         unnamed = as_events(context, step, spec, session, batch.number)
         passed, failed = sort_rows(context, step.gate, session, EVENTS)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 from penstock.commits import Outcome, settle
-from penstock.errors import CommitConflictError, ExecutorLostError
+from penstock.errors import CommitConflictError, ExecutorLostError, TooHeavyError
 from penstock.killpoints import reach
 from penstock.tables import BATCH, COMMIT, RUN, STEP, Change, LakeTable, Pinned
 
@@ -33,10 +33,10 @@ def publish(context: Context, table: LakeTable, pinned: Pinned, change: Change, 
 
 
 def until_published(attempt: Callable[[], StepRecord]) -> StepRecord:
-    """Do a batch; after a lost race, or a lost executor, do it again from fresh pins, five times at most."""
+    """Do a batch; after a lost race, or a lost executor, or where the driver alone is too small for it, do it again from fresh pins, five times at most."""
     for _ in range(ATTEMPTS - 1):
         try:
             return attempt()
-        except (CommitConflictError, ExecutorLostError):
+        except (CommitConflictError, ExecutorLostError, TooHeavyError):
             continue
     return attempt()

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from penstock.batches import Batch
 from penstock.changes.counts import Counts
-from penstock.engines.base import Session
+from penstock.engines.base import Session, Work
 from penstock.errors import DataError
 from penstock.pipeline import Gate, Write
 from penstock.schema import is_hidden, literal, names, quote
 from penstock.sources import OP, REASON
-from penstock.tables import Pinned, weight
+from penstock.tables import Pinned
 from penstock.windows import Window, covers
 
 from .context import Context
@@ -50,7 +49,7 @@ def publish_rows(context: Context, writing: Writing, batch: Batch, arriving: Cal
     if context.applied(pinned.ledger, writing.step) >= batch.number:
         return StepRecord(writing.step, writing.kind, "nothing to do", note=f"batch {batch.number} is there already")
     incoming = arriving(target)
-    with context.engine.session(weight=partial(weight, incoming.weigh, target.table, pinned)) as session:
+    with context.engine.session(work=Work(incoming.weigh, target.table, pinned)) as session:
         rows = incoming.into(session)
         inserts, changes = _inserts(session, session.columns("rows"))
         passed, failed = sort_rows(context, writing.gate, session, inserts)

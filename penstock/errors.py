@@ -142,6 +142,10 @@ class ExecutorLostError(Retryable, RuntimeError):
     """Spark lost rows of a batch together with the executor that held them. Nothing of ours is visible; the batch is done anew."""
 
 
+class TooHeavyError(Retryable, RuntimeError):
+    """A batch that the driver had begun alone needs more of its table than one machine should read. Nothing of ours is visible; the cluster does it anew."""
+
+
 class CommitUnknownError(Retryable, RuntimeError):
     """The answer to a commit was lost and reading the target could not settle it. Nothing may be deleted or sent again."""
 

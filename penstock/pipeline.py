@@ -417,7 +417,7 @@ class Environment(Model):
     aws: Literal["account", "local"] = "account"
     engine: EngineName = Field(default="embedded", description="who does the work of steps that do not say: the engine of one machine, or Spark")
     spark_from_mb: int = Field(
-        default=256, ge=0, description="on Spark, a batch that has less than this together with its table is applied by the driver alone"
+        default=256, ge=0, description="with `engine: spark`, a batch of less than this, and files of less that it touches, are the driver's alone"
     )
     artifacts: ArtifactsLocation | None = Field(
         default=None, description="where `penstock deploy` puts what runs elsewhere: connection/path/, or s3://bucket/prefix/"

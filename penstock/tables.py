@@ -226,19 +226,12 @@ class FileLayout:
     compression_level: int = 1
 
 
-def weight(arriving: Callable[[], int], table: LakeTable, pinned: Pinned) -> int:
-    """Bytes that come to a table, and those of all its files."""
-    return arriving() + sum(f.bytes for f in table.files(pinned))
-
-
 Reshape = Callable[["LakeTable", Pinned, Evolution], Change]  # all rows of a table written anew, with the columns that an evolution gives them
 
 
-class LakeTable(Protocol):
-    """A table of a catalog, in one format. Every method may raise ConnectionFailedError."""
+class FileTable(Protocol):
+    """What of a table it takes to read its files, and to write new ones."""
 
-    @property
-    def name(self) -> str: ...
     @property
     def location(self) -> str: ...
     @property
@@ -248,6 +241,18 @@ class LakeTable(Protocol):
         """As the table itself says it; `Change.deletes` may be given where it has position deletes."""
         ...
 
+    def layout(self, pinned: Pinned) -> FileLayout: ...
+
+    def new_file(self, partition: tuple[object, ...], tag: str) -> str:
+        """A URI, never used before, for a file to be written; `tag` names the run."""
+        ...
+
+
+class LakeTable(FileTable, Protocol):
+    """A table of a catalog, in one format. Every method may raise ConnectionFailedError."""
+
+    @property
+    def name(self) -> str: ...
     @property
     def asks_for_position_deletes(self) -> bool:
         """True where a reader that knows nothing of deleted positions refuses the table, whether a file has any or not."""
@@ -272,12 +277,6 @@ class LakeTable(Protocol):
 
     def files(self, pinned: Pinned) -> Sequence[DataFile]:
         """The live files; raises NotSupportedError for what only others write (deletion vectors, equality deletes ...)."""
-        ...
-
-    def layout(self, pinned: Pinned) -> FileLayout: ...
-
-    def new_file(self, partition: tuple[object, ...], tag: str) -> str:
-        """A URI, never used before, for a file to be written; `tag` names the run."""
         ...
 
     def evolve(self, pinned: Pinned, change: Evolution, reshape: Reshape | None = None) -> None:

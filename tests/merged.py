@@ -16,8 +16,9 @@ from penstock.changes.events import prepared
 from penstock.changes.facts import MergeSpec, memory_columns
 from penstock.config import AwsSettings
 from penstock.connectors.catalogs import Catalog
-from penstock.engines.base import Engine
+from penstock.engines.base import Engine, Work
 from penstock.engines.embedded.engine import EmbeddedEngine
+from penstock.errors import TooHeavyError
 from penstock.schema import BIGINT, Column, interval_columns, sequence_columns
 from penstock.tables import Design, LakeTable, PartitionField
 
@@ -79,10 +80,16 @@ class Merged(Kept):
         self.memory: LakeTable = catalog.create("ops", f"{name}__memory", table_format, memory_columns(spec, (*declared, *sequence_columns(sequence))))
 
     def apply(self, events: list[Event], batch: int, *, crash: bool = False) -> Counts:
-        with self.engine.session() as session:
+        try:
+            return self._applied(events, batch, crash=crash)
+        except TooHeavyError:
+            return self._applied(events, batch, crash=crash)
+
+    def _applied(self, events: list[Event], batch: int, *, crash: bool) -> Counts:
+        pinned, remembered = self.table.pin(), self.memory.pin()
+        with self.engine.session(work=Work(lambda: 0, self.table, pinned)) as session:
             session.load("events", self.said(events))
             session.execute(f"CREATE TABLE batch AS {prepared(self.spec, 'events')}")
-            pinned, remembered = self.table.pin(), self.memory.pin()
             found = session.settle(self.spec, self.table, pinned, self.memory, remembered)
             reminder = session.rewrite(self.memory, remembered, found.remember, found.forget, f"r{batch}")
             assert self.memory.commit(remembered, replace(reminder, ledger={"p/s": batch})).state == "done"

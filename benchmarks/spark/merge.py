@@ -18,6 +18,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "merge"))
 
 import generate
+import pyarrow.parquet as pq
 from cases import apply
 from generate import COLUMNS, MONTH
 from peers import PACKAGES, SETTINGS
@@ -25,7 +26,10 @@ from scenarios import Layout
 from tables import KEY, Place, fill
 
 from penstock.config import AwsSettings
+from penstock.engines.base import Work
+from penstock.engines.embedded.engine import EmbeddedEngine
 from penstock.engines.spark.engine import SparkEngine
+from penstock.engines.spark.session import SparkBatchSession
 from penstock.tables import Design
 
 FORMATS = ("iceberg", "delta")
@@ -68,17 +72,25 @@ def started(folder: Path, more: Mapping[str, str] = MappingProxyType({})) -> Any
 class Ours:
     """Penstock's table, merged by its Spark engine."""
 
-    def __init__(self, spark: Any, folder: Path, case: Case, table_format: str, orders: Path) -> None:
+    def __init__(self, spark: Any, place: Place, from_mb: int) -> None:
+        aws, self.place = AwsSettings(), place
+        self._engine, self._batches = SparkEngine(aws, lambda: nullcontext(spark.newSession()), EmbeddedEngine(aws), from_mb * 1_000_000), 1
+
+    @classmethod
+    def filled(cls, spark: Any, folder: Path, case: Case, table_format: str, orders: Path, from_mb: int) -> Ours:
         fill(folder, case.layout, table_format, orders)
-        self.place = Place.at(folder, case.layout, table_format)
-        for table in (self.place.table, self.place.memory) if case.on_write else ():
+        place = Place.at(folder, case.layout, table_format)
+        for table in (place.table, place.memory) if case.on_write else ():
             table.redesign(table.pin(), Design())
-        self._engine, self._batches = SparkEngine(AwsSettings(), lambda: nullcontext(spark.newSession())), 1
+        return cls(spark, place, from_mb)
 
     def merge(self, batch: Path) -> None:
         self._batches += 1
-        with self._engine.session() as session:
-            session.compute("changes", lambda spark: spark.read.parquet(str(batch)))  # type: ignore[attr-defined]
+        with self._engine.session(work=Work(lambda: batch.stat().st_size, self.place.table, self.place.table.pin())) as session:
+            if isinstance(session, SparkBatchSession):
+                session.compute("changes", lambda spark: spark.read.parquet(str(batch)))
+            else:
+                session.load("changes", pq.read_table(batch))
             apply(session, self.place, self._batches)
 
 
@@ -132,9 +144,9 @@ def differing(spark: Any, ours: Ours, theirs: ByHand) -> int:
         return int(spark.sql(f"SELECT count(*) FROM (({rows} EXCEPT ALL {others}) UNION ALL ({others} EXCEPT ALL {rows}))").collect()[0][0])
 
 
-def measure(spark: Any, base: Path, name: str, table_format: str, rows: int, changes: int, turns: int) -> str:
+def measure(spark: Any, base: Path, name: str, table_format: str, rows: int, changes: int, turns: int, from_mb: int) -> str:
     case, folder, orders = CASES[name], base / f"{name.replace('-', '_')}_{table_format}", base / "orders.parquet"
-    ours = Ours(spark, folder / "ours", case, table_format, orders)
+    ours = Ours.filled(spark, folder / "ours", case, table_format, orders, from_mb)
     theirs = ByHand(spark, folder, case, table_format, ours.place)
     pairs = []
     for turn in range(turns + 1):
@@ -159,6 +171,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--changes", type=int, default=100_000)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--from-mb", type=int, default=256, help="`spark_from_mb` of the pipeline; 0 has Spark do everything")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--folder", help="where tables are made: some 3 GB a case for 10 M rows")
     said = parser.parse_args()
@@ -167,9 +180,10 @@ def main() -> None:
         generate.orders(Path(base) / "orders.parquet", said.rows)
         spark = started(Path(base))
         for name in said.cases:
-            lines += [measure(spark, Path(base), name, table_format, said.rows, said.changes, said.repeat) for table_format in FORMATS]
+            lines += [measure(spark, Path(base), name, table_format, said.rows, said.changes, said.repeat, said.from_mb) for table_format in FORMATS]
         spark.stop()
-    print(f"{said.rows:,} rows x 12 columns, {said.changes:,} changes, Spark on local[2], warm, median of {said.repeat} batches; rows that differ: 0\n")
+    print(f"{said.rows:,} rows x 12 columns, {said.changes:,} changes, Spark on local[2], warm, median of {said.repeat} batches; rows that differ: 0")
+    print(f"spark_from_mb: {said.from_mb}\n")
     print("| case | format | Penstock, s | MERGE by hand, s | times |\n| --- | --- | ---: | ---: | ---: |")
     print("\n".join(lines))
 

@@ -7,8 +7,8 @@ import json
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -16,12 +16,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "merge"))
 
 import generate
 import psutil
-from cases import apply
-from merge import started
+from merge import Ours, started
 from tables import Place, fill
 
-from penstock.config import AwsSettings
-from penstock.engines.spark.engine import SparkEngine
 from penstock.tables import Change, WrittenFile
 
 FORMATS = ("iceberg", "delta")
@@ -67,12 +64,14 @@ def of_tasks(log: Path) -> dict[str, float]:
     return {"read_mb": read / 1e6, "shuffled_mb": shuffled / 1e6, "spilled_mb": spilled / 1e6}
 
 
-def merged(spark: Any, folder: Path, table_format: str, orders: Path, rows: int, changes: int) -> None:
+def merged(spark: Any, folder: Path, table_format: str, orders: Path, rows: int, changes: int, least_mb: int) -> dict[str, float]:
+    """One batch; `least_mb` as `spark_from_mb`. What the driver's Python grew by at the most, Spark's own part of the driver not counted."""
     fill(folder, "flat", table_format, orders)
-    generate.changes(folder / "batch.parquet", rows, changes)
-    with SparkEngine(AwsSettings(), lambda: nullcontext(spark.newSession())).session() as session:
-        session.compute("changes", lambda spark: spark.read.parquet(str(folder / "batch.parquet")))  # type: ignore[attr-defined]
-        apply(session, Place.at(folder, "flat", table_format), 2)
+    place, batch = Place.at(folder, "flat", table_format), folder / "batch.parquet"
+    generate.changes(batch, rows, changes)
+    before = getrusage(RUSAGE_SELF).ru_maxrss
+    Ours(spark, place, least_mb).merge(batch)
+    return {"batch_mb": batch.stat().st_size / 1e6, "driver_mb": (getrusage(RUSAGE_SELF).ru_maxrss - before) / 1e3}
 
 
 def show(title: str, found: list[dict[str, float]]) -> None:
@@ -80,13 +79,13 @@ def show(title: str, found: list[dict[str, float]]) -> None:
     print("\n".join(f"| {' | '.join(f'{v:,.2f}' if isinstance(v, float) else f'{v:,}' for v in line.values())} |" for line in found))
 
 
-def merge_in_a_process(base: Path, table_format: str, rows: int, changes: int) -> dict[str, float]:
+def merge_in_a_process(base: Path, table_format: str, rows: int, changes: int, least_mb: int) -> dict[str, float]:
     """A session of its own, for its event log."""
-    log = base / f"events-{table_format}-{rows}-{changes}"
+    log = base / f"events-{table_format}-{rows}-{changes}-{least_mb}"
     log.mkdir()
-    command = [sys.executable, __file__, "--merge", table_format, str(base), str(rows), str(changes), str(log)]
-    subprocess.run(command, capture_output=True, check=True)
-    return {"rows": rows, "changes": changes, **of_tasks(log)}
+    command = [sys.executable, __file__, "--merge", table_format, str(base), str(rows), str(changes), str(least_mb), str(log)]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+    return {"rows": rows, "changes": changes, **found, **of_tasks(log)}
 
 
 def main() -> None:
@@ -95,16 +94,19 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", type=int, default=[1_000_000, 4_000_000])
     parser.add_argument("--changes", nargs="+", type=int, default=[100_000, 400_000])
     parser.add_argument("--list", nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument("--merge", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--least-mb", type=int, default=20, help="`spark_from_mb` of the batches that are the driver's: between theirs and their table's")
+    parser.add_argument("--merge", nargs=6, help=argparse.SUPPRESS)
     said = parser.parse_args()
     if said.list:
         print(json.dumps(listing(Path(said.list[1]), said.list[0])))
         return
     if said.merge:
-        table_format, base, rows, changes, log = said.merge
+        table_format, base, rows, changes, least, log = said.merge
         spark = started(Path(base) / "spark", {"spark.eventLog.enabled": "true", "spark.eventLog.dir": f"file://{log}", "spark.eventLog.compress": "false"})
-        merged(spark, Path(base) / f"{table_format}-{rows}-{changes}", table_format, Path(base) / f"orders-{rows}.parquet", int(rows), int(changes))
+        folder, orders = Path(base) / f"{table_format}-{rows}-{changes}-{least}", Path(base) / f"orders-{rows}.parquet"
+        found = merged(spark, folder, table_format, orders, int(rows), int(changes), int(least))
         spark.stop()
+        print(json.dumps(found))
         return
     with TemporaryDirectory(prefix="penstock-scale-") as text:
         base = Path(text)
@@ -114,7 +116,8 @@ def main() -> None:
         for rows in said.rows:
             generate.orders(base / f"orders-{rows}.parquet", rows)
         for table_format in FORMATS:
-            show(f"{table_format}: a batch on Spark", [merge_in_a_process(base, table_format, r, c) for r in said.rows for c in said.changes])
+            for title, least in (("a batch that is Spark's", 0), ("a batch that is the driver's", said.least_mb)):
+                show(f"{table_format}: {title}", [merge_in_a_process(base, table_format, r, c, least) for r in said.rows for c in said.changes])
 
 
 if __name__ == "__main__":

@@ -120,6 +120,25 @@ class Session(Protocol):
 
 
 @dataclass(frozen=True)
+class Work:
+    """What a session is asked for: about how many bytes come to a table as it is pinned; `whole` where all of the table is to be read besides."""
+
+    arriving: Callable[[], int]
+    table: LakeTable
+    pinned: Pinned
+    whole: bool = False
+
+    @property
+    def state(self) -> tuple[str, int | None]:
+        return self.table.location, self.pinned.version
+
+    @property
+    def bytes(self) -> int:
+        """What comes, and all files of the table where it is read whole."""
+        return self.arriving() + (sum(f.bytes for f in self.table.files(self.pinned)) if self.whole else 0)
+
+
+@dataclass(frozen=True)
 class Input:
     """What user code reads under `name`: a pinned lake table, or rows.
 
@@ -153,10 +172,10 @@ class Fitting:
 
 
 class Engine(Protocol):
-    def session(self, sharing: int = 1, weight: Callable[[], int] | None = None) -> AbstractContextManager[Session]:
+    def session(self, sharing: int = 1, work: Work | None = None) -> AbstractContextManager[Session]:
         """A session of its own; `sharing` of them at work at once share the memory.
 
-        `weight` gives the bytes that the work may have to read, at the most; an engine of many machines may do with one what is light.
+        What is known of the `work` tells an engine of many machines what one of them may do alone.
         """
         ...
 

@@ -9,6 +9,8 @@ from penstock.runtimes.sessions import Remote
 
 from .base import Engine
 
+MB = 1_000_000
+
 
 def open_engine(name: str, aws: AwsSettings, spark_from_mb: int = 0, remote: Remote | None = None) -> Engine:
     """The engine `embedded` or `spark`, the latter for work of so many MB at the least.
@@ -24,5 +26,5 @@ def open_engine(name: str, aws: AwsSettings, spark_from_mb: int = 0, remote: Rem
 
         if remote is None:
             begin(aws)
-        return SparkEngine(aws, partial(new_session, aws, remote), EmbeddedEngine(aws), spark_from_mb * 1_000_000)
+        return SparkEngine(aws, partial(new_session, aws, remote), EmbeddedEngine(aws), spark_from_mb * MB)
     return EmbeddedEngine(aws)

@@ -84,9 +84,14 @@ def settle(session: Finder, spec: MergeSpec, table: LakeTable, pinned: Pinned, m
 def _recall(session: Finder, spec: MergeSpec, keys: str, memory: LakeTable, remembered: Pinned, *, everything: bool) -> None:
     """Name what is remembered of the batch's keys, and every truncate, as `remembered`."""
     session.locate("recalled", None if everything else keys, memory, remembered, spec.keys, spec.event)
-    with_truncates = [f for f in session.files(memory, remembered) if not f.upper.get("__op") or str(f.upper["__op"]) >= "t"]
+    with_truncates = [f for f in session.files(memory, remembered) if _may_hold_truncates(f)]
     truncates = "" if everything else f" UNION ALL SELECT * FROM ({session.rows_of(memory, remembered, with_truncates, spec.event)}) WHERE __op = 't'"
     session.name("remembered", f"SELECT * FROM recalled WHERE __op <> '{MARK}'{truncates}")
+
+
+def _may_hold_truncates(file: DataFile) -> bool:
+    least, greatest = (bounds.get("__op") for bounds in (file.lower, file.upper))
+    return not (least and greatest) or str(least) <= "t" <= str(greatest)
 
 
 def _follow(session: Finder, spec: MergeSpec, table: LakeTable, pinned: Pinned, memory: LakeTable, remembered: Pinned) -> bool:

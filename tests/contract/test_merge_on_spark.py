@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -11,14 +12,17 @@ import pytest
 import spark_server
 from changes_model import HISTORY, SOFT, SPEC, batches, stream
 from merged import Merged
-from pipelines import APPENDED, EVENTS, SHOP, Project, event, events
+from pipelines import APPENDED, EVENTS, SHOP, Project, event, events, truncate
 
 from penstock.changes.facts import MergeSpec
 from penstock.config import AwsSettings
 from penstock.connectors.catalogs import Catalog
-from penstock.engines import deleting
-from penstock.engines.base import Engine
+from penstock.engines import deleting, opening
 from penstock.engines.embedded.engine import EmbeddedEngine
+from penstock.engines.spark import executing
+from penstock.engines.spark.engine import SparkEngine
+from penstock.engines.spark.session import SparkBatchSession
+from penstock.engines.spark.slot_writing import SlotWriting
 from penstock.tables import PartitionField
 
 # a history's batch without truncates is settled key by key, by short rules or by the general ones
@@ -27,16 +31,19 @@ CASES = [(SPEC, 0.03), (SOFT, 0.03), (HISTORY, 0.03), (HISTORY, 0.0)]
 
 @pytest.mark.parametrize(("spec", "truncates"), CASES, ids=["scd1", "soft_delete", "scd2", "scd2_by_key"])
 def test_engines_in_turns_end_as_the_model(
-    lake: Catalog, table_format: str, spec: MergeSpec, truncates: float, on_spark: Engine, seed: int, monkeypatch: pytest.MonkeyPatch
+    lake: Catalog, table_format: str, spec: MergeSpec, truncates: float, on_spark: SparkEngine, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Files of a few rows stay where they are, so that each engine reads the deleted positions of the other, and writes upon them."""
+    """Files of a few rows stay where they are, so that each engine reads the deleted positions of the other, and writes upon them.
+
+    To the driver every batch is light, and every table heavy: executors find the rows for it, and rewrite files.
+    """
     monkeypatch.setattr(deleting, "LARGE_ROWS", 1)
     r = random.Random(seed)
     events = stream(seed, partial=0.2, truncates=truncates, events_a_key=20)
     merged = Merged(lake, table_format, PartitionField("identity", "order"), spec=spec, position_deletes=True)
-    engines = {"spark": on_spark, "embedded": EmbeddedEngine(AwsSettings())}
+    engines = {"spark": on_spark, "driver": replace(on_spark, least_bytes=1), "embedded": EmbeddedEngine(AwsSettings())}
     cut = [*batches(seed, events)[:2], events]
-    turns = islice(cycle(engines), first := r.randint(0, 1), first + len(cut))
+    turns = islice(cycle(engines), first := r.randint(0, 2), first + len(cut))
     for number, (turn, batch) in enumerate(zip(turns, cut, strict=True), 1):
         merged.engine = engines[turn]
         if r.random() < 0.3:
@@ -158,6 +165,41 @@ def test_an_update_stops_as_it_does_on_one_machine(tmp_path: Path, spark_address
         stopped = project.penstock("run", ".", "--env", "large")
         assert (stopped.code, said in stopped.err) == (1, True), stopped.err
     assert project.rows("lake.a.rows", "id, name") == [{"id": 1, "name": "new"}, {"id": 2, "name": "new"}]
+
+
+def test_of_a_heavy_table_executors_read_and_rewrite_what_a_light_batch_touches(
+    tmp_path: Path, table_format: str, spark_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_REMOTE", spark_address)
+    monkeypatch.setattr(opening, "MB", 1)
+    executed: list[str] = []
+    for owner, name in ((SparkBatchSession, "gather"), (SlotWriting, "of"), (SparkBatchSession, "settle")):
+        done_so_far = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *given, done=done_so_far, name=name: [executed.append(name), done(*given)][1])
+    project = Project(tmp_path)
+    columns = 'columns: {id: bigint!, state: string, amount: "decimal(12,2)"}'
+    text = EVENTS.replace("FORMAT", table_format).replace(columns, columns + "\n    partition_by: [state]")
+    project.write("pipeline.yaml", text + "environments:\n  large: {engine: spark, spark_from_mb: 1200}\n")
+    deliveries: list[tuple[set[str], list[str]]] = [
+        (set(), [event("c", i, i, "new" if i % 3 else "old's", f"{i}.50") for i in range(1, 301)]),
+        ({"gather", "of"}, [event("u", 1, 400, "old's", "7.00"), event("d", 2, 401), event("c", 301, 402, "new", "1.00"), event("u", 3, 1, "late")]),
+        ({"gather", "of"}, [event("u", 4, 410, "old's", "8.00")]),
+        ({"settle"}, [truncate(500), event("c", 7, 501, "new", "2.00")]),
+    ]
+    for number, (who, said) in enumerate(deliveries):
+        executed.clear()
+        if number == 2:  # what cannot be sent to executors the driver writes
+            monkeypatch.setattr(executing, "_SENT_BYTES", 1)
+        project.write(f"landing/orders/{number}.json", events(*said))
+        done, steps = project.record(*(["--env", "large"] if who else []))
+        assert (done.code, set(executed)) == (0, who), done.err
+        assert steps["orders"]["counts"]["read"] == len(said)
+        if number == 1:
+            rows = {r["id"]: (r["state"], str(r["amount"])) for r in project.rows("lake.shop.orders", "id, state, amount")}
+            assert (len(rows), rows[1], rows.get(2), rows[3], rows[301]) == (300, ("old's", "7.00"), None, ("old's", "3.50"), ("new", "1.00"))
+        if number == 2:
+            assert {"id": 4, "state": "old's"} in project.rows("lake.shop.orders", "id, state")
+    assert project.rows("lake.shop.orders", "id, state") == [{"id": 7, "state": "new"}]
 
 
 def test_what_is_light_needs_no_cluster(tmp_path: Path, table_format: str, monkeypatch: pytest.MonkeyPatch) -> None:

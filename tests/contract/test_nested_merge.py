@@ -16,7 +16,9 @@ from penstock.changes.facts import MergeSpec
 from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection
 from penstock.connectors.catalogs import Catalog, open_catalog
-from penstock.schema import DataType
+from penstock.engines.embedded import files
+from penstock.engines.embedded.engine import EmbeddedEngine
+from penstock.schema import Column, DataType
 from penstock.tables import PartitionField
 
 NESTED = {
@@ -79,3 +81,17 @@ def test_equal_maps_in_another_order_are_one_value(catalog: Catalog, table_forma
     assert merged.apply([event], 1).applied == 1
     counts = merged.apply([event] * 20, 2)
     assert (counts.unchanged, counts.duplicate) == (1, 19)
+
+
+@pytest.mark.parametrize("table_format", ["iceberg", "delta"])
+def test_files_that_are_divided_are_known_again_as_own(folder: Catalog, table_format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of another writer's file, odd names inside a column would not be believed."""
+    monkeypatch.setattr(files, "FILE_ROWS", 2048)
+    table = folder.create("ops", "parts", table_format, (Column.parse("id", "bigint"), Column.parse("s", "struct<`the n`: bigint>")))
+    pinned = table.pin()
+    with EmbeddedEngine(AwsSettings()).session() as session:
+        session.execute("CREATE TABLE new AS SELECT i AS id, {'the n': i} AS s FROM range(10_000) t(i)")
+        assert table.commit(pinned, session.append(table, pinned, "new", "run")).state == "done"
+        session.scan("now", table, table.pin())
+        assert session.query('SELECT COUNT(*) AS n, SUM(s."the n") AS s FROM now').to_pylist() == [{"n": 10_000, "s": 49_995_000}]
+    assert len(table.files(table.pin())) > 1

@@ -23,15 +23,15 @@ MEMORY, SPILL = "PENSTOCK_MEMORY", "PENSTOCK_SPILL"
 _SHARE = 5 / 8  # of DuckDB's own limit, four fifths of what the machine or its container has: half of that
 
 
-def opened(sharing: int = 1) -> duckdb.DuckDBPyConnection:
-    """A database of its own, in UTC. It takes $PENSTOCK_MEMORY, else half of the machine's or the container's memory, its part of it where several are
-    `sharing`; what does not fit it spills into a folder that goes with it, in $PENSTOCK_SPILL, else where temporary files lie. Raises ArgumentError for a
+def opened(sharing: int = 1, memory: str | None = None) -> duckdb.DuckDBPyConnection:
+    """A database of its own, in UTC. It takes `memory`, else $PENSTOCK_MEMORY, else half of the machine's or the container's, its part of it where several
+    are `sharing`; what does not fit it spills into a folder that goes with it, in $PENSTOCK_SPILL, else where temporary files lie. Raises ArgumentError for a
     $PENSTOCK_MEMORY that is no amount.
     """
     import duckdb
 
     database = duckdb.connect()
-    asked = os.environ.get(MEMORY)
+    asked = memory or os.environ.get(MEMORY)
     if asked:
         _limit(database, asked)
     ((number, unit),) = database.execute("SELECT string_split(current_setting('memory_limit'), ' ')").fetchone() or ()

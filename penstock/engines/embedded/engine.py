@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from penstock.config import AwsSettings
-from penstock.engines.base import Code, Fitting, Session
+from penstock.engines.base import Code, Fitting, Session, Work
 from penstock.engines.user_code import load_fitted
 from penstock.schema import names
 from penstock.tables import DataFile, LakeTable, Pinned
@@ -30,12 +30,18 @@ class EmbeddedEngine:
     aws: AwsSettings
 
     @contextmanager
-    def session(self, sharing: int = 1, weight: Callable[[], int] | None = None) -> Iterator[EmbeddedSession]:
-        del weight
+    def session(self, sharing: int = 1, work: Work | None = None) -> Iterator[EmbeddedSession]:
+        del work
+        with self.connection(sharing) as connection:
+            yield EmbeddedSession(connection, self.aws)
+
+    @contextmanager
+    def connection(self, sharing: int = 1) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A database of its own, for one session."""
         database = self._database if sharing == 1 else opened(sharing)  # what a database is told of threads and order holds for all of it
         try:
             with attached(database) as connection:
-                yield EmbeddedSession(connection, self.aws)
+                yield connection
         finally:
             if sharing > 1:
                 database.close()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from penstock.schema import literal, names, quote
-from penstock.tables import DataFile, FieldId, FileLayout, LakeTable, Pinned, WrittenDeletes, WrittenFile
+from penstock.tables import DataFile, FieldId, FileLayout, FileTable, Pinned, WrittenDeletes, WrittenFile
 from penstock.threads import each
 
 from .duck import beside, place_of
@@ -67,7 +67,7 @@ class Wanted:
         return f"SELECT t.* FROM ({rows}) t SEMI JOIN ({self.query}) w ON {' AND '.join(f't.{quote(k)} = w.{quote(k)}' for k in self.keys)}"
 
 
-def source(positions: Positions, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns: Iterable[str], only: Wanted | None = None) -> str:
+def source(positions: Positions, table: FileTable, pinned: Pinned, files: Sequence[DataFile], columns: Iterable[str], only: Wanted | None = None) -> str:
     """A query for columns of the given files; `__file` is the file that a row is in, `__row` its place there, from 0. Deleted rows are left out."""
     wanted = list(columns)
     types = {c.name: c.type.duckdb for c in pinned.columns}
@@ -81,7 +81,7 @@ def source(positions: Positions, table: LakeTable, pinned: Pinned, files: Sequen
 
 
 def _source(
-    positions: Positions, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], wanted: Sequence[str], types: Mapping[str, str], only: Wanted | None
+    positions: Positions, table: FileTable, pinned: Pinned, files: Sequence[DataFile], wanted: Sequence[str], types: Mapping[str, str], only: Wanted | None
 ) -> str:
     """The query for files that lack the same columns, and spell them alike."""
     layout, outside = table.layout(pinned), list(files[0].outside)
@@ -132,7 +132,7 @@ def in_order(columns: Iterable[str]) -> list[str]:
     return [f"{quote(c)} ASC NULLS FIRST" for c in columns]
 
 
-def sorted_by(table: LakeTable, otherwise: Sequence[str] = ()) -> str:
+def sorted_by(table: FileTable, otherwise: Sequence[str] = ()) -> str:
     """ORDER BY as the table's design has it."""
     order = in_order(table.design.sort_by) or [quote(c) for c in otherwise]
     return f" ORDER BY {', '.join(order)}" if order else ""
@@ -141,8 +141,8 @@ def sorted_by(table: LakeTable, otherwise: Sequence[str] = ()) -> str:
 class Writer:
     """Writes the data files of one change of one table, two at a time."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, positions: Positions, table: LakeTable, pinned: Pinned, tag: str) -> None:
-        self._connection, self.positions, self._table, self._tag = connection, positions, table, tag
+    def __init__(self, connection: duckdb.DuckDBPyConnection, positions: Positions, table: FileTable, pinned: Pinned, tag: str) -> None:
+        self._connection, self.positions, self._table, self.tag = connection, positions, table, tag
         self._layout, self._columns = table.layout(pinned), pinned.columns
         self._own, self._place = threading.local(), place_of(connection)
 
@@ -205,7 +205,7 @@ class Writer:
         return self._written(output, row_group)
 
     def _written(self, output: Output, row_group: int) -> list[WrittenFile]:
-        uri = self._table.new_file(output.partition, self._tag)
+        uri = self._table.new_file(output.partition, self.tag)
         options = self._options(row_group)
         if output.is_divided:
             uri = uri.removesuffix(".parquet")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penstock.changes.facts import listed
 from penstock.engines.partition import partition_value
 from penstock.engines.slots import Slot, bound, place
 from penstock.schema import literal, quote
-from penstock.tables import DataFile, LakeTable, Pinned
+from penstock.tables import DataFile, FileTable, LakeTable, Pinned
 
 from .files import FILE_ROWS, Output, Writer, sorted_by, source
 
@@ -67,35 +68,37 @@ def assign(connection: duckdb.DuckDBPyConnection, partitions: Sequence[tuple[obj
     connection.execute("CREATE OR REPLACE VIEW assigned AS FROM chosen_slots")
 
 
-def merged_outputs(
-    connection: duckdb.DuckDBPyConnection, writer: Writer, table: LakeTable, pinned: Pinned, slots: Sequence[Slot], keys: Sequence[str], gone: Mapping[str, int]
-) -> tuple[list[Output], list[DataFile]]:
-    """What to write for each slot that rows come to or leave, and the files that are replaced. `gone`: file -> touched rows in it."""
+@dataclass(frozen=True)
+class FilledSlot:
+    """A slot that rows come to or leave, and how many rows it has then."""
+
+    slot: Slot
+    rows: int
+
+
+def filled_slots(connection: duckdb.DuckDBPyConnection, slots: Sequence[Slot], gone: Mapping[str, int]) -> list[FilledSlot]:
+    """`gone`: file -> touched rows in it."""
     new = Counter(dict(connection.execute("SELECT __slot, COUNT(*) FROM assigned GROUP BY __slot").fetchall()))
-    outputs: list[Output] = []
-    removed: list[DataFile] = []
-    for slot in slots:
-        if not new[slot.number] and not any(f.uri in gone for f in slot.files):
-            continue
-        rows = new[slot.number] + sum(f.rows - gone.get(f.uri, 0) for f in slot.files)
-        ordered = rows > FILE_ROWS or len(slot.files) > 1
-        outputs.append(Output(slot.partition, _slot_query(writer, table, pinned, slot, keys, ordered=ordered), rows))
-        removed += slot.files
-    return [o for o in outputs if o.rows > 0], removed
+    touched = [s for s in slots if new[s.number] or any(f.uri in gone for f in s.files)]
+    return [FilledSlot(s, new[s.number] + sum(f.rows - gone.get(f.uri, 0) for f in s.files)) for s in touched]
 
 
-def _slot_query(writer: Writer, table: LakeTable, pinned: Pinned, slot: Slot, keys: Sequence[str], *, ordered: bool) -> str:
-    """Old rows in their order, new ones behind them; by key where the file is about to be divided, or put together from several; a table's own order first."""
-    columns = listed("{0}", writer.columns)
+def slot_output(writer: Writer, table: FileTable, pinned: Pinned, filled: FilledSlot, keys: Sequence[str]) -> Output:
+    """Old rows in their order, new ones behind them; by key where the file is about to be divided, or put together from several; a table's own order first.
+
+    The new rows are those of the relation `assigned`; of the old ones `gone` names those that go.
+    """
+    slot, columns = filled.slot, listed("{0}", writer.columns)
+    ordered = filled.rows > FILE_ROWS or len(slot.files) > 1
     parts = [_left(writer, table, pinned, file, columns) for file in slot.files]
     parts.append(f"SELECT {columns} FROM assigned WHERE __slot = {slot.number}")
     query = " UNION ALL ".join(parts)
     within = [k for k in keys if k in writer.columns]
     order = sorted_by(table, within if ordered else ())
-    return f"SELECT * FROM ({query}){order}" if order else query
+    return Output(slot.partition, f"SELECT * FROM ({query}){order}" if order else query, filled.rows)
 
 
-def _left(writer: Writer, table: LakeTable, pinned: Pinned, file: DataFile, columns: str) -> str:
+def _left(writer: Writer, table: FileTable, pinned: Pinned, file: DataFile, columns: str) -> str:
     """The rows of a file that stay: found by their place in it."""
     gone = f"SELECT __row FROM gone WHERE __file = {literal(file.uri)}"
     return f"SELECT {columns} FROM ({source(writer.positions, table, pinned, [file], writer.columns)}) t ANTI JOIN ({gone}) g USING (__row)"

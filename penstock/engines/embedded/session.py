@@ -19,14 +19,14 @@ from penstock.evolution import UNCHANGED, Evolution
 from penstock.maintenance import Clustering, Group
 from penstock.schema import literal, names, quote
 from penstock.sketches import Sketch, sketched
-from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenFile
+from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenDeletes, WrittenFile
 
 from .duck import reach_s3
 from .files import Output, Wanted, Writer, in_order, sorted_by, source
 from .locate import candidates, is_older
 from .maps import replacing
 from .positions import Positions
-from .routing import assign, incoming, merged_outputs
+from .routing import FilledSlot, assign, filled_slots, incoming, slot_output
 from .searching import found_below
 
 if TYPE_CHECKING:
@@ -145,10 +145,17 @@ class EmbeddedSession:
         arrivals = [Arrival(p, counts.get(i, 0)) for i, p in enumerate(partitions)]
         slots = slots_of(arrivals, files, set(gone) - staying, keys[0], apart=table.design.position_deletes)
         assign(self._connection, partitions, slots, keys[0], self._type(pinned, keys[0]))
-        outputs, removed = merged_outputs(self._connection, writer, table, pinned, slots, keys, gone)
-        rewritten = {f.uri for f in removed}
-        added, deletes = writer.write_beside([f for f in files if f.uri in staying - rewritten], outputs)
+        filled = filled_slots(self._connection, slots, gone)
+        removed = [f for one in filled for f in one.slot.files]
+        thin = staying - {f.uri for f in removed}
+        added, deletes = self._write_slots(writer, table, pinned, keys, [f for f in filled if f.rows > 0], [f for f in files if f.uri in thin])
         return Change("overwrite" if removed or deletes else "append", added, removed, deletes)
+
+    def _write_slots(
+        self, writer: Writer, table: LakeTable, pinned: Pinned, keys: Sequence[str], filled: Sequence[FilledSlot], thin: Sequence[DataFile]
+    ) -> tuple[list[WrittenFile], Sequence[WrittenDeletes]]:
+        """Write the rows of slots, and positions for the files that stay without rows of theirs."""
+        return writer.write_beside(thin, [slot_output(writer, table, pinned, one, keys) for one in filled])
 
     def locate(self, name: str, wanted: str | None, table: LakeTable, pinned: Pinned, keys: Sequence[str], columns: Iterable[str]) -> None:
         """Name the stored rows of the wanted keys (all rows for None), with the file that each is in; only files that can hold one are read."""

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.connectors.readers import Files, read_rows, row_schema
 from penstock.engines.base import Arrived, Fitting
-from penstock.errors import PenstockError, StepFailedError
+from penstock.errors import PenstockError
 from penstock.objects import ObjectInfo
 from penstock.schema import backquote
 from penstock.sources import PAYLOAD, POSITION, REASON
 
 from .arrow import to_arrow
+from .executing import asking_for_penstock, forget_archives
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 _READ, _FILTERED, _FAILED, _SAID = "__read", "__filtered", "__failed", "__said"
 _MOST_PARTS = 256
-_PACKED = "install penstock[tables] where they run, or submit what `make dist` packs (spark.submit.pyFiles and spark.archives)"
 
 
 def read_files(spark: Any, files: Files) -> tuple[Any, Arrived]:
@@ -77,18 +77,15 @@ def on_executors(frame: Any, work: Work, schema: pa.Schema) -> Any:
     whole = pa.schema([*(f.with_nullable(True) for f in schema), pa.field(_FAILED, pa.binary()), pa.field(_SAID, pa.string())])
 
     def caught(batches: Batches) -> Iterator[pa.RecordBatch]:
+        forget_archives()
         try:
             for part in work(batches):
                 yield from _widened(part, whole).to_batches()
         except PenstockError as error:
             yield from _widened(pa.table({_FAILED: [pickle.dumps(error)], _SAID: [str(error)]}), whole).to_batches()
 
-    try:
+    with asking_for_penstock():
         found = frame.mapInArrow(caught, from_arrow_schema(whole, prefer_timestamp_ntz=True)).localCheckpoint()
-    except Exception as error:
-        if "No module named 'penstock'" in str(error):
-            raise StepFailedError("the executors of Spark have no penstock", hint=_PACKED) from error
-        raise
     for failed in found.where(f"{_FAILED} IS NOT NULL").orderBy(_SAID).select(_FAILED).take(1):
         raise pickle.loads(failed[0])  # noqa: S301 - written by our own executors
     return found.drop(_FAILED, _SAID)

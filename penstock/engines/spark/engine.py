@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from functools import partial
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 
 from penstock.config import AwsSettings
-from penstock.engines.base import Code, Engine, Fitting, Input, Session
+from penstock.engines.base import Code, Fitting, Input, Session, Work
+from penstock.engines.embedded.engine import EmbeddedEngine
 from penstock.engines.user_code import SETTINGS, applied, as_read, load_fitted
-from penstock.errors import ExecutorLostError
+from penstock.errors import ExecutorLostError, TooHeavyError
 from penstock.schema import is_hidden, names
 
 from .arriving import made_to_fit
 from .arrow import framed, to_arrow
+from .driving import DriverSession
 from .reading import FILE, ROW, rows_of
 from .session import SparkBatchSession
 
@@ -39,20 +41,31 @@ KEEPING = {"spark.sql.constraintPropagation.enabled": "false"}
 class SparkEngine:
     """Implements `penstock.engines.base.Engine` on sessions that `connect` gives: one of its own each time, so that no two batches share names.
 
-    Work of less than `least_bytes` is done by `alone`, the engine of the driver's own machine.
+    Of work to which less than `least_bytes` come the relations are those of `alone`, the engine of the driver's own machine.
     """
 
     aws: AwsSettings
     connect: Callable[[], AbstractContextManager[Any]]
-    alone: Engine | None = None
+    alone: EmbeddedEngine | None = None
     least_bytes: int = 0
+    _heavy: set[tuple[str, int | None]] = field(default_factory=set, init=False)  # states of tables on which a batch proved too heavy for the driver
 
     @contextmanager
-    def session(self, sharing: int = 1, weight: Callable[[], int] | None = None) -> Iterator[Session]:
-        if self.alone and weight and weight() < self.least_bytes:
-            with self.alone.session(sharing) as session:
-                yield session
-            return
+    def session(self, sharing: int = 1, work: Work | None = None) -> Iterator[Session]:
+        with ExitStack() as stack:
+            try:
+                if self.alone and work and work.state not in self._heavy and work.bytes < self.least_bytes:
+                    connection = stack.enter_context(self.alone.connection(sharing))
+                    yield DriverSession(connection, self.aws, cache(lambda: stack.enter_context(self._on_spark())), self.least_bytes)
+                else:
+                    yield stack.enter_context(self._on_spark())
+            except TooHeavyError:
+                assert work is not None
+                self._heavy.add(work.state)
+                raise
+
+    @contextmanager
+    def _on_spark(self) -> Iterator[SparkBatchSession]:
         with self._connected(KEEPING) as spark:
             on_spark = SparkBatchSession(spark, self.aws)
             try:

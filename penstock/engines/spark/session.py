@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FILE_ROWS = 1_000_000
+BROADCAST_ROWS = 2_000_000  # keys, or positions: some 100 MB on every executor
 _PART, _CURVE = "__part", "__curve"
 
 
@@ -42,7 +43,7 @@ class SparkBatchSession:
     """Implements `penstock.engines.base.Session` and `penstock.engines.changing.Writing`. What it names is kept until it is closed."""
 
     def __init__(self, spark: Any, aws: AwsSettings) -> None:
-        self._spark, self._aws = spark, aws
+        self.spark, self._aws = spark, aws
         self._kept: list[Any] = []
         self._views = 0
         self._files: dict[tuple[str, int | None, int], Sequence[DataFile]] = {}
@@ -55,16 +56,16 @@ class SparkBatchSession:
     # relations
 
     def load(self, name: str, rows: pa.Table) -> None:
-        framed(self._spark, rows).createOrReplaceTempView(_view(name))
+        framed(self.spark, rows).createOrReplaceTempView(_view(name))
 
     def read(self, name: str, files: Files) -> Arrived:
-        rows, arrived = read_files(self._spark, files)
+        rows, arrived = read_files(self.spark, files)
         self._keep(name, rows, lasting=False)
         return arrived
 
     def compute(self, name: str, made: Callable[[Any], Any]) -> int:
         """Name a DataFrame that is made of the session; returns how many rows it has."""
-        rows = made(self._spark)
+        rows = made(self.spark)
         self._keep(name, rows, lasting=False)
         return int(rows.count())
 
@@ -72,16 +73,16 @@ class SparkBatchSession:
         return to_arrow(self.frame(sql))
 
     def frame(self, sql: str) -> Any:
-        return self._spark.sql(spark_sql(sql))
+        return self.spark.sql(spark_sql(sql))
 
     def columns(self, name: str) -> Sequence[str]:
-        return tuple(self._spark.table(_view(name)).columns)
+        return tuple(self.spark.table(_view(name)).columns)
 
     def execute(self, sql: str) -> None:
         said = statement(sql)
-        frame = self._spark.sql(said.query)
+        frame = self.spark.sql(said.query)
         if said.kind == "insert":
-            before = self._spark.table(_view(said.name))
+            before = self.spark.table(_view(said.name))
             frame = before.unionByName(frame if said.by_name else frame.toDF(*before.columns), allowMissingColumns=True)
         self._keep(said.name, frame, lasting=said.kind != "view")
 
@@ -105,7 +106,7 @@ class SparkBatchSession:
 
     def scan(self, name: str, table: LakeTable, pinned: Pinned) -> None:
         columns = names(pinned.columns)
-        frame = rows_of(self._spark, table, pinned, self.files(table, pinned), columns)
+        frame = rows_of(self.spark, table, pinned, self.files(table, pinned), columns)
         frame.drop(FILE, ROW).createOrReplaceTempView(_view(name))
 
     def settle(self, spec: MergeSpec, table: LakeTable, pinned: Pinned, memory: LakeTable, remembered: Pinned) -> Settled:
@@ -118,7 +119,7 @@ class SparkBatchSession:
         return self._files[state]
 
     def rows_of(self, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns: Iterable[str]) -> str:
-        return self._viewed(rows_of(self._spark, table, pinned, files, list(columns)))
+        return self._viewed(rows_of(self.spark, table, pinned, files, list(columns)))
 
     def locate(self, name: str, wanted: str | None, table: LakeTable, pinned: Pinned, keys: Sequence[str], columns: Iterable[str]) -> None:
         files = self.files(table, pinned)
@@ -126,11 +127,18 @@ class SparkBatchSession:
             self.name(name, self.rows_of(table, pinned, files, columns))
             return
         only = Wanted(self.frame(wanted), tuple(keys))
-        self._keep(name, rows_of(self._spark, table, pinned, self._candidates(wanted, keys[0], files), list(columns), only), lasting=True)
+        self._keep(name, rows_of(self.spark, table, pinned, self._candidates(wanted, keys[0], files), list(columns), only), lasting=True)
 
     def locate_sequences(self, name: str, wanted: str, table: LakeTable, pinned: Pinned, keys: Sequence[str], sequence: Sequence[str], least: object) -> None:
         del least  # Spark skips what a query does not ask for; a column of sequences is small beside its start
         self.locate(name, wanted, table, pinned, keys, (*keys, *sequence))
+
+    def gather(self, wanted: pa.Table, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns: Sequence[str]) -> pa.Table:
+        """The stored rows of wanted keys in some files, with where each lies, brought to the driver."""
+        among = framed(self.spark, wanted)
+        few = wanted.num_rows <= BROADCAST_ROWS
+        only = Wanted(among.hint("broadcast") if few else among, tuple(wanted.column_names))
+        return to_arrow(rows_of(self.spark, table, pinned, files, columns, only))
 
     def _candidates(self, wanted: str, first_key: str, files: Sequence[DataFile]) -> list[DataFile]:
         """The files whose range of the first key meets that of the wanted keys; a file without statistics may hold any."""
@@ -158,7 +166,7 @@ class SparkBatchSession:
     def append(self, table: LakeTable, pinned: Pinned, rows: str, tag: str) -> Change:
         partitions, counts = self._incoming(table, pinned, rows, kind="VIEW")
         slots = [Slot(i, partition) for i, partition in enumerate(partitions)]
-        frame = self._spark.sql(f"SELECT *, {_PART} AS {SLOT} FROM incoming")
+        frame = self.spark.sql(f"SELECT *, {_PART} AS {SLOT} FROM incoming")
         return Change("append", self._writer(table, pinned, tag).write(frame, slots, counts))
 
     def overwrite(self, table: LakeTable, pinned: Pinned, rows: str, tag: str, replaces: Callable[[Partition], bool] | None = None) -> Change:
@@ -177,17 +185,17 @@ class SparkBatchSession:
         self.name("curved", f"SELECT {columns_now}, 0 AS {SLOT}, {along} AS {_CURVE} FROM ({rows})", "VIEW")
         file_rows = max(1, group.rows * order.file_bytes // max(1, group.bytes))
         writer = Writer(table, now, tag, self._aws, file_rows, [_CURVE] if curved else columns)
-        written = writer.write(self._spark.table("curved"), [Slot(0, group.partition)], {0: group.rows})
+        written = writer.write(self.spark.table("curved"), [Slot(0, group.partition)], {0: group.rows})
         return Change("replace", [replace(f, in_order=order.keeps(table.design.sort_by)) for f in written], group.files)
 
     def _curve(self, table: LakeTable, pinned: Pinned, group: Group, columns: Sequence[str]) -> str:
         files = sample_of(group.files)
         share = min(1.0, SAMPLE_ROWS / max(1, sum(f.rows for f in files)))
-        self._keep(SAMPLED, rows_of(self._spark, table, pinned, files, columns).sample(share, seed=1), lasting=True)
+        self._keep(SAMPLED, rows_of(self.spark, table, pinned, files, columns).sample(share, seed=1), lasting=True)
         return place_on_curve(self, columns, {c.name: c.type.duckdb for c in pinned.columns})
 
     def sketch(self, table: LakeTable, pinned: Pinned, columns: Sequence[str]) -> Mapping[str, Sketch]:
-        rows = rows_of(self._spark, table, pinned, self.files(table, pinned), columns).select(*map(backquote, columns))
+        rows = rows_of(self.spark, table, pinned, self.files(table, pinned), columns).select(*map(backquote, columns))
         return sketched_on_executors(rows, tuple(c for c in pinned.columns if c.name in columns))
 
     def found_below(self, table: LakeTable, pinned: Pinned, keys: str, columns: Sequence[str]) -> int:
@@ -195,7 +203,7 @@ class SparkBatchSession:
         raise NotSupportedError("proving on Spark that no file has a row any more", hint="erase with the embedded engine")
 
     def export(self, rows: str, uri: str) -> Sequence[WrittenFile]:
-        return exported(self._spark.table(_view(rows)), uri.removesuffix(".parquet"), self._aws)
+        return exported(self.spark.table(_view(rows)), uri.removesuffix(".parquet"), self._aws)
 
     def _writer(self, table: LakeTable, pinned: Pinned, tag: str, keys: Sequence[str] = ()) -> Writer:
         return Writer(table, pinned, tag, self._aws, FILE_ROWS, table.design.sort_by or tuple(keys))
@@ -206,7 +214,7 @@ class SparkBatchSession:
 
         types = {c.name: c.type for c in pinned.columns}
         if any(p.transform == "bucket" for p in table.partition_by):
-            make_buckets_known(self._spark)
+            make_buckets_known(self.spark)
         values = [partition_value(p, types[p.column]) for p in table.partition_by]
         if not values:
             self.name("incoming", f"SELECT *, 0 AS {_PART} FROM {rows}", kind)
@@ -237,6 +245,8 @@ class SparkBatchSession:
         written = [s for s in slots if new.get(s.number) or any(f.uri in gone for f in s.files)]
         counts = {s.number: new.get(s.number, 0) + sum(f.rows - gone.get(f.uri, 0) for f in s.files) for s in written}
         removed = [f for s in written for f in s.files]
+        if sum(gone.values()) <= BROADCAST_ROWS:
+            self.spark.table("gone").hint("broadcast").createOrReplaceTempView("gone")
         added = self._writer(table, pinned, tag, [first_key]).write(self._outgoing(table, pinned, written), written, counts)
         rewritten = {f.uri for f in removed}
         deletes = self._deletes(table, pinned, [f for f in files if f.uri in staying - rewritten])
@@ -251,10 +261,10 @@ class SparkBatchSession:
         ranges: list[tuple[int, int, str | None, str | None]] = []
         for part, number in numbers.items():
             ranges += [(number, *found) for found in _ranges([s for s in slots if place(s.partition) == part], first_key)]
-        frame = self._spark.createDataFrame(ranges, f"part INT, {SLOT} INT, least STRING, next STRING")
+        frame = self.spark.createDataFrame(ranges, f"part INT, {SLOT} INT, least STRING, next STRING")
         kind, key = column.type.spark, backquote(first_key)
         frame.selectExpr("part", SLOT, f"CAST(least AS {kind}) AS least", f"CAST(next AS {kind}) AS next").createOrReplaceTempView("ranges")
-        assigned = self._spark.sql(f"""SELECT /*+ BROADCAST(s) */ i.*, s.{SLOT} FROM incoming i
+        assigned = self.spark.sql(f"""SELECT /*+ BROADCAST(s) */ i.*, s.{SLOT} FROM incoming i
           JOIN ranges s ON i.{_PART} = s.part
             AND CASE WHEN i.{key} IS NULL THEN s.least IS NULL ELSE (s.least IS NULL OR i.{key} >= s.least) AND (s.next IS NULL OR i.{key} < s.next) END""")
         self._keep("assigned", assigned, lasting=lasting)
@@ -263,14 +273,14 @@ class SparkBatchSession:
     def _outgoing(self, table: LakeTable, pinned: Pinned, slots: Sequence[Slot]) -> Any:
         """The new rows, and those that stay of files which are replaced, with the slot of each."""
         columns = ", ".join(map(backquote, names(pinned.columns)))
-        new = self._spark.sql(f"SELECT {columns}, {SLOT} FROM assigned")
+        new = self.spark.sql(f"SELECT {columns}, {SLOT} FROM assigned")
         replaced = [(f.uri, s.number) for s in slots for f in s.files]
         if not replaced:
             return new
-        old = self._viewed(rows_of(self._spark, table, pinned, [f for s in slots for f in s.files], names(pinned.columns)))
-        self._spark.createDataFrame(replaced, f"{FILE} STRING, {SLOT} INT").createOrReplaceTempView("replaced")
+        old = self._viewed(rows_of(self.spark, table, pinned, [f for s in slots for f in s.files], names(pinned.columns)))
+        self.spark.createDataFrame(replaced, f"{FILE} STRING, {SLOT} INT").createOrReplaceTempView("replaced")
         return new.unionByName(
-            self._spark.sql(f"""SELECT /*+ BROADCAST(s) */ {", ".join(f"o.{backquote(c)}" for c in names(pinned.columns))}, s.{SLOT}
+            self.spark.sql(f"""SELECT /*+ BROADCAST(s) */ {", ".join(f"o.{backquote(c)}" for c in names(pinned.columns))}, s.{SLOT}
           FROM ({old}) o JOIN replaced s ON o.{FILE} = s.{FILE} LEFT ANTI JOIN gone g ON o.{FILE} = g.{FILE} AND o.{ROW} = g.{ROW}""")
         )
 
@@ -278,10 +288,10 @@ class SparkBatchSession:
         """The positions of the rows of data files that `gone` names, with those that files of their own deleted before."""
         if not files:
             return []
-        every = self._spark.table("gone").unionByName(deleted_rows(self._spark, files, own=True))
+        every = self.spark.table("gone").unionByName(deleted_rows(self.spark, files, own=True))
         every.createOrReplaceTempView("every_gone")
         wanted = ", ".join(literal(f.uri) for f in files)
-        uris, found = _sorted(to_arrow(self._spark.sql(f"SELECT {FILE}, {ROW} FROM every_gone WHERE {FILE} IN ({wanted})")))
+        uris, found = _sorted(to_arrow(self.spark.sql(f"SELECT {FILE}, {ROW} FROM every_gone WHERE {FILE} IN ({wanted})")))
         rows: dict[str, tuple[int, int]] = {}
         at = 0
         for number, count in zip(*(c.to_pylist() for c in _runs(found[FILE])), strict=True):
