@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -34,6 +35,15 @@ def to_arrow(frame: Any) -> pa.Table:
     found = [batch for row in frame.mapInArrow(_written, f"{_DATA} BINARY").collect() for batch in pa.ipc.open_stream(row[_DATA])]
     schema = found[0].schema if found else to_arrow_schema(frame.schema)
     return pa.Table.from_batches(found, schema)
+
+
+def runs(rows: pa.Table, by: str) -> dict[Any, pa.Table]:
+    """The rows of each value of a column, in whose order they are."""
+    import pyarrow.compute as pc
+
+    found = pc.value_counts(rows[by]).flatten()
+    values, counts = found[0].to_pylist(), [int(n) for n in found[1].to_pylist() if n is not None]
+    return {value: rows.slice(end - count, count) for value, count, end in zip(values, counts, accumulate(counts), strict=True)}
 
 
 def _knows_arrow() -> bool:

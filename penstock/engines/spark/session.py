@@ -19,12 +19,12 @@ from penstock.engines.slots import Partition, Slot, bound, place, slots_of
 from penstock.errors import NotSupportedError
 from penstock.evolution import UNCHANGED, Evolution
 from penstock.maintenance import Clustering, Group
-from penstock.schema import Column, backquote, literal, names, quote
+from penstock.schema import Column, backquote, names, quote
 from penstock.sketches import Sketch
 from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenDeletes, WrittenFile
 
 from .arriving import read_files
-from .arrow import framed, to_arrow
+from .arrow import framed, runs, to_arrow
 from .buckets import make_buckets_known
 from .dialect import spark_sql, statement
 from .reading import FILE, ROW, Wanted, deleted_rows, rows_of
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 FILE_ROWS = 1_000_000
 BROADCAST_ROWS = 2_000_000  # keys, or positions: some 100 MB on every executor
-_PART, _CURVE = "__part", "__curve"
+_PART, _CURVE, _NUMBER = "__part", "__curve", "__number"
 
 
 class SparkBatchSession:
@@ -289,33 +289,10 @@ class SparkBatchSession:
         if not files:
             return []
         every = self.spark.table("gone").unionByName(deleted_rows(self.spark, files, own=True))
-        every.createOrReplaceTempView("every_gone")
-        wanted = ", ".join(literal(f.uri) for f in files)
-        uris, found = _sorted(to_arrow(self.spark.sql(f"SELECT {FILE}, {ROW} FROM every_gone WHERE {FILE} IN ({wanted})")))
-        rows: dict[str, tuple[int, int]] = {}
-        at = 0
-        for number, count in zip(*(c.to_pylist() for c in _runs(found[FILE])), strict=True):
-            rows[uris[number]] = (at, count)
-            at += count
-        return table.layout(pinned).pack([(f, found[ROW].slice(*rows[f.uri])) for f in files if f.uri in rows])
-
-
-def _sorted(found: pa.Table) -> tuple[list[str], pa.Table]:
-    """The files, and the rows by the number of their file and their place in it: paths are long, and many rows have one."""
-    import pyarrow as pa
-
-    encoded: Any = found[FILE].dictionary_encode().unify_dictionaries()
-    uris = encoded.chunk(0).dictionary.to_pylist() if encoded.num_chunks else []
-    numbers = pa.chunked_array([chunk.indices for chunk in encoded.chunks], pa.int32())
-    return uris, pa.Table.from_arrays([numbers, found[ROW]], [FILE, ROW]).sort_by([(FILE, "ascending"), (ROW, "ascending")])
-
-
-def _runs(files: Any) -> tuple[Any, Any]:
-    """Each of some sorted values, and how often it stands there."""
-    import pyarrow.compute as pc
-
-    counted = pc.value_counts(files).flatten()
-    return counted[0], counted[1]
+        numbers = self.spark.createDataFrame([(f.uri, i) for i, f in enumerate(files)], f"{FILE} STRING, {_NUMBER} INT")
+        # by number: a path takes ten times what a position takes, and all of them come to the driver
+        found = to_arrow(every.join(numbers.hint("broadcast"), FILE).select(_NUMBER, ROW)).sort_by([(_NUMBER, "ascending"), (ROW, "ascending")])
+        return table.layout(pinned).pack([(files[number], part[ROW]) for number, part in runs(found, _NUMBER).items()])
 
 
 def _ranges(slots: Sequence[Slot], first_key: str) -> list[tuple[int, str | None, str | None]]:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
 
@@ -20,6 +19,7 @@ from penstock.errors import TooHeavyError
 from penstock.maintenance import packed
 from penstock.tables import Design, FieldId, FileLayout, LakeTable, PartitionField, Pinned, WrittenFile
 
+from .arrow import runs
 from .executing import on_each
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class SlotWriting:
 
 def slot_tasks(table: LakeTable, filled: Sequence[FilledSlot], new: pa.Table, gone: pa.Table, tag: str) -> Iterator[SlotTask]:
     """`new`: rows with the number of their slot, `__slot`, in its order; `gone`: `__file` and `__row`, in that order."""
-    rows, places = _parts(new, "__slot"), _parts(gone, "__file")
+    rows, places = runs(new, "__slot"), runs(gone, "__file")
 
     def weight(one: FilledSlot) -> int:
         return sum(f.bytes for f in one.slot.files) + (rows[one.slot.number].nbytes if one.slot.number in rows else 0)
@@ -136,15 +136,6 @@ def _database() -> duckdb.DuckDBPyConnection:
 
 def _memory() -> str:
     return os.environ.get(MEMORY) or _TASK_MEMORY
-
-
-def _parts(rows: pa.Table, by: str) -> dict[Any, pa.Table]:
-    """The rows of each value of a column, which they are in the order of."""
-    import pyarrow.compute as pc
-
-    found = pc.value_counts(rows[by]).flatten()
-    values, counts = found[0].to_pylist(), [int(n) for n in found[1].to_pylist() if n is not None]
-    return {value: rows.slice(end - count, count) for value, count, end in zip(values, counts, accumulate(counts), strict=True)}
 
 
 def _sent(parts: Sequence[pa.Table]) -> bytes:
