@@ -126,13 +126,24 @@ def open_lake(spark: Any, warehouse: Path) -> None:
     settings = {
         "": "org.apache.iceberg.spark.SparkCatalog",
         ".catalog-impl": "org.apache.iceberg.jdbc.JdbcCatalog",
-        ".uri": f"jdbc:sqlite:{warehouse / 'catalog.db'}",
+        # what an Iceberg of before 1.11 has read it keeps open: in this mode that keeps nobody from writing
+        ".uri": f"jdbc:sqlite:{warehouse / 'catalog.db'}{'?journal_mode=WAL' if IS_BEFORE_4 else ''}",
         ".jdbc.schema-version": "V1",
         ".warehouse": f"file://{warehouse}",
         ".cache-enabled": "false",
     }
     for name, value in settings.items():
         spark.conf.set(f"spark.sql.catalog.penstock{name}", value)
+
+
+def reopened(spark: Any) -> Any:
+    """The session, or one that sees what others wrote since, where an Iceberg of before 1.11 goes on reading what it began to read."""
+    warehouse = spark.conf.get("spark.sql.catalog.penstock.warehouse", None)
+    if not (IS_BEFORE_4 and warehouse):
+        return spark
+    anew = spark.newSession()
+    open_lake(anew, Path(warehouse.removeprefix("file://")))
+    return anew
 
 
 def _built(settings: Mapping[str, str]) -> Any:

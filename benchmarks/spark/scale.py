@@ -64,11 +64,9 @@ def of_tasks(log: Path) -> dict[str, float]:
     return {"read_mb": read / 1e6, "shuffled_mb": shuffled / 1e6, "spilled_mb": spilled / 1e6}
 
 
-def merged(spark: Any, folder: Path, table_format: str, orders: Path, rows: int, changes: int, least_mb: int) -> dict[str, float]:
+def merged(spark: Any, folder: Path, table_format: str, least_mb: int) -> dict[str, float]:
     """One batch; `least_mb` as `spark_from_mb`. What the driver's Python grew by at the most, Spark's own part of the driver not counted."""
-    fill(folder, "flat", table_format, orders)
     place, batch = Place.at(folder, "flat", table_format), folder / "batch.parquet"
-    generate.changes(batch, rows, changes)
     before = getrusage(RUSAGE_SELF).ru_maxrss
     Ours(spark, place, least_mb).merge(batch)
     return {"batch_mb": batch.stat().st_size / 1e6, "driver_mb": (getrusage(RUSAGE_SELF).ru_maxrss - before) / 1e3}
@@ -83,6 +81,9 @@ def merge_in_a_process(base: Path, table_format: str, rows: int, changes: int, l
     """A session of its own, for its event log."""
     log = base / f"events-{table_format}-{rows}-{changes}-{least_mb}"
     log.mkdir()
+    folder = base / f"{table_format}-{rows}-{changes}-{least_mb}"
+    fill(folder, "flat", table_format, base / f"orders-{rows}.parquet")
+    generate.changes(folder / "batch.parquet", rows, changes)
     command = [sys.executable, __file__, "--merge", table_format, str(base), str(rows), str(changes), str(least_mb), str(log)]
     found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
     return {"rows": rows, "changes": changes, **found, **of_tasks(log)}
@@ -90,7 +91,7 @@ def merge_in_a_process(base: Path, table_format: str, rows: int, changes: int, l
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--files", nargs="+", type=int, default=[1_000, 4_000, 16_000])
+    parser.add_argument("--files", nargs="*", type=int, default=[1_000, 4_000, 16_000])
     parser.add_argument("--rows", nargs="+", type=int, default=[1_000_000, 4_000_000])
     parser.add_argument("--changes", nargs="+", type=int, default=[100_000, 400_000])
     parser.add_argument("--list", nargs=2, help=argparse.SUPPRESS)
@@ -103,8 +104,7 @@ def main() -> None:
     if said.merge:
         table_format, base, rows, changes, least, log = said.merge
         spark = started(Path(base) / "spark", {"spark.eventLog.enabled": "true", "spark.eventLog.dir": f"file://{log}", "spark.eventLog.compress": "false"})
-        folder, orders = Path(base) / f"{table_format}-{rows}-{changes}-{least}", Path(base) / f"orders-{rows}.parquet"
-        found = merged(spark, folder, table_format, orders, int(rows), int(changes), int(least))
+        found = merged(spark, Path(base) / f"{table_format}-{rows}-{changes}-{least}", table_format, int(least))
         spark.stop()
         print(json.dumps(found))
         return
@@ -112,7 +112,8 @@ def main() -> None:
         base = Path(text)
         generate.orders(base / "small.parquet", 1_000)
         for table_format in FORMATS:
-            show(f"{table_format}: files", [many_files(base / str(n), table_format, base / "small.parquet", n) for n in said.files])
+            if said.files:
+                show(f"{table_format}: files", [many_files(base / str(n), table_format, base / "small.parquet", n) for n in said.files])
         for rows in said.rows:
             generate.orders(base / f"orders-{rows}.parquet", rows)
         for table_format in FORMATS:

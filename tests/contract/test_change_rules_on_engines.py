@@ -14,6 +14,7 @@ from changes_tables import Duck, Engine, InOrder, Tables, WholeRows, agree, run,
 from penstock.changes.facts import MergeSpec
 from penstock.config import AwsSettings
 from penstock.engines.embedded.sail import session
+from penstock.engines.spark.arrow import framed, to_arrow
 
 ALL = {"partial": 0.2, "truncates": 0.01}
 RULES: dict[str, tuple[type[Tables], MergeSpec, dict[str, float]]] = {
@@ -41,10 +42,7 @@ class Connected:
         self.session = session
 
     def load(self, name: str, rows: pa.Table) -> None:
-        from pyspark.sql.pandas.types import from_arrow_schema
-
-        frame = self.session.createDataFrame(rows if rows.num_rows else [], from_arrow_schema(rows.schema))
-        frame.createOrReplaceTempView(name)
+        framed(self.session, rows).createOrReplaceTempView(name)
 
     def keep(self, name: str, sql: str) -> None:
         self.load(name, self._asked(sql))
@@ -53,7 +51,7 @@ class Connected:
         return self._asked(sql).to_pylist()
 
     def _asked(self, sql: str) -> pa.Table:
-        return self.session.sql(sqlglot.transpile(sql, read="duckdb", write="spark", unsupported_level=sqlglot.ErrorLevel.RAISE)[0]).toArrow()
+        return to_arrow(self.session.sql(sqlglot.transpile(sql, read="duckdb", write="spark", unsupported_level=sqlglot.ErrorLevel.RAISE)[0]))
 
 
 @pytest.fixture
