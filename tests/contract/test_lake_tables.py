@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +14,13 @@ import pytest
 from penstock.config import AwsSettings
 from penstock.connectors.catalogs import Catalog
 from penstock.engines.embedded.engine import EmbeddedEngine
+from penstock.engines.embedded.session import EmbeddedSession
+from penstock.engines.spark import driving
+from penstock.engines.spark.session import SparkBatchSession
+from penstock.engines.spark.slot_writing import SlotTask, SlotWriting
 from penstock.errors import DataError, LedgerError
 from penstock.schema import Column, arrow_schema
-from penstock.tables import COMMIT, Change, LakeTable, PartitionField, Pinned
+from penstock.tables import COMMIT, Change, LakeTable, PartitionField, Pinned, WrittenFile
 
 COLUMNS = tuple(
     Column.parse(name, kind)
@@ -193,3 +198,34 @@ def test_others_read_what_was_written(catalog: Catalog, table_format: str) -> No
     table = table_of(catalog, table_format, PartitionField("identity", "n"))
     append(table, table.pin(), pa.concat_tables([rows(1, n=1), rows(2, n=2)]), 1)
     assert readers_of(table) == [1, 2]
+
+
+def test_a_task_of_an_executor_that_is_done_twice_leaves_no_row_twice(catalog: Catalog, table_format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Spark does it that speculates, or lost what a task had said: both tries write, one is taken."""
+    tried: list[str] = []
+
+    def twice(spark: object, writing: SlotWriting, tasks: Iterator[SlotTask]) -> list[WrittenFile]:
+        assert spark is None
+        shared, sent = pickle.dumps(writing), [pickle.dumps(task) for task in tasks]
+        first, second = ([file for task in sent for file in pickle.loads(shared).written(pickle.loads(task))] for _ in range(2))
+        tried.extend(file.uri for file in (*first, *second))
+        return second
+
+    monkeypatch.setattr(driving, "written_by_executors", twice)
+    table = table_of(catalog, table_format, PartitionField("identity", "ok"))
+    assert append(table, table.pin(), pa.concat_tables([rows(*range(20)), rows(*range(20, 40), ok=True)]), 1) == "done"
+    pinned, aws = table.pin(), AwsSettings.from_environment()
+    with engine().connection() as connection:
+        session = driving.DriverSession(connection, aws, lambda: SparkBatchSession(None, aws), least_bytes=1)
+        session.load("changed", rows(2, 3, 50, name="changed"))
+        session.execute("CREATE TABLE upserts AS FROM changed")
+        session.execute("CREATE TABLE deletes AS SELECT 25::BIGINT AS id")
+        EmbeddedSession.locate(session, "found", "SELECT id FROM upserts UNION ALL FROM deletes", table, pinned, ["id"], ["id"])
+        session.found = {(table.name, pinned.version): "found"}
+        change = session.rewrite(table, pinned, "upserts", "deletes", "run2")
+    assert table.commit(pinned, replace(change, ledger={"p/s": 2})).state == "done"
+    assert len(tried) == len(set(tried)) == 4
+    changed = {2: "changed", 3: "changed", 50: "changed"}
+    assert content(table) == [
+        {**row, "ok": 20 <= row["id"] < 40, "name": changed.get(row["id"], row["name"])} for row in rows(*range(25), *range(26, 40), 50).to_pylist()
+    ]
