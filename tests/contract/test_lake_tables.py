@@ -212,6 +212,7 @@ def test_a_task_of_an_executor_that_is_done_twice_leaves_no_row_twice(catalog: C
         return second
 
     monkeypatch.setattr(driving, "written_by_executors", twice)
+    monkeypatch.setattr(driving.DriverSession, "_find", EmbeddedSession._find)  # without executors
     table = table_of(catalog, table_format, PartitionField("identity", "ok"))
     assert append(table, table.pin(), pa.concat_tables([rows(*range(20)), rows(*range(20, 40), ok=True)]), 1) == "done"
     pinned, aws = table.pin(), AwsSettings.from_environment()
@@ -220,7 +221,7 @@ def test_a_task_of_an_executor_that_is_done_twice_leaves_no_row_twice(catalog: C
         session.load("changed", rows(2, 3, 50, name="changed"))
         session.execute("CREATE TABLE upserts AS FROM changed")
         session.execute("CREATE TABLE deletes AS SELECT 25::BIGINT AS id")
-        EmbeddedSession.locate(session, "found", "SELECT id FROM upserts UNION ALL FROM deletes", table, pinned, ["id"], ["id"])
+        session.locate("found", "SELECT id FROM upserts UNION ALL FROM deletes", table, pinned, ["id"], ["id"])
         session.found = {(table.name, pinned.version): "found"}
         change = session.rewrite(table, pinned, "upserts", "deletes", "run2")
     assert table.commit(pinned, replace(change, ledger={"p/s": 2})).state == "done"

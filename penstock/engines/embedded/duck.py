@@ -24,14 +24,14 @@ _SHARE = 5 / 8  # of DuckDB's own limit, four fifths of what the machine or its 
 
 
 def opened(sharing: int = 1, memory: str | None = None) -> duckdb.DuckDBPyConnection:
-    """A database of its own, in UTC. It takes `memory`, else $PENSTOCK_MEMORY, else half of the machine's or the container's, its part of it where several
+    """A database of its own, in UTC. It takes $PENSTOCK_MEMORY, else `memory`, else half of the machine's or the container's, its part of it where several
     are `sharing`; what does not fit it spills into a folder that goes with it, in $PENSTOCK_SPILL, else where temporary files lie. Raises ArgumentError for a
     $PENSTOCK_MEMORY that is no amount.
     """
     import duckdb
 
     database = duckdb.connect()
-    asked = memory or os.environ.get(MEMORY)
+    asked = os.environ.get(MEMORY) or memory
     if asked:
         _limit(database, asked)
     ((number, unit),) = database.execute("SELECT string_split(current_setting('memory_limit'), ' ')").fetchone() or ()

@@ -163,7 +163,10 @@ class EmbeddedSession:
         if wanted is None:
             self.name(name, self.rows_of(table, pinned, files, columns))
             return
-        held = candidates(self._connection, wanted, keys[0], self._type(pinned, keys[0]), files)
+        self._find(name, wanted, table, pinned, self._candidates(wanted, pinned, keys, files), keys, tuple(columns))
+
+    def _find(self, name: str, wanted: str, table: LakeTable, pinned: Pinned, held: Sequence[DataFile], keys: Sequence[str], columns: Sequence[str]) -> None:
+        """Name the rows of the wanted keys in the files that can hold them."""
         self.name(name, self.rows_of(table, pinned, held, columns, Wanted(wanted, tuple(keys))))
         self._positions.let_go()
 
@@ -171,7 +174,11 @@ class EmbeddedSession:
         """Name keys and sequence of the stored rows of the wanted keys, as `locate` does. Of a file of which all rows are older than `least`, the first
         part of the least wanted sequence, no sequence is read: its rows have the least that the file can have.
         """
-        held = candidates(self._connection, wanted, keys[0], self._type(pinned, keys[0]), self.files(table, pinned))
+        self._find_sequences(name, wanted, table, pinned, self._candidates(wanted, pinned, keys, self.files(table, pinned)), keys, sequence, least)
+
+    def _find_sequences(
+        self, name: str, wanted: str, table: LakeTable, pinned: Pinned, held: Sequence[DataFile], keys: Sequence[str], sequence: Sequence[str], least: object
+    ) -> None:
         older = [f for f in held if is_older(f, sequence, least)]
         rest = [f for f in held if f not in older] if older else held
         only = Wanted(wanted, tuple(keys))
@@ -183,6 +190,9 @@ class EmbeddedSession:
               JOIN (VALUES {lowest}) l(__path, {listed("{0}", sequence)}) ON t.__file = l.__path""")
         self.name(name, " UNION ALL ".join(parts))
         self._positions.let_go()
+
+    def _candidates(self, wanted: str, pinned: Pinned, keys: Sequence[str], files: Sequence[DataFile]) -> list[DataFile]:
+        return candidates(self._connection, wanted, keys[0], self._type(pinned, keys[0]), files)
 
     def rows_of(self, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], columns: Iterable[str], only: Wanted | None = None) -> str:
         """A query for columns of some files of a table, and `__file`."""

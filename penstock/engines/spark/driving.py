@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from penstock.changes.facts import listed
 from penstock.config import AwsSettings
 from penstock.engines.embedded.files import Writer
-from penstock.engines.embedded.locate import candidates
 from penstock.engines.embedded.routing import FilledSlot
 from penstock.engines.embedded.session import EmbeddedSession
 from penstock.errors import TooHeavyError
@@ -37,21 +36,21 @@ class DriverSession(EmbeddedSession):
 
     def locate(self, name: str, wanted: str | None, table: LakeTable, pinned: Pinned, keys: Sequence[str], columns: Iterable[str]) -> None:
         """As on one machine; raises TooHeavyError where rows are wanted that are too many to be brought here."""
-        files = self.files(table, pinned)
-        if wanted is None:
-            if self._is_heavy(files):
-                raise TooHeavyError(f"all rows of {table.name} are wanted")
-        elif self._is_heavy(files) and self._is_heavy(held := self._held(wanted, pinned, keys, files)):
-            self._bring(name, wanted, table, pinned, held, keys, tuple(columns))
-            return
+        if wanted is None and self._is_heavy(self.files(table, pinned)):
+            raise TooHeavyError(f"all rows of {table.name} are wanted")
         super().locate(name, wanted, table, pinned, keys, columns)
 
-    def locate_sequences(self, name: str, wanted: str, table: LakeTable, pinned: Pinned, keys: Sequence[str], sequence: Sequence[str], least: object) -> None:
-        files = self.files(table, pinned)
-        if self._is_heavy(files) and self._is_heavy(held := self._held(wanted, pinned, keys, files)):
+    def _find(self, name: str, wanted: str, table: LakeTable, pinned: Pinned, held: Sequence[DataFile], keys: Sequence[str], columns: Sequence[str]) -> None:
+        find = self._bring if self._is_heavy(held) else super()._find
+        find(name, wanted, table, pinned, held, keys, columns)
+
+    def _find_sequences(
+        self, name: str, wanted: str, table: LakeTable, pinned: Pinned, held: Sequence[DataFile], keys: Sequence[str], sequence: Sequence[str], least: object
+    ) -> None:
+        if self._is_heavy(held):
             self._bring(name, wanted, table, pinned, held, keys, (*keys, *sequence))
         else:
-            super().locate_sequences(name, wanted, table, pinned, keys, sequence, least)
+            super()._find_sequences(name, wanted, table, pinned, held, keys, sequence, least)
 
     def _write_slots(
         self, writer: Writer, table: LakeTable, pinned: Pinned, keys: Sequence[str], filled: Sequence[FilledSlot], thin: Sequence[DataFile]
@@ -76,9 +75,6 @@ class DriverSession(EmbeddedSession):
 
     def _is_heavy(self, files: Iterable[DataFile]) -> bool:
         return sum(f.bytes for f in files) >= self._least_bytes
-
-    def _held(self, wanted: str, pinned: Pinned, keys: Sequence[str], files: Sequence[DataFile]) -> list[DataFile]:
-        return candidates(self._connection, wanted, keys[0], self._type(pinned, keys[0]), files)
 
     def _bring(self, name: str, wanted: str, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], keys: Sequence[str], columns: Sequence[str]) -> None:
         """Name the stored rows of wanted keys, which executors find."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
-from uuid import uuid4
 
 from penstock.config import AwsSettings
-from penstock.engines.embedded.duck import MEMORY, attached, opened, reach_s3
+from penstock.connectors.paths import new_file
+from penstock.engines.embedded.duck import attached, opened, reach_s3
 from penstock.engines.embedded.files import Writer
 from penstock.engines.embedded.positions import Positions
 from penstock.engines.embedded.routing import FilledSlot, slot_output
@@ -62,7 +61,8 @@ class _Detached:
 
     def new_file(self, partition: tuple[object, ...], tag: str) -> str:
         del tag
-        return f"{self.uris[place(partition)].removesuffix('.parquet')}-{uuid4().hex[:12]}.parquet"
+        folder, _, name = self.uris[place(partition)].removesuffix(".parquet").rpartition("/")
+        return new_file(folder, (), name)
 
 
 def _unpacked(_: object) -> NoReturn:
@@ -101,7 +101,7 @@ class SlotWriting:
             try:
                 return writer.write([slot_output(writer, table, self.pinned, one, self.keys) for one in task.filled])
             except duckdb.OutOfMemoryException as error:
-                raise TooHeavyError(f"rows of {table.location} for an executor that has {_memory()} for a task") from error
+                raise TooHeavyError(f"rows of {table.location} are more than the memory of an executor's task holds") from error
 
 
 def slot_tasks(table: LakeTable, filled: Sequence[FilledSlot], new: pa.Table, gone: pa.Table, tag: str) -> Iterator[SlotTask]:
@@ -131,11 +131,7 @@ def written_by_executors(spark: Any, writing: SlotWriting, tasks: Iterator[SlotT
 
 @cache
 def _database() -> duckdb.DuckDBPyConnection:
-    return opened(memory=_memory())
-
-
-def _memory() -> str:
-    return os.environ.get(MEMORY) or _TASK_MEMORY
+    return opened(memory=_TASK_MEMORY)
 
 
 def _sent(parts: Sequence[pa.Table]) -> bytes:
