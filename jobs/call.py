@@ -26,5 +26,7 @@ def apply(context: Context, step: CallStep, batch: Batch) -> StepRecord:
     warehouse = context.warehouse(step.call.on)
     if step.call.definition:
         warehouse.define((context.loaded.folder / step.call.definition).read_text())
-    warehouse.call(context.keys(step.id), batch.number, step.call.procedure, step.call.arguments)
-    return StepRecord(step.id, "call", "done", (batch.number,), commits=1)
+    call = step.call
+    given = warehouse.call(context.keys(step.id), batch.number, call.procedure, call.arguments, together=not call.idempotent)
+    note = f"{call.procedure} gave {', '.join(f'{k}={v}' for k, v in given.items())}" if given else ""
+    return StepRecord(step.id, "call", "done", (batch.number,), commits=1, note=note)

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from penstock.batches import Batch
 from penstock.changes.counts import Counts
 from penstock.connections import S3Connection
-from penstock.connectors.redshift.sql import StagedFile, Target, manifest
+from penstock.connectors.redshift.sql import Layout, StagedFile, Target, manifest
 from penstock.connectors.stores import open_store
 from penstock.killpoints import reach
 from penstock.objects import ObjectStore
 from penstock.pipeline import CopyStep
-from penstock.schema import quote
 
+from .between import Taking
 from .context import Context
-from .pins import cut_reads, scan_pinned
+from .pins import cut_reads
 from .reading import files_of
 from .record import StepRecord
 from .rows import Writing, publish_rows
@@ -41,7 +41,8 @@ def apply(context: Context, step: CopyStep, batch: Batch) -> StepRecord:
 
 def target_table(context: Context, location: str) -> Target:
     where, declared = context.table_location(location), context.declared(location)
-    return Target(where.namespace, where.table, declared.schema_columns, declared.keys)
+    layout = Layout(declared.diststyle or "", declared.distkey or "", declared.sort_by, declared.encode)
+    return Target(where.namespace, where.table, declared.schema_columns, declared.keys, layout, tuple(p.column for p in declared.partition_fields))
 
 
 def _staging(context: Context, step: CopyStep, batch: Batch) -> ObjectStore:
@@ -53,22 +54,20 @@ def _staging(context: Context, step: CopyStep, batch: Batch) -> ObjectStore:
 
 
 def _load(context: Context, step: CopyStep, batch: Batch) -> StepRecord:
-    """Write the pinned snapshot's rows out, as the target's columns in the target's order, and COPY them."""
+    """Write the rows that are to be loaded out, as the target's columns in the target's order, and COPY them."""
     warehouse = context.warehouse(context.table_location(step.copy_.into).connection)
     steps = context.keys(step.id)
     if warehouse.applied(steps) >= batch.number:
         return StepRecord(step.id, "copy", "nothing to do", note=f"batch {batch.number} is there already")
     target, store = target_table(context, step.copy_.into), _staging(context, step, batch)
     with context.engine.session() as session:
-        scan_pinned(context, session, batch, step.copy_.from_, "source")
-        typed = ", ".join(f"CAST({quote(c.name)} AS {c.type.duckdb}) AS {quote(c.name)}" for c in target.columns)
-        session.execute(f"CREATE OR REPLACE TEMP VIEW outgoing AS SELECT {typed} FROM source")
-        written = session.export("outgoing", f"{store.root}{context.run}.parquet")
+        take = Taking(context, session, step, batch, target, warehouse.copied(steps)).taken()
+        written = session.export(take.relation, f"{store.root}{context.run}.parquet")
     files = [StagedFile(f.uri, f.bytes, f.rows) for f in written]
     key = f"{context.run}.manifest"
     store.write(key, manifest(files))
     reach("before_copy")
-    warehouse.load(steps, batch.number, target, files, step.copy_.write, store.root + key)
+    warehouse.load(steps, batch.number, target, files, take.write, store.root + key, batch.pins[step.copy_.from_])
     for found in list(store.list()):
         store.delete(found.uri.removeprefix(store.root))
     rows = sum(f.rows for f in files)

@@ -53,6 +53,9 @@ if TYPE_CHECKING:
         ReconcileStep as ReconcileStep,
     )
     from penstock.pipeline import (
+        SqlStep as SqlStep,
+    )
+    from penstock.pipeline import (
         Table as Table,
     )
     from penstock.pipeline import (
@@ -69,7 +72,7 @@ if TYPE_CHECKING:
     )
 
 _MODELS = ("Call", "Copy", "Environment", "Gate", "Maintenance", "Merge", "Pipeline", "Read", "Reconcile", "Table", "Transform", "Unload")
-_STEPS = ("CallStep", "CopyStep", "MaintainStep", "MergeStep", "ReadStep", "ReconcileStep", "TransformStep", "UnloadStep")
+_STEPS = ("CallStep", "CopyStep", "MaintainStep", "MergeStep", "ReadStep", "ReconcileStep", "SqlStep", "TransformStep", "UnloadStep")
 __all__ = ["PenstockError", *_MODELS, *_STEPS]
 
 

@@ -47,8 +47,17 @@ def _tables(pipeline: Pipeline) -> Iterator[Found]:
         elif isinstance(connection, CatalogConnection):
             yield from _lake_table(path, name, table, connection)
             yield from _left_in_files(pipeline, path, name, table)
-        elif table.format or table.partition_by or table.sort_by or table.readers:
-            yield path, "a Redshift table has columns and keys; format, partition_by, sort_by and readers belong to lake tables"
+        else:
+            yield from _redshift_table(path, table)
+
+
+def _redshift_table(path: Path, table: Table) -> Iterator[Found]:
+    if table.format or table.readers:
+        yield path, "a Redshift table has columns, keys and a layout; format and readers belong to lake tables"
+    if other := [p for p in table.partition_fields if p.transform != "identity"]:
+        yield (*path, "partition_by"), f"of a Redshift table partition_by names the columns by which rows are replaced together; {other[0]} is no column"
+    if table.distkey and table.diststyle:
+        yield (*path, "diststyle"), f"rows are spread by distkey: {table.distkey}; leave diststyle out"
 
 
 def _table_name(location: str) -> str:
@@ -62,6 +71,7 @@ def _lake_table(path: Path, name: str, table: Table, connection: CatalogConnecti
     if table.format is None:
         yield path, f"{name} lies in a catalog: give its format, iceberg or delta"
         return
+    yield from (((*path, f), f"{name} is a lake table; {f} is of tables in Redshift") for f in ("diststyle", "distkey", "encode") if getattr(table, f))
     able = table_format(table.format)
     if table.shared and able.is_ordered_by_store and connection.warehouse.startswith("s3://"):
         said = f"{table.format} tables on S3 have no order among several writers: not all of them write the log only where it is absent"
@@ -339,6 +349,8 @@ def _file_copy(read: Read, write: str, target: Table) -> Iterator[Found]:
         yield ("into",), "files go into a lake table first; copy that one into Redshift"
     if source_format(read.format).is_change_feed and (target.keys or write != "append"):
         yield ("from",), f"a {read.format} feed is change data: apply it with merge, or append its inserts to a table without keys"
+    if write == "insert_missing":
+        yield ("write",), "insert_missing is for Redshift, which keeps no keys; a merge step, or an append by a change feed, keeps a lake table without doubles"
     if write == "merge":
         yield ("write",), "files are merged by a merge step, whose sequence_by says which row of a key is the newer"
     if write in ("overwrite", "overwrite_partitions") and read.bad_files == "quarantine":
@@ -358,8 +370,8 @@ def _table_copy(pipeline: Pipeline, step: CopyStep, target: Table) -> Iterator[F
         yield ("max_quarantined",), "a copied table has no quarantine: rows were sorted when they came into the lake table; say it on the step that writes that"
     if copy.write == "merge" and not target.keys:
         yield ("write",), f"{copy.into} has no keys; merge needs them"
-    if copy.write == "append":
-        yield ("write",), "a copied table is a whole snapshot: overwrite or merge it"
+    if copy.window:
+        yield ("window",), "a window goes with a lake table; in Redshift the partitions in which rows differ are replaced"
     if nested := [c for c in target.schema_columns if c.type.is_nested]:
         what = f"column {nested[0].name!r} is a {nested[0].type.name}, and COPY takes none; leave it out of {copy.into}, or give its parts columns of their own"
         yield ("into",), f"{what} in a lake table that a transform writes"
@@ -379,6 +391,10 @@ def _on_redshift(loaded: Loaded, name: str, field: str) -> Iterator[Found]:
 
 def _call(loaded: Loaded, step: Any) -> Iterator[Found]:
     yield from _on_redshift(loaded, step.call.on, "on")
+
+
+def _sql(loaded: Loaded, step: Any) -> Iterator[Found]:
+    yield from _on_redshift(loaded, step.sql.on, "on")
 
 
 def _unload(loaded: Loaded, step: Any) -> Iterator[Found]:
@@ -437,5 +453,5 @@ def _suites(loaded: Loaded) -> Iterator[Problem]:
 
 _CHECKS: dict[str, Any] = {
     "read": _read, "merge": _merge, "transform": _transform, "copy": _copy, "delete": _amend, "update": _amend,
-    "call": _call, "unload": _unload, "reconcile": _reconcile, "maintain": _maintain,
+    "call": _call, "sql": _sql, "unload": _unload, "reconcile": _reconcile, "maintain": _maintain,
 }  # fmt: skip

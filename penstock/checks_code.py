@@ -9,7 +9,8 @@ from pathlib import Path
 from penstock.errors import Problem, choice, nearest
 from penstock.lineage import SqlProblem, bound, columns_of, family, output_of, parse, tables_of
 from penstock.parse import Loaded
-from penstock.pipeline import CallStep, TransformStep, UnloadStep
+from penstock.pipeline import CallStep, SqlStep, TransformStep, UnloadStep
+from penstock.scripts import MOST_TOGETHER, statements
 
 _NOT_IN_CONNECT = frozenset({"rdd", "sparkContext", "_jvm", "_jsc", "_sc"})
 _INTERVAL = frozenset({"data_interval_start", "data_interval_end"})
@@ -24,6 +25,8 @@ def check_code(loaded: Loaded) -> Iterator[Problem]:
                 yield from _python(loaded, i, loaded.folder / (step.transform.python or ""))
             case UnloadStep():
                 yield from _unload(loaded, i, step, loaded.folder / step.unload.sql)
+            case SqlStep():
+                yield from _script(loaded, i, step, loaded.folder / step.sql.file)
             case CallStep() if step.call.definition and not (loaded.folder / step.call.definition).is_file():
                 yield loaded.document.problem(("steps", i, "call", "definition"), f"there is no file {step.call.definition} beside the pipeline file")
 
@@ -83,6 +86,19 @@ def _misfits(output: dict[str, str], columns: dict[str, str], into: str) -> Iter
         kinds = [family(given[name]), family(wanted[name])]
         if all(kinds) and kinds[0] != kinds[1]:
             yield f"column {name!r} is a {given[name].lower()} in the query but {into} declares {wanted[name]}"
+
+
+def _script(loaded: Loaded, i: int, step: SqlStep, file: Path) -> Iterator[Problem]:
+    text = _text(loaded, ("steps", i, "sql", "file"), file)
+    if isinstance(text, Problem):
+        yield text
+        return
+    count = len(statements(text))
+    if count > MOST_TOGETHER and not step.sql.idempotent:
+        said = f"{count} statements; Redshift's Data API takes {MOST_TOGETHER} in one transaction with the ledger's: divide the script, or say idempotent: true"
+        yield loaded.document.problem(("steps", i, "sql", "file"), said)
+    if not count:
+        yield loaded.document.problem(("steps", i, "sql", "file"), f"{step.sql.file} has no statement")
 
 
 def _unload(loaded: Loaded, i: int, step: UnloadStep, file: Path) -> Iterator[Problem]:

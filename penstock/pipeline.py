@@ -25,7 +25,8 @@ from penstock.windows import Window
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Location = Annotated[str, Field(min_length=1)]
-Write = Literal["append", "overwrite", "overwrite_partitions", "merge"]
+Write = Literal["append", "overwrite", "overwrite_partitions", "merge", "insert_missing"]
+Encoding = Literal["auto", "az64", "bytedict", "delta", "delta32k", "lzo", "mostly8", "mostly16", "mostly32", "raw", "runlength", "text255", "text32k", "zstd"]
 Share = Annotated[str, Field(pattern=r"^(100|\d{1,2}(\.\d+)?) ?%$")]
 Reader = Literal["spark", "athena", "redshift", "trino", "snowflake", "duckdb"]
 NULL_UPDATES = ("ignore_null_updates", "ignore_null_updates_column_list", "ignore_null_updates_except_column_list")
@@ -61,7 +62,10 @@ class Table(Model):
     columns: ColumnTypes = Field(description="name: Spark SQL type; a trailing ! means NOT NULL")
     keys: tuple[str, ...] = ()
     partition_by: tuple[Annotated[str, Field(pattern=f"^{_PARTITION.pattern}$")], ...] = ()
-    sort_by: tuple[str, ...] = Field(default=(), description="columns by which rows are ordered in each file")
+    sort_by: tuple[str, ...] = Field(default=(), description="columns by which rows are ordered in each file; in Redshift the compound sort key")
+    diststyle: Literal["auto", "even", "all"] | None = Field(default=None, description="Redshift: how rows are spread over the slices; by default AUTO")
+    distkey: Name | None = Field(default=None, description="Redshift: the column by whose values rows are spread")
+    encode: dict[str, Encoding] = Field(default={}, description="Redshift: column: how it is compressed; by default AUTO")
     readers: tuple[Reader, ...] = Field(default=(), description="who reads the table besides Penstock: decides how deletes are written")
     shared: bool = Field(default=False, description="other pipelines may write the table too; each has a column of its own value among the keys")
     on_schema_change: OnSchemaChange = OnSchemaChange()
@@ -73,6 +77,8 @@ class Table(Model):
             "keys": self.keys,
             "partition_by": tuple(dict.fromkeys(p.column for p in self.partition_fields)),
             "sort_by": self.sort_by,
+            "distkey": (self.distkey,) if self.distkey else (),
+            "encode": tuple(self.encode),
             "on_schema_change.renamed_from": tuple(self.on_schema_change.renamed_from),
             "maintain.sort_by": self.maintain.sort_by,
             "maintain.zorder_by": self.maintain.zorder_by,
@@ -263,7 +269,7 @@ class Copy(Model):
 
     from_: Location = Field(alias="from")
     into: Location
-    write: Write = "append"
+    write: Write = Field(default="append", description="insert_missing, into Redshift: rows that the table has not, each once, NULL equal to NULL")
     window: Window | None = Field(default=None, description="overwrite_partitions: every partition that it covers is replaced, also those now empty")
 
 
@@ -301,6 +307,15 @@ class Call(Model):
     procedure: str = Field(pattern=r"^[A-Za-z_][\w]*\.[A-Za-z_][\w]*$")
     arguments: tuple[str | int | float | bool | None, ...] = ()
     definition: str | None = None
+    idempotent: bool = Field(default=False, description="it commits by itself, and may be called again where a run was killed: the ledger is claimed after it")
+
+
+class Sql(Model):
+    """A script of statements in Redshift: with the ledger one transaction; with `idempotent: true` each its own, done again where a run was killed."""
+
+    on: Name
+    file: str = Field(min_length=1, description="a SQL file beside the pipeline file; :name is a parameter")
+    idempotent: bool = False
 
 
 class Unload(Model):
@@ -369,6 +384,10 @@ class CallStep(_Step):
     call: Call
 
 
+class SqlStep(_Step):
+    sql: Sql
+
+
 class UnloadStep(_Step):
     unload: Unload
 
@@ -381,7 +400,7 @@ class MaintainStep(_Step):
     maintain: Maintenance
 
 
-STEP_KINDS = ("read", "merge", "transform", "copy", "delete", "update", "call", "unload", "reconcile", "maintain")
+STEP_KINDS = ("read", "merge", "transform", "copy", "delete", "update", "call", "sql", "unload", "reconcile", "maintain")
 
 
 def step_kind(value: Any) -> str | None:
@@ -400,6 +419,7 @@ Step = Annotated[
     | Annotated[DeleteStep, Tag("delete")]
     | Annotated[UpdateStep, Tag("update")]
     | Annotated[CallStep, Tag("call")]
+    | Annotated[SqlStep, Tag("sql")]
     | Annotated[UnloadStep, Tag("unload")]
     | Annotated[ReconcileStep, Tag("reconcile")]
     | Annotated[MaintainStep, Tag("maintain")],

@@ -99,6 +99,8 @@ def _planned(loaded: Loaded, step: Any) -> PlannedStep:
             return PlannedStep(step.id, kind, (), (getattr(step, kind).table,), (), kind)
         case "call":
             return PlannedStep(step.id, kind, (step.call.on,), (step.call.on,))
+        case "sql":
+            return PlannedStep(step.id, kind, (step.sql.on,), (step.sql.on,))
         case "unload":
             return PlannedStep(step.id, kind, (step.unload.from_,), (step.unload.into,))
         case "maintain":

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -67,9 +66,15 @@ def of_tasks(log: Path) -> dict[str, float]:
 def merged(spark: Any, folder: Path, table_format: str, least_mb: int) -> dict[str, float]:
     """One batch; `least_mb` as `spark_from_mb`. What the driver's Python grew by at the most, Spark's own part of the driver not counted."""
     place, batch = Place.at(folder, "flat", table_format), folder / "batch.parquet"
-    before = getrusage(RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew: that of whoever started this process counts into it
+    before = _peak_mb()
     Ours(spark, place, least_mb).merge(batch)
-    return {"batch_mb": batch.stat().st_size / 1e6, "driver_mb": (getrusage(RUSAGE_SELF).ru_maxrss - before) / 1e3}
+    return {"batch_mb": batch.stat().st_size / 1e6, "driver_mb": _peak_mb() - before}
+
+
+def _peak_mb() -> float:
+    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmHWM"))
+    return int(line.split()[1]) / 1e3
 
 
 def show(title: str, found: list[dict[str, float]]) -> None:
@@ -95,7 +100,9 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", type=int, default=[1_000_000, 4_000_000])
     parser.add_argument("--changes", nargs="+", type=int, default=[100_000, 400_000])
     parser.add_argument("--list", nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument("--least-mb", type=int, default=20, help="`spark_from_mb` of the batches that are the driver's: between theirs and their table's")
+    parser.add_argument(
+        "--from-mb", nargs="+", type=int, default=[0, 40], help="`spark_from_mb`: with 0 a batch is Spark's, with more than its size the driver's"
+    )
     parser.add_argument("--merge", nargs=6, help=argparse.SUPPRESS)
     said = parser.parse_args()
     if said.list:
@@ -117,7 +124,8 @@ def main() -> None:
         for rows in said.rows:
             generate.orders(base / f"orders-{rows}.parquet", rows)
         for table_format in FORMATS:
-            for title, least in (("a batch that is Spark's", 0), ("a batch that is the driver's", said.least_mb)):
+            for least in said.from_mb:
+                title = f"batches with spark_from_mb: {least}"
                 show(f"{table_format}: {title}", [merge_in_a_process(base, table_format, r, c, least) for r in said.rows for c in said.changes])
 
 

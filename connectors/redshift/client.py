@@ -31,12 +31,22 @@ _TRIES, _LONGEST_PAUSE = 7, 8.0
 
 
 @dataclass(frozen=True)
+class Part:
+    """One statement of a transaction: what it took, the rows that it gave or touched (-1: not known), and whether there are rows to fetch."""
+
+    seconds: float
+    rows: int
+    gives_rows: bool
+
+
+@dataclass(frozen=True)
 class Done:
-    """A finished statement: its id, and for each part of it whether there are rows to fetch."""
+    """A finished statement: its id, those of its parts, and what each of these did."""
 
     id: str
     parts: tuple[str, ...]
     seconds: float
+    each: tuple[Part, ...] = ()
 
 
 class DataApi:
@@ -87,8 +97,9 @@ class DataApi:
             raise
         if found["Status"] != "FINISHED":
             raise _failure(found)
-        parts = tuple(p["Id"] for p in found.get("SubStatements", ())) or (statement,)
-        return Done(statement, parts, found.get("Duration", 0) / 1e9)
+        inner = found.get("SubStatements") or [found | {"Id": statement}]
+        each = tuple(Part(p.get("Duration", 0) / 1e9, int(p.get("ResultRows", -1)), bool(p.get("HasResultSet"))) for p in inner)
+        return Done(statement, tuple(p["Id"] for p in inner), found.get("Duration", 0) / 1e9, each)
 
     def wait(self, statement: str) -> Any:
         """The description of a statement that has ended, well or not."""

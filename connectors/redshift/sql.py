@@ -4,27 +4,49 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import pairwise
 from typing import Any
 
-from penstock.errors import ArgumentError, choice
-from penstock.schema import Columns, literal, names, quote
+from penstock.schema import Column, Columns, quote
 
 SCHEMA = "penstock"
 LEDGER_FORMAT = 1
 CLAIM_FAILED = "penstock: the ledger of"
 
 
+def literal(text: str) -> str:
+    """A text as Redshift reads it: a backslash escapes within it, whatever the standard says."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a table lies on the cluster: none of it changes a result. `encode` is the compression of columns."""
+
+    diststyle: str = ""
+    distkey: str = ""
+    sort_by: tuple[str, ...] = ()
+    encode: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def clauses(self) -> str:
+        """What stands behind the columns of CREATE TABLE."""
+        dist = f" DISTSTYLE KEY DISTKEY ({quote(self.distkey)})" if self.distkey else f" DISTSTYLE {self.diststyle.upper()}" if self.diststyle else ""
+        return dist + (f" COMPOUND SORTKEY ({_listed(self.sort_by)})" if self.sort_by else "")
+
+
 @dataclass(frozen=True)
 class Target:
-    """A table of Redshift as declared."""
+    """A table of Redshift as declared. `partition_by`: the columns by which `overwrite_partitions` replaces rows."""
 
     schema: str
     table: str
     columns: Columns
     keys: tuple[str, ...] = ()
+    layout: Layout = Layout()
+    partition_by: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -45,6 +67,7 @@ def setup() -> list[str]:
     return [
         f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}",
         f"CREATE TABLE IF NOT EXISTS {SCHEMA}.ledger (step VARCHAR(512) NOT NULL, last BIGINT NOT NULL, format INTEGER NOT NULL)",
+        f"CREATE TABLE IF NOT EXISTS {SCHEMA}.copied (step VARCHAR(512) NOT NULL, version BIGINT NOT NULL)",
         f"""CREATE OR REPLACE PROCEDURE {SCHEMA}.claim(step_name VARCHAR, expected BIGINT, next_batch BIGINT) AS $$
 DECLARE
   hit INTEGER;
@@ -71,22 +94,47 @@ def ledger_of(steps: Sequence[str]) -> str:
     return f"SELECT MAX(last) AS last, MAX(format) AS format, {own} AS own FROM {SCHEMA}.ledger WHERE step IN ({', '.join(map(literal, steps))})"
 
 
-def forget(steps: Iterable[str]) -> str:
-    return f"DELETE FROM {SCHEMA}.ledger WHERE step IN ({', '.join(map(literal, steps))})"
+def forget(steps: Sequence[str]) -> list[str]:
+    return [f"DELETE FROM {SCHEMA}.{table} WHERE step IN ({', '.join(map(literal, steps))})" for table in ("ledger", "copied")]
+
+
+def copied(steps: Sequence[str]) -> str:
+    """One row: the `version` of its source that a step's target was made equal to, or was appended up to; NULL before the first."""
+    return f"SELECT MAX(version) AS version FROM {SCHEMA}.copied WHERE step IN ({', '.join(map(literal, steps))})"
+
+
+def note_copied(steps: Sequence[str], version: int) -> list[str]:
+    """Remember it, in the transaction that publishes."""
+    return [forget(steps)[1], f"INSERT INTO {SCHEMA}.copied VALUES ({literal(steps[0])}, {version})"]
 
 
 def claim(step: str, expected: int, batch: int) -> str:
     return f"CALL {SCHEMA}.claim({literal(step)}, {expected}, {batch})"
 
 
-def definition(columns: Columns, keys: Sequence[str] = ()) -> str:
+def definition(columns: Columns, keys: Sequence[str] = (), layout: Layout = Layout()) -> str:
     """Columns as DDL has them; keys are informational in Redshift, and said so."""
-    parts = [f"{quote(c.name)} {c.type.redshift}{' NOT NULL' if c.required else ''}" for c in columns]
+    parts = [_defined(c, layout) for c in columns]
     return ", ".join(parts + ([f"PRIMARY KEY ({_listed(keys)})"] if keys else []))
 
 
+def _defined(column: Column, layout: Layout) -> str:
+    encode = f" ENCODE {layout.encode[column.name]}" if column.name in layout.encode else ""
+    return f"{quote(column.name)} {column.type.redshift}{' NOT NULL' if column.required else ''}{encode}"
+
+
 def create_table(target: Target) -> list[str]:
-    return [f"CREATE SCHEMA IF NOT EXISTS {quote(target.schema)}", f"CREATE TABLE IF NOT EXISTS {target.name} ({definition(target.columns, target.keys)})"]
+    columns = definition(target.columns, target.keys, target.layout)
+    return [f"CREATE SCHEMA IF NOT EXISTS {quote(target.schema)}", f"CREATE TABLE IF NOT EXISTS {target.name} ({columns}){target.layout.clauses}"]
+
+
+def add_column(target: Target, column: Column) -> str:
+    return f"ALTER TABLE {target.name} ADD COLUMN {_defined(column, target.layout)}"
+
+
+def widen_column(target: Target, column: Column) -> str:
+    """The one change of a type that Redshift makes in place: a longer VARCHAR."""
+    return f"ALTER TABLE {target.name} ALTER COLUMN {quote(column.name)} TYPE {column.type.redshift}"
 
 
 def stage_of(step: str, batch: int) -> str:
@@ -117,34 +165,6 @@ def manifest(files: Sequence[StagedFile]) -> bytes:
     return json.dumps({"entries": entries}, indent=1).encode()
 
 
-def publish(target: Target, stage_name: str, write: str) -> list[str]:
-    """The statements that bring a stage, a whole snapshot of its source, into the target. Never TRUNCATE: it commits.
-
-    Raises ArgumentError for another `write` than overwrite or merge, and for a merge without keys.
-    """
-    if write not in ("overwrite", "merge"):
-        raise ArgumentError(f"write {choice(write, ('overwrite', 'merge'))}: what is copied into {target.name} is a whole snapshot")
-    if write == "merge" and not target.keys:
-        raise ArgumentError(f"{target.name} has no keys; a merge needs them")
-    columns = _listed(names(target.columns))
-    if write == "overwrite":
-        return [f"DELETE FROM {target.name}", f"INSERT INTO {target.name} ({columns}) SELECT {columns} FROM {stage_name}"]
-    keys = _listed(target.keys)
-    same = " AND ".join(f"{target.name}.{quote(k)} = s.{quote(k)}" for k in target.keys)
-    equal = " AND ".join(
-        f"({target.name}.{quote(c)} = s.{quote(c)} OR ({target.name}.{quote(c)} IS NULL AND s.{quote(c)} IS NULL))" for c in names(target.columns)
-    )
-    missing = " AND ".join(f"s.{quote(k)} = t.{quote(k)}" for k in target.keys)
-    listed = ", ".join(f"s.{quote(c)}" for c in names(target.columns))
-    return [
-        # keys are not enforced: rows of a key that somebody else doubled go as well, and come back once
-        f"DELETE FROM {target.name} WHERE ({keys}) IN (SELECT {keys} FROM {target.name} GROUP BY {keys} HAVING COUNT(*) > 1)",
-        # rows that are gone from the source, or differ from it, go; those that are not there, or no longer, come
-        f"DELETE FROM {target.name} WHERE NOT EXISTS (SELECT 1 FROM {stage_name} s WHERE {same} AND {equal})",
-        f"INSERT INTO {target.name} ({columns}) SELECT {listed} FROM {stage_name} s WHERE NOT EXISTS (SELECT 1 FROM {target.name} t WHERE {missing})",
-    ]
-
-
 def counted(stage_name: str, keys: Sequence[str]) -> str:
     """One row: `loaded` rows, and `doubled` keys among them."""
     doubled = f"(SELECT COUNT(*) FROM (SELECT {_listed(keys)} FROM {stage_name} GROUP BY {_listed(keys)} HAVING COUNT(*) > 1) d)" if keys else "0"
@@ -158,7 +178,10 @@ def ensure(target: Target, step: str, batch: int) -> list[str]:
     """
     probe = _own("shape", step, batch)
     digits, scale = (f"CASE WHEN data_type = 'numeric' THEN numeric_{part} END" for part in ("precision", "scale"))
-    shown = f"table_schema = {literal(SCHEMA)} AS declared, column_name AS name, data_type AS type, {digits} AS digits, {scale} AS scale"
+    shown = (
+        f"table_schema = {literal(SCHEMA)} AS declared, column_name AS name, data_type AS type, {digits} AS digits, {scale} AS scale, "
+        "character_maximum_length AS length"
+    )
     there = f"(table_schema = {literal(target.schema.lower())} AND table_name = {literal(target.table.lower())})"
     declared = f"(table_schema = {literal(SCHEMA)} AND table_name = {literal(probe)})"
     return [
@@ -167,6 +190,13 @@ def ensure(target: Target, step: str, batch: int) -> list[str]:
         f"SELECT {shown} FROM information_schema.columns WHERE {there} OR {declared} ORDER BY ordinal_position",
         f"DROP TABLE {SCHEMA}.{quote(probe)}",
     ]
+
+
+def load_errors(urls: Sequence[str]) -> str:
+    """The first errors that loads of these files had, the newest load's first."""
+    named = ", ".join(map(literal, list(urls)[:100]))
+    columns = "file_name AS file, line_number AS line, column_name AS \"column\", error_message AS reason, error_code AS code, '' AS value"
+    return f"SELECT {columns} FROM sys_load_error_detail WHERE file_name IN ({named}) ORDER BY start_time DESC, line_number LIMIT 5"
 
 
 def call(procedure: str, arguments: Sequence[Any]) -> str:
@@ -202,21 +232,6 @@ def bound(sql: str, parameters: Mapping[str, Any]) -> str:
     for start, end, name in reversed(places):
         sql = sql[:start] + constant(parameters[name]) + sql[end:]
     return sql.strip().rstrip(";")
-
-
-def statements(script: str) -> list[str]:
-    """A script's statements; semicolons within texts, comments and dollar quotes divide nothing."""
-    from sqlglot import TokenType
-    from sqlglot.dialects.redshift import Redshift
-
-    found, start = [], 0
-    tokens = Redshift().tokenize(script)
-    ends = [t.start for t in tokens if t.token_type == TokenType.SEMICOLON]
-    for end in (*ends, len(script)):
-        if any(start <= t.start < end and t.token_type != TokenType.SEMICOLON for t in tokens):
-            found.append(script[start:end].strip())
-        start = end + 1
-    return found
 
 
 def _listed(columns: Iterable[str]) -> str:

@@ -15,9 +15,10 @@ from penstock.connectors.stores import open_store
 from penstock.errors import CommitConflictError, ConnectionFailedError, DataError, LedgerError, WarehouseBusyError, WarehouseError
 from penstock.killpoints import reach
 from penstock.objects import ObjectStore
+from penstock.scripts import statements
 
-from . import sql
-from .client import DataApi
+from . import publishing, sql
+from .client import DataApi, Done, Part
 from .statements import Statements
 
 if TYPE_CHECKING:
@@ -62,21 +63,36 @@ class Warehouse:
         """Empty a table that a step loads, and begin its ledger anew."""
         self._ledger(steps)
         emptied = [*sql.create_table(target), f"DELETE FROM {target.name}"] if target else []
-        self._api.run([*emptied, sql.forget(steps)])
+        self.copied(steps)
+        self._api.run([*emptied, *sql.forget(steps)])
 
-    def load(self, steps: Sequence[str], batch: int, target: sql.Target, files: Sequence[sql.StagedFile], write: str, manifest_url: str) -> None:
-        """Load a whole snapshot: COPY into the batch's stage, count, then claim and publish in a second transaction.
+    def copied(self, steps: Sequence[str]) -> int | None:
+        """The version of its source that a step's target was last made of; None before the first load."""
+        text = sql.copied(steps)
+        try:
+            (row,) = self._api.query(text).to_pylist()
+        except WarehouseBusyError:
+            raise
+        except WarehouseError:
+            self._set_up(text)
+            (row,) = self._api.query(text).to_pylist()
+        return None if row["version"] is None else int(row["version"])
 
-        `manifest_url` names a manifest of `files` that lies on S3 already. Raises DataError when the stage holds other rows than the files or
-        a key twice; nothing is published then.
+    def load(
+        self, steps: Sequence[str], batch: int, target: sql.Target, files: Sequence[sql.StagedFile], write: str, manifest_url: str, version: int | None = None
+    ) -> None:
+        """COPY into the batch's stage, count, then claim and publish in a second transaction, which notes the source's `version`.
+
+        `manifest_url` names a manifest of `files` that lies on S3 already; `write` is one of `publishing`'s. Raises DataError when the stage holds other
+        rows than the files, or a key twice; nothing is published then.
         """
         stage = sql.stage_of(steps[0], batch)
-        publish = sql.publish(target, stage, write)
+        publish = publishing.publish(target, stage, write) + (sql.note_copied(steps, version) if version is not None else [])
         self._statements.wait(steps[0], "publish")
         if self.applied(steps) >= batch:
             return
         self._ensure(steps[0], batch, target)
-        self._stage(steps[0], stage, target, files, manifest_url)
+        self._stage(steps[0], stage, target, files, write, manifest_url)
         reach("after_stage")
         self._publish(steps, batch, publish)
         reach("after_publish")
@@ -85,11 +101,28 @@ class Warehouse:
 
     def define(self, script: str) -> None:
         """Run a script of definitions as one transaction."""
-        self._api.run(sql.statements(script))
+        self._api.run(statements(script))
 
-    def call(self, steps: Sequence[str], batch: int, procedure: str, arguments: Sequence[Any]) -> None:
-        """Claim the ledger and call a procedure in one transaction."""
-        self._publish(steps, batch, [sql.call(procedure, arguments)])
+    def call(self, steps: Sequence[str], batch: int, procedure: str, arguments: Sequence[Any], *, together: bool = True) -> Mapping[str, Any]:
+        """Claim the ledger and call a procedure in one transaction, or not `together`; returns what it gives back, its INOUT and OUT parameters."""
+        if self.applied(steps) >= batch:
+            return {}
+        text = sql.call(procedure, arguments)
+        done = self._publish(steps, batch, [text] if together else [], before=() if together else (text,))
+        if done is None or not done.each[-1].gives_rows:
+            return {}
+        return next(iter(self._api.rows(done.parts[-1]).to_pylist()), {})
+
+    def script(self, steps: Sequence[str], batch: int, statements: Sequence[str], *, together: bool) -> Sequence[Part]:
+        """Claim the ledger and run statements in one transaction; not `together`, each by itself, and the claim after them. Returns what each did."""
+        if self.applied(steps) >= batch:
+            return ()
+        if not together:
+            ran = [self._api.run([s]).each[0] for s in statements]
+            self._publish(steps, batch, [])
+            return ran
+        done = self._publish(steps, batch, list(statements))
+        return done.each[1:] if done else ()
 
     def unload(
         self, steps: Sequence[str], batch: int, text: str, prefix: str, partition_by: Sequence[str], parameters: Mapping[str, Any], read: Callable[[str], bytes]
@@ -145,43 +178,70 @@ class Warehouse:
                 raise error from None
 
     def _ensure(self, step: str, batch: int, target: sql.Target) -> None:
-        """Make the table where it is missing; raises DataError when it is there with other columns: a cast on the way could round."""
+        """Make the table where it is missing, add declared columns that it has not, widen texts.
+
+        Raises DataError when it is there with other columns: a cast on the way could round.
+        """
         *_, found, _ = self._api.run(sql.ensure(target, step, batch)).parts
         rows = self._api.rows(found).to_pylist()
-        held, declared = ([_shape(r) for r in rows if r["declared"] is own] for own in (False, True))
-        if held != declared:
-            raise DataError(
-                f"{target.name} has the columns {', '.join(held)} but {', '.join(declared)} are declared", hint="declare what is there, or drop the table"
-            )
+        held, declared = ({str(r["name"]): r for r in rows if r["declared"] is own} for own in (False, True))
+        added = [c for c in target.columns if c.name.lower() not in held and not c.required]
+        longer = [c for c in target.columns if _is_longer(held.get(c.name.lower()), declared.get(c.name.lower()))]
+        known = {c.name.lower() for c in added + longer}
+        kept, wanted = ({n: _shape(r) for n, r in of.items() if n not in known} for of in (held, declared))
+        if kept != wanted:
+            shown = (", ".join(_shape(r) for r in of.values()) for of in (held, declared))
+            raise DataError("{} has the columns {} but {} are declared".format(target.name, *shown), hint="declare what is there, or drop the table")
+        for statement in [*(sql.add_column(target, c) for c in added), *(sql.widen_column(target, c) for c in longer)]:
+            self._api.run([statement])
 
-    def _stage(self, step: str, stage: str, target: sql.Target, files: Sequence[sql.StagedFile], manifest_url: str) -> None:
+    def _stage(self, step: str, stage: str, target: sql.Target, files: Sequence[sql.StagedFile], write: str, manifest_url: str) -> None:
         """COPY into a new stage, and count what it holds, in one transaction: nobody ever sees a stage that is not whole."""
-        made = sql.stage(stage, target.columns, manifest_url if files else None, self._connection.iam_role)
-        *_, counted = self._statements.run(step, "stage", [*made, sql.counted(stage, target.keys)]).parts
+        made = sql.stage(stage, publishing.stage_columns(target, write), manifest_url if files else None, self._connection.iam_role)
+        keys = target.keys if write in ("merge", "changes", "overwrite") else ()
+        try:
+            *_, counted = self._statements.run(step, "stage", [*made, sql.counted(stage, keys)]).parts
+        except WarehouseError as error:
+            raise self._explained(error, files) from error
         (found,) = self._api.rows(counted).to_pylist()
         expected = sum(f.rows for f in files)
         if found["loaded"] != expected:
             raise DataError(f"COPY loaded {found['loaded']} rows into {stage} where the files hold {expected}; nothing was published")
         if found["doubled"]:
-            keys = ", ".join(target.keys)
-            raise DataError(f"{found['doubled']} keys of {target.name} ({keys}) stand more than once in the rows to be loaded; nothing was published")
+            raise DataError(
+                f"{found['doubled']} keys of {target.name} ({', '.join(target.keys)}) stand more than once in the rows to be loaded; nothing was published"
+            )
 
-    def _publish(self, steps: Sequence[str], batch: int, statements: Sequence[str]) -> None:
+    def _explained(self, error: WarehouseError, files: Sequence[sql.StagedFile]) -> WarehouseError:
+        """A failed COPY with what the system views say of its files."""
+        if isinstance(error, WarehouseBusyError | ConnectionFailedError) or not files:
+            return error
+        try:
+            rows = self._api.query(sql.load_errors([f.url for f in files])).to_pylist()
+        except WarehouseError:
+            return error
+        told = "".join(f"\n  {r['file']}, line {r['line']}, column {r['column']}: {r['reason']} ({r['code']}): {r['value']}" for r in rows)
+        return WarehouseError(f"{error.message}{told}", hint=error.hint)
+
+    def _publish(self, steps: Sequence[str], batch: int, statements: Sequence[str], before: Sequence[str] = ()) -> Done | None:
         """Claim the ledger and run the statements in one transaction, until the ledger holds the batch: nothing else counts as done.
+
+        Statements `before` commit by themselves. Returns what was run last; None where the batch was there already, or came there unseen.
 
         Raises CommitConflictError after a lost race, CommitUnknownError when an answer was lost and the ledger cannot be read.
         """
         conflict: WarehouseBusyError | None = None
+        first, done = (self._api.run(before) if before else None), None
         for _ in range(_ATTEMPTS):
             self._statements.wait(steps[0], "publish")
             row = self._ledger(steps)
             expected = int(row["last"] or 0)
             if expected >= batch:
-                return
+                return first or done
             try:
                 if not row["own"]:
                     self._api.run(sql.ledger_row(steps[0], expected))
-                self._statements.run(steps[0], "publish", [sql.claim(steps[0], expected, batch), *statements])
+                done = self._statements.run(steps[0], "publish", [sql.claim(steps[0], expected, batch), *statements])
             except WarehouseBusyError as error:
                 conflict = error
             except ConnectionFailedError as error:
@@ -191,6 +251,7 @@ class Warehouse:
                     raise _lost(steps[0], batch, error) from error
         if self.applied(steps) < batch:
             raise conflict or LedgerError(f"batch {batch} of {steps[0]} was published {_ATTEMPTS} times and the ledger does not hold it")
+        return first or done
 
 
 def _lost(step: str, batch: int, error: WarehouseError) -> CommitConflictError | WarehouseError:
@@ -202,6 +263,11 @@ def _unloaded(prefix: str, read: Callable[[str], bytes]) -> Unloaded:
     entries = json.loads(read(f"{prefix}manifest"))["entries"]
     rows, size = (sum(int(e["meta"][part]) for e in entries) for part in ("record_count", "content_length"))
     return Unloaded(tuple(e["url"] for e in entries), rows, size, f"{prefix}manifest")
+
+
+def _is_longer(held: Mapping[str, Any] | None, declared: Mapping[str, Any] | None) -> bool:
+    """Whether a text is declared longer than the table has it."""
+    return bool(held and declared and held["type"] == declared["type"] and (held["length"] or 0) < (declared["length"] or 0))
 
 
 def _shape(column: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The process of the local AWS: `python -m penstock.infra.local HOME PORT`. Started by `penstock local up`, ended by SIGTERM."""
+"""The process of the local AWS: `python -m penstock.infra.local HOME PORT REDSHIFT_PORT`. Started by `penstock local up`, ended by SIGTERM."""
 
 from __future__ import annotations
 
@@ -41,14 +41,15 @@ class Server:
         self.endpoint = ""
         self.jobs = SparkJobs(home, self._s3, self._environment)
 
-    def start(self, port: int) -> None:
+    def start(self, port: int, redshift_port: int = 0) -> None:
         """All parts up, with the state of the last clean end; after any other end all state is gone, which is said."""
         from .aws import serve
-        from .data_api import DataApi, install
         from .emr import Emr
         from .emr_clusters import EmrClusters
         from .emr_serverless import EmrServerless
         from .glue_jobs import GlueJobs
+        from .redshift.data_api import DataApi, install
+        from .redshift.server import Redshift
         from .saved import restore
         from .spark_sessions import EmrServerlessSessions, GlueSessions
 
@@ -62,36 +63,52 @@ class Server:
         self.endpoint = f"http://127.0.0.1:{server.server_port}"
         os.environ["MOTO_PORT"] = str(server.server_port)
         self.postgres.start()
-        install(DataApi(self.postgres.connect, self._s3))
+        self.redshift = Redshift(self.home, self.postgres, self._s3, self._glue)
+        try:
+            self.redshift.start(redshift_port)
+        except OSError as error:
+            raise LocalAwsError(f"port {redshift_port} of 127.0.0.1 is taken", "choose another with --redshift-port, or leave it out for a free one") from error
+        install(DataApi(self.redshift))
         for api in (EmrServerless, Emr, EmrClusters, GlueJobs, EmrServerlessSessions, GlueSessions):
             api(self.jobs, lambda service: _client(service, self.endpoint)).install()
         restore(self.home / "saved", *(_client(s, self.endpoint) for s in ("s3", "glue", "secretsmanager")))
         (self.home / CLEAN).unlink(missing_ok=True)
         (self.home / STATE).mkdir(exist_ok=True)
         (self.home / SERVER).write_text(
-            json.dumps({"pid": os.getpid(), "endpoint_url": self.endpoint, "postgres_port": self.postgres.port, "generation": self.generation})
+            json.dumps({"pid": os.getpid(), "endpoint_url": self.endpoint, "redshift_port": self.redshift.port, "generation": self.generation})
         )
 
     def _consistent(self) -> None:
         """Keep the state only when every part of it was written by the same clean end."""
-        kept = (self.home / CLEAN).exists() and (self.postgres.data / "PG_VERSION").exists()
+        from .redshift.functions import version
+
+        clean = json.loads((self.home / CLEAN).read_text()) if (self.home / CLEAN).exists() else {}
+        kept = clean.get("scripts") == version() and (self.postgres.data / "PG_VERSION").exists()
         had = (self.home / "saved").exists() or self.postgres.data.exists() or (self.home / STATE).exists()
         if kept:
             return
         if had:
-            print("the local AWS was not ended cleanly: its S3, Glue, Redshift and state store begin anew, empty", flush=True)  # noqa: T201
+            why = "is another version's" if clean else "was not ended cleanly"
+            print(f"the local AWS {why}: its S3, Glue, Redshift and state store begin anew, empty", flush=True)  # noqa: T201
         shutil.rmtree(self.home / "saved", ignore_errors=True)
         shutil.rmtree(self.home / STATE, ignore_errors=True)
+        shutil.rmtree(self.home / "redshift", ignore_errors=True)
         self.postgres.wipe()
 
     def _s3(self) -> Any:
-        if not hasattr(self._local, "s3"):
-            self._local.s3 = _client("s3", self.endpoint)
-        return self._local.s3
+        return self._of_this_thread("s3")
+
+    def _glue(self) -> Any:
+        return self._of_this_thread("glue")
+
+    def _of_this_thread(self, service: str) -> Any:
+        if not hasattr(self._local, service):
+            setattr(self._local, service, _client(service, self.endpoint))
+        return getattr(self._local, service)
 
     def _environment(self) -> dict[str, str]:
         """That of a job: it speaks to this server, and finds it up."""
-        return LocalAws(self.home, self.endpoint, self.postgres.port, os.getpid(), self.generation).environment() | {HOME: str(self.home)}
+        return LocalAws(self.home, self.endpoint, self.redshift.port, os.getpid(), self.generation).environment() | {HOME: str(self.home)}
 
     def status(self) -> dict[str, Any]:
         return {"generation": self.generation, "pid": os.getpid(), "postgres": self.postgres.is_running}
@@ -101,9 +118,12 @@ class Server:
         from .saved import save
 
         self.jobs.stop()
+        self.redshift.stop()
         save(self.home / "saved", *(_client(s, self.endpoint) for s in ("s3", "glue", "secretsmanager")))
         self.postgres.stop()
-        (self.home / CLEAN).write_text(json.dumps({"generation": self.generation}))
+        from .redshift.functions import version
+
+        (self.home / CLEAN).write_text(json.dumps({"generation": self.generation, "scripts": version()}))
         (self.home / SERVER).unlink(missing_ok=True)
 
 
@@ -117,13 +137,13 @@ def _many_files() -> None:
 
 
 def main() -> int:
-    home, port = Path(sys.argv[1]), int(sys.argv[2])
+    home, port, redshift_port = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     server = Server(home)
     try:
-        server.start(port)
+        server.start(port, redshift_port)
     except LocalAwsError as error:
         server.postgres.stop()
         print(json.dumps({"error": str(error), "hint": error.hint}), flush=True)  # noqa: T201

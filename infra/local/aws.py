@@ -72,8 +72,10 @@ class Middleware:
         if path == "/_penstock/faults":
             body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             with self.lock:
-                self.faults[:] = [Fault(**f) for f in json.loads(body or b"[]")]
-            return _answer(start_response, "200 OK", "[]")
+                held = self.faults if environ.get("QUERY_STRING") == "add" else []
+                self.faults[:] = [f for f in held if f.times > 0] + [Fault(**f) for f in json.loads(body or b"[]")]
+                left = [f.service for f in self.faults]
+            return _answer(start_response, "200 OK", json.dumps(left))
         service, operation = asked_for(environ)
         fault = self._fault(service, operation, environ.get("HTTP_AUTHORIZATION", ""))
         if fault and fault.cut:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .errors import LocalAwsError
 
@@ -27,7 +29,7 @@ class LocalAws:
 
     home: Path
     endpoint_url: str
-    postgres_port: int
+    redshift_port: int
     pid: int
     generation: str
     said: str = ""
@@ -40,12 +42,17 @@ class LocalAws:
         }  # fmt: skip
 
     @property
-    def postgres_dsn(self) -> str:
-        return f"host=127.0.0.1 port={self.postgres_port} user=postgres dbname=dev"
+    def redshift_dsn(self) -> str:
+        """Where clients of PostgreSQL's protocol find the warehouse; any user and password will do."""
+        return f"host=127.0.0.1 port={self.redshift_port} user=awsuser password=local dbname=dev"
 
 
 def default_home() -> Path:
-    return Path(os.environ.get(HOME) or Path.home() / ".cache" / "penstock" / "local").expanduser().absolute()
+    """$PENSTOCK_LOCAL_HOME, else the `.penstock/local` of the present folder or the nearest one above that has it: a stack for each project."""
+    if named := os.environ.get(HOME):
+        return Path(named).expanduser().absolute()
+    here = Path.cwd()
+    return next((f for p in (here, *here.parents) if (f := p / ".penstock" / "local").is_dir()), here / ".penstock" / "local")
 
 
 @contextmanager
@@ -61,6 +68,24 @@ def _alone(home: Path) -> Iterator[None]:
         yield
 
 
+def reset(home: Path | None = None) -> Path:
+    """Stop it, and forget all of its state; returns the folder that was emptied."""
+    folder = (home or default_home()).absolute()
+    down(folder)
+    with _alone(folder):
+        for kept in ("saved", "state", "redshift", "postgres", "clean.json"):
+            path = folder / kept
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return folder
+
+
+def fault(found: LocalAws, asked: Mapping[str, Any] | None) -> int:
+    """Ask for a fault besides those that were asked for, or for none any more; returns how many are left to come."""
+    url = f"{found.endpoint_url}/_penstock/faults{'?add' if asked else ''}"
+    with urllib.request.urlopen(urllib.request.Request(url, json.dumps([asked] if asked else []).encode(), method="POST"), timeout=5) as answer:
+        return len(json.loads(answer.read()))
+
+
 def status(home: Path | None = None) -> LocalAws | None:
     """The local AWS of a home, or None when it is down. A stale file, or another process under its number, does not deceive."""
     folder = home or default_home()
@@ -72,10 +97,10 @@ def status(home: Path | None = None) -> LocalAws | None:
         return None
     if said.get("generation") != found["generation"] or not said.get("postgres"):
         return None
-    return LocalAws(folder, found["endpoint_url"], found["postgres_port"], found["pid"], found["generation"])
+    return LocalAws(folder, found["endpoint_url"], found["redshift_port"], found["pid"], found["generation"])
 
 
-def up(home: Path | None = None, port: int = 0) -> LocalAws:
+def up(home: Path | None = None, port: int = 0, redshift_port: int = 0) -> LocalAws:
     """Start it, detached, unless it is up. Raises LocalAwsError with one line and what to do."""
     folder = (home or default_home()).absolute()
     with _alone(folder):
@@ -84,7 +109,7 @@ def up(home: Path | None = None, port: int = 0) -> LocalAws:
         (folder / "server.json").unlink(missing_ok=True)
         log = folder / "server.log"
         with log.open("wb") as out, (folder / "server.err").open("wb") as errors:
-            command = [sys.executable, "-m", "penstock.infra.local", str(folder), str(port)]
+            command = [sys.executable, "-m", "penstock.infra.local", str(folder), str(port), str(redshift_port)]
             process = subprocess.Popen(command, stdout=out, stderr=errors, stdin=subprocess.DEVNULL, start_new_session=True, cwd=folder, env=_own_environment())
         return _ready(folder, process, log)
 
@@ -101,7 +126,7 @@ def _ready(folder: Path, process: subprocess.Popen[bytes], log: Path) -> LocalAw
             raise _refused(log)
         if (folder / "server.json").exists() and (found := status(folder)):
             process.returncode = 0  # it is meant to outlive us: nobody waits for it
-            return LocalAws(found.home, found.endpoint_url, found.postgres_port, found.pid, found.generation, log.read_text().strip())
+            return LocalAws(found.home, found.endpoint_url, found.redshift_port, found.pid, found.generation, log.read_text().strip())
         time.sleep(0.05)
     process.kill()
     raise LocalAwsError(f"the local AWS was not ready after {_START_SECONDS} s", f"see {log}")

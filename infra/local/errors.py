@@ -20,3 +20,11 @@ class LocalAwsError(Exception):
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
         self.hint = hint
+
+
+class SqlError(Exception):
+    """What Redshift itself would refuse: the SQLSTATE and Redshift's own words."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code

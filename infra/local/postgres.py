@@ -8,10 +8,11 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,11 @@ _SETTINGS = (
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
     "timezone=UTC",
-    "max_connections=50",
+    "max_connections=100",
+    "wal_level=minimal",
+    "max_wal_senders=0",
+    "max_wal_size=4GB",
+    "shared_buffers=256MB",
 )
 
 
@@ -101,6 +106,7 @@ class Postgres:
         self.data = home / "postgres" if self._user.uid is None else Path(tempfile.gettempdir()) / name
         self._binaries = self._copied(found) if self._user.uid is not None and not _reachable(found) else found
         self._process: subprocess.Popen[bytes] | None = None
+        self._preparing, self._prepared = threading.Lock(), set[str]()
         self.port = 0
         self._log = home / "postgres.log"
 
@@ -173,21 +179,21 @@ class Postgres:
     def dsn(self, database: str) -> str:
         return f"host=127.0.0.1 port={self.port} user=postgres dbname={database}"
 
-    def connect(self, database: str) -> psycopg.Connection[Any]:
-        """A connection to a database, which is made, with Redshift's functions, when it is first asked for."""
-        try:
-            return psycopg.connect(self.dsn(database))
-        except psycopg.OperationalError as error:
-            if "does not exist" not in str(error):
-                raise
-        with psycopg.connect(self.dsn("postgres"), autocommit=True) as server:
-            try:
-                server.execute(psycopg.sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(psycopg.sql.Identifier(database)))
-            except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
-                return psycopg.connect(self.dsn(database))
-        with psycopg.connect(self.dsn(database)) as fresh:
-            fresh.execute((files("penstock.infra.local") / "compat.sql").read_text())
-        return psycopg.connect(self.dsn(database))
+    def prepare(self, database: str, fill: Callable[[psycopg.Connection[Any], str], None]) -> None:
+        """Make a database, filled by `fill`, where there is none of that name: whole, or not at all."""
+        with self._preparing:
+            if database in self._prepared:
+                return
+            with psycopg.connect(self.dsn("postgres"), autocommit=True) as server:
+                if not server.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,)).fetchone():
+                    fresh = f"{database}_being_made"
+                    named, final = psycopg.sql.Identifier(fresh), psycopg.sql.Identifier(database)
+                    server.execute(psycopg.sql.SQL("DROP DATABASE IF EXISTS {}").format(named))
+                    server.execute(psycopg.sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(named))
+                    with psycopg.connect(self.dsn(fresh)) as connection:
+                        fill(connection, fresh)
+                    server.execute(psycopg.sql.SQL("ALTER DATABASE {} RENAME TO {}").format(named, final))
+            self._prepared.add(database)
 
     @property
     def is_running(self) -> bool:

@@ -234,11 +234,14 @@ def batch_skip(pipeline: PipelineArg, step: StepArg, number: int, env: Env = Non
 
 
 @local_app.command("up")
-def local_up(port: Annotated[int, typer.Option(help="0: any free port")] = 0) -> None:
+def local_up(
+    port: Annotated[int, typer.Option(help="of the AWS endpoint; 0: any free port")] = 0,
+    redshift_port: Annotated[int, typer.Option(help="of Redshift's wire protocol; 0: 5439 where that is free, else any free port")] = 0,
+) -> None:
     """Start it, detached; does nothing when it is up."""
     from penstock.cli.local import up_command
 
-    up_command(port)
+    up_command(port, redshift_port)
 
 
 @local_app.command("down")
@@ -247,6 +250,37 @@ def local_down() -> None:
     from penstock.cli.local import down_command
 
     down_command()
+
+
+@local_app.command("reset")
+def local_reset() -> None:
+    """Stop it, and forget all of its state: S3's objects, Glue's tables, Redshift's data, the state of runs."""
+    from penstock.cli.local import reset_command
+
+    reset_command()
+
+
+@local_app.command("shell")
+def local_shell(command: Annotated[str | None, typer.Option("--command", "-c", help="run this and end")] = None) -> None:
+    """Redshift's SQL, statement by statement: typed, or from the standard input."""
+    from penstock.cli.local import shell_command
+
+    raise typer.Exit(shell_command(command))
+
+
+@local_app.command("fault")
+def local_fault(
+    service: Annotated[str, typer.Argument(help="s3, glue, redshift-data, secretsmanager, …; `clear` takes back all faults")],
+    status: Annotated[int, typer.Argument(help="the HTTP status to answer with")] = 503,
+    times: Annotated[int, typer.Option(help="how many requests fail")] = 1,
+    operation: Annotated[str, typer.Option(help="a pattern of the operation: GetTable, or method and path for S3")] = ".",
+    code: Annotated[str, typer.Option(help="the error's name")] = "SlowDown",
+    after: Annotated[bool, typer.Option("--after", help="carry the request out, and lose the answer")] = False,
+) -> None:
+    """Have the next requests to a service fail, as AWS fails them: to see what becomes of a pipeline."""
+    from penstock.cli.local import fault_command
+
+    fault_command(service, {"status": status, "times": times, "operation": operation, "code": code, "after": after})
 
 
 @local_app.command("status")

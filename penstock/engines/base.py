@@ -12,7 +12,7 @@ from penstock.changes.counts import Counts
 from penstock.evolution import UNCHANGED, Evolution
 from penstock.schema import Column
 from penstock.sketches import Sketch
-from penstock.tables import Change, LakeTable, Pinned, WrittenFile
+from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,8 +76,8 @@ class Session(Protocol):
         """Create or drop a relation of the session."""
         ...
 
-    def scan(self, name: str, table: LakeTable, pinned: Pinned) -> None:
-        """Name a lake table's rows, hidden columns included, at a pinned state."""
+    def scan(self, name: str, table: LakeTable, pinned: Pinned, files: Sequence[DataFile] | None = None) -> None:
+        """Name a lake table's rows, hidden columns included, at a pinned state: all of them, or those of some of its files."""
         ...
 
     def settle(self, spec: MergeSpec, table: LakeTable, pinned: Pinned, memory: LakeTable, remembered: Pinned) -> Settled:

@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -151,7 +153,7 @@ def test_copy_takes_csv_and_parquet_within_the_transaction(local_aws: LocalAws, 
     with pytest.raises(WarehouseError):
         redshift.run([copy, "SELECT 1/0"])
     redshift.run([copy])
-    assert redshift.query("SELECT n, name FROM public.c ORDER BY n").to_pylist() == [{"n": 1, "name": "ab"}, {"n": 2, "name": None}, {"n": 3, "name": "x"}]
+    assert redshift.query("SELECT n, name FROM public.c ORDER BY n").to_pylist() == [{"n": 1, "name": "ab"}, {"n": 2, "name": ""}, {"n": 3, "name": "x"}]
     redshift.run(["DROP TABLE public.c"])
 
 
@@ -161,8 +163,9 @@ def test_copy_takes_csv_and_parquet_within_the_transaction(local_aws: LocalAws, 
         (b"1,abcde\n", "CSV", "String length exceeds DDL length"),
         ("1,äää\n".encode(), "CSV", "String length exceeds DDL length"),
         (b"x,ab\n", "CSV", "failed"),
-        (b"1,ab\n", "CSV MAXERROR 5", "not supported locally: COPY with MAXERROR"),
-        (b"1,ab\n", "FORMAT AS AVRO 'auto'", "not supported locally: COPY with AVRO"),
+        (b"1,ab\n", "CSV MAXERROR", "MAXERROR needs a value"),
+        (b"1,ab\n", "CSV SHAPEFILE", "not supported locally: COPY with SHAPEFILE"),
+        (b"1,ab\n", "FORMAT AS AVRO 'auto'", "Avro"),
     ],
 )
 def test_copy_fails_as_redshift_does(local_aws: LocalAws, local_bucket: Callable[[str], str], content: bytes, options: str, message: str) -> None:
@@ -229,10 +232,38 @@ def test_redshifts_own_words(local_aws: LocalAws, sql: str) -> None:
 
 @pytest.mark.parametrize(
     ("sql", "what"),
-    [("CREATE EXTERNAL SCHEMA s FROM DATA CATALOG DATABASE 'd'", "external"), ("SELECT n FROM t QUALIFY row_number() OVER (ORDER BY n) = 1", "QUALIFY"),
-     ("ALTER TABLE a APPEND FROM b", "ALTER TABLE APPEND"), ("CREATE TABLE g (p GEOMETRY)", "the type GEOMETRY"),
-     ("CREATE PROCEDURE p() AS $$ BEGIN COPY t FROM 's3://b/k' IAM_ROLE default; END; $$ LANGUAGE plpgsql", "COPY inside a procedure")],
+    [("CREATE EXTERNAL SCHEMA s FROM POSTGRES DATABASE 'd' URI 'x' IAM_ROLE default SECRET_ARN 'a'", "external schemas from postgres"),
+     ("CREATE TABLE g (p GEOMETRY)", "the type GEOMETRY"), ("CREATE MODEL m FROM t TARGET a FUNCTION f IAM_ROLE default", "Redshift ML")],
 )  # fmt: skip
 def test_what_it_cannot_do_is_refused_by_name(local_aws: LocalAws, sql: str, what: str) -> None:
     with pytest.raises(WarehouseError, match=f"not supported locally: {what}"):
         api(local_aws).run([sql])
+
+
+def run_cli(folder: Path, *arguments: str, text: str = "") -> tuple[int, str]:
+    environment = {k: v for k, v in os.environ.items() if k not in ("PENSTOCK_LOCAL_HOME", "AWS_ENDPOINT_URL")}
+    command = [sys.executable, "-c", "from penstock.cli import main; main()", "local", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, input=text, capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_each_folder_has_a_stack_of_its_own_with_shell_faults_and_reset(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    (one / "below").mkdir(parents=True)
+    two.mkdir()
+    try:
+        assert run_cli(one, "shell", "-c", "CREATE TABLE kept AS SELECT 7 AS n; SELECT NVL(n, 0) AS n FROM kept")[0] == 0
+        code, said = run_cli(one / "below", "shell", text="SELECT n FROM kept;\nSELECT 1/0;\n")
+        assert (code, "│ 7 │" in said, "division by zero" in said) == (1, True, True), said
+        assert "does not exist" in run_cli(two, "shell", "-c", "SELECT n FROM kept")[1]
+        found = status(one / ".penstock" / "local")
+        assert found
+        assert run_cli(one, "fault", "s3", "400", "--operation", "PUT /", "--code", "Sorry")[1] == "1 faults are asked for\n"
+        with pytest.raises(ClientError, match="Sorry"):
+            of(found, "s3").create_bucket(Bucket="fails-once")
+        assert run_cli(one, "fault", "clear")[1] == "no faults are asked for\n"
+        assert "is gone" in run_cli(one, "reset")[1]
+        assert "does not exist" in run_cli(one, "shell", "-c", "SELECT n FROM kept")[1]
+    finally:
+        for folder in (one, two):
+            down(folder / ".penstock" / "local")

@@ -130,10 +130,43 @@ def test_a_merge_heals_a_key_that_another_hand_doubled(place: Place) -> None:
     assert place.rows() == [ONE, TWO]
 
 
-@pytest.mark.parametrize("write", ["append", "overwrite_partitions", "megre"])
-def test_a_write_that_a_snapshot_cannot_have_is_refused(place: Place, write: str) -> None:
-    with pytest.raises(ValueError, match=f"'{write}' is not one of merge, overwrite"):
+@pytest.mark.parametrize(("write", "message"), [("megre", "'megre' is not one of append, changes"), ("overwrite_partitions", "has no partitions to overwrite")])
+def test_a_write_that_cannot_be_is_refused(place: Place, write: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         place.load(1, [ONE], write)
+
+
+def test_insert_missing_takes_each_row_once_and_null_for_equal_to_null(place: Place) -> None:
+    place.load(1, [ONE, TWO], "insert_missing")
+    place.load(2, [ONE, TWO, TWO, (3, None), (3, None)], "insert_missing")
+    assert place.rows() == [ONE, TWO, (3, None)]
+    place.load(3, [ONE, ONE], "append")
+    assert place.rows() == [ONE, ONE, ONE, TWO, (3, None)]
+
+
+def test_a_table_grows_by_declared_columns_and_longer_texts(place: Place) -> None:
+    place.warehouse().define(f"CREATE SCHEMA IF NOT EXISTS mart; CREATE TABLE {place.target.name} (id BIGINT NOT NULL, name VARCHAR(3))")
+    columns = tuple(Column.parse(n, t) for n, t in {"id": "bigint!", "name": "string", "amount": "decimal(38,10)"}.items())
+    files, url = place.put(1, [(1, "longer", Decimal("1.5000000000"))], columns)
+    place.warehouse().load(place.steps, 1, replace(place.target, columns=columns), files, "append", url)
+    assert place.query(f"SELECT id, name, amount FROM {place.target.name}") == [(1, "longer", Decimal("1.5000000000"))]
+
+
+def test_a_bad_file_is_named_with_its_rows(place: Place) -> None:
+    files, url = place.put(1, [(1, "x" * 10)], (Column.parse("id", "bigint!"), Column.parse("name", "string")))
+    place.warehouse().define(f"CREATE SCHEMA IF NOT EXISTS mart; CREATE TABLE {place.target.name} (id BIGINT NOT NULL, amount DECIMAL(38,10))")
+    with pytest.raises(WarehouseError, match="incompatible parquet schema for column 'amount'"):
+        place.warehouse().load(place.steps, 1, place.target, files, "append", url)
+
+
+@pytest.mark.parametrize("text", ['"; DROP TABLE x; --', "it's", "back\\slash\\", "ünï ☃", "$$", "a\nb", "%s {0} :x"])
+def test_hostile_names_and_values_arrive_as_they_are(place: Place, text: str) -> None:
+    columns = (Column.parse("id", "bigint!"), Column.parse(text.replace("\n", " "), "string"))
+    files, url = place.put(1, [(1, text)], columns)
+    target = replace(place.target, columns=columns, table=f"{place.name} {text[:8].lower()}".replace("\n", " "))
+    place.warehouse().load((f"test/{text}",), 1, target, files, "merge", url)
+    assert place.query(f"SELECT * FROM {target.name}") == [(1, text)]
+    assert place.warehouse().applied((f"test/{text}",)) == 1
 
 
 def test_an_unload_leaves_nothing_of_an_attempt_before(place: Place) -> None:

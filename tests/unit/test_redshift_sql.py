@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from penstock.connectors.redshift import sql
+from penstock.connectors.redshift import publishing, sql
 from penstock.schema import Column
+from penstock.scripts import statements as statements_of
 
 SNAPSHOT = Path(__file__).parent / "snapshots" / "redshift.sql"
 TARGET = sql.Target(
@@ -18,6 +20,8 @@ TARGET = sql.Target(
     tuple(Column.parse(n, t) for n, t in {"day": "date!", "carrier": "string!", "amount": "decimal(12,2)", "at": "timestamp"}.items()),
     ("day", "carrier"),
 )
+LAID_OUT = replace(TARGET, layout=sql.Layout(distkey="carrier", sort_by=("day",), encode={"carrier": "zstd"}), partition_by=("day", "carrier"))
+WRITES = ("append", "changes", "insert_missing", "merge", "overwrite", "overwrite_partitions")
 STAGE = sql.stage_of("flights/load", 42)
 FILE = sql.StagedFile("s3://b/it's.parquet", 10, 3)
 
@@ -30,11 +34,15 @@ def statements() -> dict[str, list[str]]:
         "applied": [sql.ledger_of(["flights/load", "flights/old"])],
         "create": sql.ensure(TARGET, "flights/load", 42),
         "stage": sql.stage(STAGE, TARGET.columns, "s3://b/manifest", role),
-        "publish overwrite": [sql.claim("flights/load", 41, 42), *sql.publish(TARGET, STAGE, "overwrite")],
-        "publish merge": [sql.claim("flights/load", 41, 42), *sql.publish(TARGET, STAGE, "merge")],
+        **{f"publish {w}": [sql.claim("flights/load", 41, 42), *publishing.publish(LAID_OUT, STAGE, w)] for w in WRITES},
+        "create with a layout": sql.create_table(LAID_OUT),
+        "evolve": [sql.add_column(LAID_OUT, TARGET.columns[2]), sql.widen_column(LAID_OUT, TARGET.columns[1])],
+        "stage of changes": sql.stage(STAGE, publishing.stage_columns(TARGET, "changes"), "s3://b/manifest", role),
+        "copied": [sql.copied(["flights/load"]), *sql.note_copied(["flights/load"], 7)],
+        "errors of a load": [sql.load_errors([FILE.url])],
         "check": [sql.counted(STAGE, TARGET.keys)],
-        "forget": [sql.forget(["flights/load"])],
-        "call": [sql.call("mart.publish", [1, "it's", None, True])],
+        "forget": sql.forget(["flights/load"]),
+        "call": [sql.call("mart.publish", [1, "it's \\ here", None, True])],
         "unload": [sql.unload("SELECT 'a' AS m", "s3://b/out/", "default", ["m"])],
     }
 
@@ -67,4 +75,4 @@ def test_scripts_are_divided_outside_texts_comments_and_bodies() -> None:
     script = (
         "CREATE TABLE a (x INT); -- a; b\nCREATE PROCEDURE p() AS $$ BEGIN DELETE FROM t; UPDATE x SET y = ';'; END; $$ LANGUAGE plpgsql;\n/* z; */ SELECT 1;;"
     )
-    assert [s.split()[-1] for s in sql.statements(script)] == ["INT)", "plpgsql", "1"]
+    assert [s.split()[-1] for s in statements_of(script)] == ["INT)", "plpgsql", "1"]

@@ -70,9 +70,9 @@ class EmbeddedSession:
     def execute(self, sql: str) -> None:
         self._connection.execute(sql)
 
-    def scan(self, name: str, table: LakeTable, pinned: Pinned) -> None:
-        columns = names(pinned.columns)
-        self.name(name, f"SELECT {listed('{0}', columns)} FROM ({source(self._positions, table, pinned, self.files(table, pinned), columns)})", "TEMP VIEW")
+    def scan(self, name: str, table: LakeTable, pinned: Pinned, files: Sequence[DataFile] | None = None) -> None:
+        columns, read = names(pinned.columns), self.files(table, pinned) if files is None else files
+        self.name(name, f"SELECT {listed('{0}', columns)} FROM ({source(self._positions, table, pinned, read, columns)})", "TEMP VIEW")
 
     def settle(self, spec: MergeSpec, table: LakeTable, pinned: Pinned, memory: LakeTable, remembered: Pinned) -> Settled:
         return settle(self, spec, table, pinned, memory, remembered)

@@ -104,9 +104,9 @@ class SparkBatchSession:
 
     # stored rows
 
-    def scan(self, name: str, table: LakeTable, pinned: Pinned) -> None:
+    def scan(self, name: str, table: LakeTable, pinned: Pinned, files: Sequence[DataFile] | None = None) -> None:
         columns = names(pinned.columns)
-        frame = rows_of(self.spark, table, pinned, self.files(table, pinned), columns)
+        frame = rows_of(self.spark, table, pinned, self.files(table, pinned) if files is None else files, columns)
         frame.drop(FILE, ROW).createOrReplaceTempView(_view(name))
 
     def settle(self, spec: MergeSpec, table: LakeTable, pinned: Pinned, memory: LakeTable, remembered: Pinned) -> Settled:

@@ -1,6 +1,7 @@
 -- set up
 CREATE SCHEMA IF NOT EXISTS penstock;
 CREATE TABLE IF NOT EXISTS penstock.ledger (step VARCHAR(512) NOT NULL, last BIGINT NOT NULL, format INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS penstock.copied (step VARCHAR(512) NOT NULL, version BIGINT NOT NULL);
 CREATE OR REPLACE PROCEDURE penstock.claim(step_name VARCHAR, expected BIGINT, next_batch BIGINT) AS $$
 DECLARE
   hit INTEGER;
@@ -24,7 +25,7 @@ SELECT MAX(last) AS last, MAX(format) AS format, MAX(CASE WHEN step = 'flights/l
 CREATE SCHEMA IF NOT EXISTS "mart";
 CREATE TABLE IF NOT EXISTS "mart"."da""ys" ("day" DATE NOT NULL, "carrier" VARCHAR(65535) NOT NULL, "amount" DECIMAL(12,2), "at" TIMESTAMPTZ, PRIMARY KEY ("day", "carrier"));
 CREATE TABLE penstock."shape_flights_load_0e3cbfc6_42" ("day" DATE NOT NULL, "carrier" VARCHAR(65535) NOT NULL, "amount" DECIMAL(12,2), "at" TIMESTAMPTZ);
-SELECT table_schema = 'penstock' AS declared, column_name AS name, data_type AS type, CASE WHEN data_type = 'numeric' THEN numeric_precision END AS digits, CASE WHEN data_type = 'numeric' THEN numeric_scale END AS scale FROM information_schema.columns WHERE (table_schema = 'mart' AND table_name = 'da"ys') OR (table_schema = 'penstock' AND table_name = 'shape_flights_load_0e3cbfc6_42') ORDER BY ordinal_position;
+SELECT table_schema = 'penstock' AS declared, column_name AS name, data_type AS type, CASE WHEN data_type = 'numeric' THEN numeric_precision END AS digits, CASE WHEN data_type = 'numeric' THEN numeric_scale END AS scale, character_maximum_length AS length FROM information_schema.columns WHERE (table_schema = 'mart' AND table_name = 'da"ys') OR (table_schema = 'penstock' AND table_name = 'shape_flights_load_0e3cbfc6_42') ORDER BY ordinal_position;
 DROP TABLE penstock."shape_flights_load_0e3cbfc6_42";
 
 -- stage
@@ -32,10 +33,18 @@ DROP TABLE IF EXISTS penstock."stage_flights_load_0e3cbfc6_42";
 CREATE TABLE penstock."stage_flights_load_0e3cbfc6_42" ("day" DATE NOT NULL, "carrier" VARCHAR(65535) NOT NULL, "amount" DECIMAL(12,2), "at" TIMESTAMPTZ);
 COPY penstock."stage_flights_load_0e3cbfc6_42" FROM 's3://b/manifest' IAM_ROLE 'arn:aws:iam::123456789012:role/copy' FORMAT AS PARQUET MANIFEST;
 
--- publish overwrite
+-- publish append
 CALL penstock.claim('flights/load', 41, 42);
-DELETE FROM "mart"."da""ys";
 INSERT INTO "mart"."da""ys" ("day", "carrier", "amount", "at") SELECT "day", "carrier", "amount", "at" FROM penstock."stage_flights_load_0e3cbfc6_42";
+
+-- publish changes
+CALL penstock.claim('flights/load', 41, 42);
+DELETE FROM "mart"."da""ys" USING penstock."stage_flights_load_0e3cbfc6_42" s WHERE "mart"."da""ys"."day" = s."day" AND "mart"."da""ys"."carrier" = s."carrier";
+INSERT INTO "mart"."da""ys" ("day", "carrier", "amount", "at") SELECT "day", "carrier", "amount", "at" FROM penstock."stage_flights_load_0e3cbfc6_42" WHERE "__op" <> 'd';
+
+-- publish insert_missing
+CALL penstock.claim('flights/load', 41, 42);
+INSERT INTO "mart"."da""ys" ("day", "carrier", "amount", "at") SELECT "day", "carrier", "amount", "at" FROM penstock."stage_flights_load_0e3cbfc6_42" MINUS SELECT "day", "carrier", "amount", "at" FROM "mart"."da""ys" WHERE "day" BETWEEN (SELECT MIN("day") FROM penstock."stage_flights_load_0e3cbfc6_42") AND (SELECT MAX("day") FROM penstock."stage_flights_load_0e3cbfc6_42");
 
 -- publish merge
 CALL penstock.claim('flights/load', 41, 42);
@@ -43,14 +52,46 @@ DELETE FROM "mart"."da""ys" WHERE ("day", "carrier") IN (SELECT "day", "carrier"
 DELETE FROM "mart"."da""ys" WHERE NOT EXISTS (SELECT 1 FROM penstock."stage_flights_load_0e3cbfc6_42" s WHERE "mart"."da""ys"."day" = s."day" AND "mart"."da""ys"."carrier" = s."carrier" AND ("mart"."da""ys"."day" = s."day" OR ("mart"."da""ys"."day" IS NULL AND s."day" IS NULL)) AND ("mart"."da""ys"."carrier" = s."carrier" OR ("mart"."da""ys"."carrier" IS NULL AND s."carrier" IS NULL)) AND ("mart"."da""ys"."amount" = s."amount" OR ("mart"."da""ys"."amount" IS NULL AND s."amount" IS NULL)) AND ("mart"."da""ys"."at" = s."at" OR ("mart"."da""ys"."at" IS NULL AND s."at" IS NULL)));
 INSERT INTO "mart"."da""ys" ("day", "carrier", "amount", "at") SELECT s."day", s."carrier", s."amount", s."at" FROM penstock."stage_flights_load_0e3cbfc6_42" s WHERE NOT EXISTS (SELECT 1 FROM "mart"."da""ys" t WHERE s."day" = t."day" AND s."carrier" = t."carrier");
 
+-- publish overwrite
+CALL penstock.claim('flights/load', 41, 42);
+DELETE FROM "mart"."da""ys";
+INSERT INTO "mart"."da""ys" ("day", "carrier", "amount", "at") SELECT "day", "carrier", "amount", "at" FROM penstock."stage_flights_load_0e3cbfc6_42";
+
+-- publish overwrite_partitions
+CALL penstock.claim('flights/load', 41, 42);
+DELETE FROM "mart"."da""ys" WHERE EXISTS (SELECT 1 FROM penstock."stage_flights_load_0e3cbfc6_42" s WHERE ("mart"."da""ys"."day" = s."day" OR ("mart"."da""ys"."day" IS NULL AND s."day" IS NULL)) AND ("mart"."da""ys"."carrier" = s."carrier" OR ("mart"."da""ys"."carrier" IS NULL AND s."carrier" IS NULL)));
+INSERT INTO "mart"."da""ys" ("day", "carrier", "amount", "at") SELECT "day", "carrier", "amount", "at" FROM penstock."stage_flights_load_0e3cbfc6_42" WHERE "__op" <> 'p';
+
+-- create with a layout
+CREATE SCHEMA IF NOT EXISTS "mart";
+CREATE TABLE IF NOT EXISTS "mart"."da""ys" ("day" DATE NOT NULL, "carrier" VARCHAR(65535) NOT NULL ENCODE zstd, "amount" DECIMAL(12,2), "at" TIMESTAMPTZ, PRIMARY KEY ("day", "carrier")) DISTSTYLE KEY DISTKEY ("carrier") COMPOUND SORTKEY ("day");
+
+-- evolve
+ALTER TABLE "mart"."da""ys" ADD COLUMN "amount" DECIMAL(12,2);
+ALTER TABLE "mart"."da""ys" ALTER COLUMN "carrier" TYPE VARCHAR(65535);
+
+-- stage of changes
+DROP TABLE IF EXISTS penstock."stage_flights_load_0e3cbfc6_42";
+CREATE TABLE penstock."stage_flights_load_0e3cbfc6_42" ("day" DATE, "carrier" VARCHAR(65535), "amount" DECIMAL(12,2), "at" TIMESTAMPTZ, "__op" VARCHAR(65535));
+COPY penstock."stage_flights_load_0e3cbfc6_42" FROM 's3://b/manifest' IAM_ROLE 'arn:aws:iam::123456789012:role/copy' FORMAT AS PARQUET MANIFEST;
+
+-- copied
+SELECT MAX(version) AS version FROM penstock.copied WHERE step IN ('flights/load');
+DELETE FROM penstock.copied WHERE step IN ('flights/load');
+INSERT INTO penstock.copied VALUES ('flights/load', 7);
+
+-- errors of a load
+SELECT file_name AS file, line_number AS line, column_name AS "column", error_message AS reason, error_code AS code, '' AS value FROM sys_load_error_detail WHERE file_name IN ('s3://b/it''s.parquet') ORDER BY start_time DESC, line_number LIMIT 5;
+
 -- check
 SELECT (SELECT COUNT(*) FROM penstock."stage_flights_load_0e3cbfc6_42") AS loaded, (SELECT COUNT(*) FROM (SELECT "day", "carrier" FROM penstock."stage_flights_load_0e3cbfc6_42" GROUP BY "day", "carrier" HAVING COUNT(*) > 1) d) AS doubled;
 
 -- forget
 DELETE FROM penstock.ledger WHERE step IN ('flights/load');
+DELETE FROM penstock.copied WHERE step IN ('flights/load');
 
 -- call
-CALL "mart"."publish"(1, 'it''s', NULL, TRUE);
+CALL "mart"."publish"(1, 'it''s \\ here', NULL, TRUE);
 
 -- unload
 UNLOAD ('SELECT ''a'' AS m') TO 's3://b/out/' IAM_ROLE default FORMAT AS PARQUET PARTITION BY ("m") MANIFEST VERBOSE CLEANPATH;

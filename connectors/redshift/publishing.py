@@ -1,0 +1,101 @@
+"""How the rows of a stage come into a table: the statements that stand behind the claim of the ledger, in one transaction. Never TRUNCATE: it commits.
+
+A stage holds, for `merge` and `overwrite`, a whole snapshot of its source; for `append` and `insert_missing`, new rows; for `changes`, rows that are
+new or differ, and those whose keys are gone; for `overwrite_partitions`, the rows of partitions that changed, and one marker for each of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from penstock.errors import ArgumentError, choice
+from penstock.schema import Column, Columns, DataType, names, quote
+
+from .sql import Target
+
+OP = Column("__op", DataType("string"))
+UPSERT, DELETE, MARKER = "u", "d", "p"
+
+
+def stage_columns(target: Target, write: str) -> Columns:
+    """The columns of a stage; a row that only says which key or partition it means has no others."""
+    if write not in ("changes", "overwrite_partitions"):
+        return target.columns
+    return (*(Column(c.name, c.type) for c in target.columns), OP)
+
+
+def publish(target: Target, stage: str, write: str) -> list[str]:
+    """The statements for a `write`. Raises ArgumentError for one that is not known, or that misses keys or partitions."""
+    if write not in _WRITES:
+        raise ArgumentError(f"write {choice(write, _WRITES)}")
+    if write in ("merge", "changes") and not target.keys:
+        raise ArgumentError(f"{target.name} has no keys; a merge needs them")
+    if write == "overwrite_partitions" and not target.partition_by:
+        raise ArgumentError(f"{target.name} has no partitions to overwrite; declare partition_by")
+    return _WRITES[write](target, stage)
+
+
+def _listed(columns: Sequence[str], of: str = "") -> str:
+    return ", ".join(f"{of}{quote(c)}" for c in columns)
+
+
+def _into(target: Target, stage: str, where: str = "") -> str:
+    columns = _listed(names(target.columns))
+    return f"INSERT INTO {target.name} ({columns}) SELECT {columns} FROM {stage}{where}"
+
+
+def _same(target: Target, columns: Sequence[str], *, nulls: bool) -> str:
+    """A row of the target `t` and one of the stage `s` agree in these columns."""
+    pairs = ((f"{target.name}.{quote(c)}", f"s.{quote(c)}") for c in columns)
+    return " AND ".join(f"({a} = {b} OR ({a} IS NULL AND {b} IS NULL))" if nulls else f"{a} = {b}" for a, b in pairs)
+
+
+def _overwrite(target: Target, stage: str) -> list[str]:
+    return [f"DELETE FROM {target.name}", _into(target, stage)]
+
+
+def _merge(target: Target, stage: str) -> list[str]:
+    keys, same = _listed(target.keys), _same(target, target.keys, nulls=False)
+    equal, listed = _same(target, names(target.columns), nulls=True), _listed(names(target.columns), "s.")
+    missing = " AND ".join(f"s.{quote(k)} = t.{quote(k)}" for k in target.keys)
+    columns = _listed(names(target.columns))
+    return [
+        # keys are not enforced: rows of a key that somebody else doubled go as well, and come back once
+        f"DELETE FROM {target.name} WHERE ({keys}) IN (SELECT {keys} FROM {target.name} GROUP BY {keys} HAVING COUNT(*) > 1)",
+        # rows that are gone from the source, or differ from it, go; those that are not there, or no longer, come
+        f"DELETE FROM {target.name} WHERE NOT EXISTS (SELECT 1 FROM {stage} s WHERE {same} AND {equal})",
+        f"INSERT INTO {target.name} ({columns}) SELECT {listed} FROM {stage} s WHERE NOT EXISTS (SELECT 1 FROM {target.name} t WHERE {missing})",
+    ]
+
+
+def _changes(target: Target, stage: str) -> list[str]:
+    """By DELETE and INSERT: MERGE has no clause for a row that is to go."""
+    gone = f"DELETE FROM {target.name} USING {stage} s WHERE {_same(target, target.keys, nulls=False)}"
+    return [gone, _into(target, stage, f" WHERE {quote(OP.name)} <> '{DELETE}'")]
+
+
+def _overwrite_partitions(target: Target, stage: str) -> list[str]:
+    touched = f"DELETE FROM {target.name} WHERE EXISTS (SELECT 1 FROM {stage} s WHERE {_same(target, target.partition_by, nulls=True)})"
+    return [touched, _into(target, stage, f" WHERE {quote(OP.name)} <> '{MARKER}'")]
+
+
+def _append(target: Target, stage: str) -> list[str]:
+    return [_into(target, stage)]
+
+
+def _insert_missing(target: Target, stage: str) -> list[str]:
+    """Rows that the table has not, each once: MINUS takes NULL for equal to NULL. Of the table only the range of the sort key is read that the stage has."""
+    columns = _listed(names(target.columns))
+    bounds = ""
+    if target.layout.sort_by:
+        key = quote(target.layout.sort_by[0])
+        bounds = f" WHERE {key} BETWEEN (SELECT MIN({key}) FROM {stage}) AND (SELECT MAX({key}) FROM {stage})"
+        required = next(c.required for c in target.columns if c.name == target.layout.sort_by[0])
+        bounds += "" if required else f" OR {key} IS NULL"
+    return [f"INSERT INTO {target.name} ({columns}) SELECT {columns} FROM {stage} MINUS SELECT {columns} FROM {target.name}{bounds}"]
+
+
+_WRITES: Mapping[str, Callable[[Target, str], list[str]]] = {
+    "append": _append, "changes": _changes, "insert_missing": _insert_missing, "merge": _merge, "overwrite": _overwrite,
+    "overwrite_partitions": _overwrite_partitions,
+}  # fmt: skip

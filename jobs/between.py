@@ -1,0 +1,125 @@
+"""What a copy takes of a lake table: a whole snapshot, or what lies between the one that was copied last and the one that is pinned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from penstock.batches import Batch
+from penstock.connectors.redshift.publishing import DELETE, MARKER, OP, UPSERT
+from penstock.connectors.redshift.sql import Target
+from penstock.engines.base import Session
+from penstock.errors import DataError, LedgerError
+from penstock.pipeline import CopyStep
+from penstock.schema import quote
+from penstock.tables import DataFile, LakeTable, Pinned
+
+from .context import Context
+from .pins import pinned, scan_pinned
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A relation of the session with the columns of the stage, and how its rows are published."""
+
+    relation: str
+    write: str
+
+
+@dataclass(frozen=True)
+class Taking:
+    """One batch of a copy into Redshift. `copied` is the version of the source that the target was last made of."""
+
+    context: Context
+    session: Session
+    step: CopyStep
+    batch: Batch
+    target: Target
+    copied: int | None
+
+    def taken(self) -> Taken:
+        """Name the rows to be loaded.
+
+        Raises DataError for an append where rows were changed or deleted since, or where nobody can tell any more.
+        """
+        write, source = self.step.copy_.write, self.step.copy_.from_
+        found = pinned(self.context, self.batch, source)
+        assert found.table
+        assert found.pinned
+        then = None if write == "overwrite" or found.read_as or self.copied is None else _former(found.table, self.copied, found.pinned)
+        if then is not None:
+            self._scan_differing(found.table, then, found.pinned)
+            return {"append": self._appended, "merge": self._changed, "overwrite_partitions": self._of_partitions}.get(write, lambda: Taken("fresh", write))()
+        if write == "append" and self.copied is not None:
+            raise DataError(
+                f"{source} no longer has the state {self.copied}, up to which {self.step.copy_.into} was appended to, or has other columns since",
+                hint="keep states for longer than the time between two runs (maintain: keep), or write: merge",
+            )
+        scan_pinned(self.context, self.session, self.batch, source, "source")
+        return self._outgoing(f"SELECT {self._typed}{self._said(UPSERT) if write == 'overwrite_partitions' else ''} FROM source", write)
+
+    def _outgoing(self, sql: str, write: str) -> Taken:
+        self.session.execute(f"CREATE OR REPLACE TEMP VIEW outgoing AS {sql}")
+        return Taken("outgoing", write)
+
+    @property
+    def _typed(self) -> str:
+        return ", ".join(f"CAST({quote(c.name)} AS {c.type.duckdb}) AS {quote(c.name)}" for c in self.target.columns)
+
+    @staticmethod
+    def _said(op: str) -> str:
+        return f", '{op}' AS {quote(OP.name)}"
+
+    def _scan_differing(self, table: LakeTable, then: Pinned, now: Pinned) -> None:
+        """`fresh`: rows that are new or differ. `lost`: rows that were so before. `come`: all rows of the files that are new."""
+        for name, state, files in zip(("gone", "come"), (then, now), differing(table.files(then), table.files(now)), strict=True):
+            self.session.scan(f"{name}_rows", table, state, files)
+            self.session.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {self._typed} FROM {name}_rows")
+        self.session.execute("CREATE OR REPLACE TEMP VIEW fresh AS SELECT * FROM come EXCEPT ALL SELECT * FROM gone")
+        self.session.execute("CREATE OR REPLACE TEMP VIEW lost AS SELECT * FROM gone EXCEPT ALL SELECT * FROM come")
+
+    def _appended(self) -> Taken:
+        (changed,) = self.session.query("SELECT COUNT(*) AS n FROM lost")["n"].to_pylist()
+        if changed:
+            raise DataError(
+                f"{changed} rows of {self.step.copy_.from_} were changed or deleted since they were copied; an append takes only what is appended",
+                hint="write: merge (keys) or overwrite, on the copy",
+            )
+        return Taken("fresh", "append")
+
+    def _changed(self) -> Taken:
+        """New and changed rows, and of each key that is gone a row that says so."""
+        same = " AND ".join(f"c.{quote(k)} = l.{quote(k)}" for k in self.target.keys)
+        shown = ", ".join(f"l.{quote(c.name)}" for c in self.target.columns)
+        lost = f"SELECT {shown}{self._said(DELETE)} FROM lost l WHERE NOT EXISTS (SELECT 1 FROM come c WHERE {same})"
+        return self._outgoing(f"SELECT *{self._said(UPSERT)} FROM fresh UNION ALL {lost}", "changes")
+
+    def _of_partitions(self) -> Taken:
+        """All rows of the partitions in which any differs, and of each partition a row that says so: one may be empty now."""
+        columns = self.target.partition_by
+        by = ", ".join(quote(p) for p in columns)
+        scan_pinned(self.context, self.session, self.batch, self.step.copy_.from_, "source")
+        self.session.execute(f"CREATE OR REPLACE TEMP VIEW touched AS SELECT {by} FROM fresh UNION SELECT {by} FROM lost")
+        same = " AND ".join(f"s.{quote(p)} IS NOT DISTINCT FROM t.{quote(p)}" for p in columns)
+        rows = f"SELECT *{self._said(UPSERT)} FROM (SELECT {self._typed} FROM source) s WHERE EXISTS (SELECT 1 FROM touched t WHERE {same})"
+        marker = ", ".join(quote(c.name) if c.name in columns else f"CAST(NULL AS {c.type.duckdb}) AS {quote(c.name)}" for c in self.target.columns)
+        return self._outgoing(f"{rows} UNION ALL SELECT {marker}{self._said(MARKER)} FROM touched", "overwrite_partitions")
+
+
+def _former(table: LakeTable, version: int, now: Pinned) -> Pinned | None:
+    """The state that was copied last, where it can still be read, with the same columns."""
+    try:
+        then = table.pin(version)
+    except LedgerError:
+        return None
+    return then if then.columns == now.columns else None
+
+
+def _mark(file: DataFile) -> tuple[object, ...]:
+    return (file.uri, *sorted((d.uri, d.rows) for d in file.deletes))
+
+
+def differing(then: Sequence[DataFile], now: Sequence[DataFile]) -> tuple[list[DataFile], list[DataFile]]:
+    """(files of the former state, files of the present one) that the other has not, or not with the same deleted rows."""
+    before, after = {_mark(f) for f in then}, {_mark(f) for f in now}
+    return [f for f in then if _mark(f) not in after], [f for f in now if _mark(f) not in before]

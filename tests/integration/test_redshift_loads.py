@@ -1,0 +1,143 @@
+"""Lake tables copied into Redshift by each way of writing, from one snapshot to the next, through the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipelines import Project, event, events
+
+from penstock.config import AwsSettings
+from penstock.connectors.s3.access import client
+from penstock.infra.local.control import LocalAws
+
+PIPELINE = """
+pipeline: SCHEMA
+connections:
+  raw: {kind: s3, bucket: BUCKET}
+  lake: {kind: catalog, catalog: glue, warehouse: "s3://BUCKET/lake"}
+  warehouse: {kind: redshift, workgroup: local}
+tables:
+  lake.SCHEMA.orders: &orders
+    format: FORMAT
+    columns: {id: bigint!, state: string, amount: "decimal(12,2)"}
+    keys: [id]
+  lake.SCHEMA.log:
+    format: FORMAT
+    columns: {id: bigint!, name: string}
+  warehouse.SCHEMA.orders: {columns: {id: bigint!, state: string}, keys: [id], distkey: id, sort_by: [id], encode: {state: zstd}}
+  warehouse.SCHEMA.states: {columns: {id: bigint!, state: string}, sort_by: [id], diststyle: all}
+  warehouse.SCHEMA.by_state: {columns: {state: string, id: bigint}, partition_by: [state]}
+  warehouse.SCHEMA.log: {columns: {id: bigint!, name: string}}
+steps:
+  - id: changes
+    read: {from: raw/orders/, format: debezium, decimal_handling_mode: string, batch: {max_files: 1}}
+  - {id: orders, merge: {from: changes, into: lake.SCHEMA.orders}}
+  - id: lines
+    read: {from: raw/log/, format: csv}
+  - {id: log, copy: {from: lines, into: lake.SCHEMA.log}}
+  - {id: load, copy: {from: lake.SCHEMA.orders, into: warehouse.SCHEMA.orders, write: merge}}
+  - {id: load_states, copy: {from: lake.SCHEMA.orders, into: warehouse.SCHEMA.states, write: insert_missing}}
+  - {id: load_by_state, copy: {from: lake.SCHEMA.orders, into: warehouse.SCHEMA.by_state, write: overwrite_partitions}}
+  - {id: load_log, copy: {from: lake.SCHEMA.log, into: warehouse.SCHEMA.log, write: append}}
+  - {id: count, sql: {on: warehouse, file: count.sql}}
+environments:
+  local: {aws: local}
+"""
+COUNT = """-- semicolons; in comments; divide nothing
+CREATE TABLE IF NOT EXISTS SCHEMA.counted (run INTEGER, orders BIGINT, note VARCHAR(20));
+INSERT INTO SCHEMA.counted SELECT NVL(MAX(run), 0) + 1, (SELECT COUNT(*) FROM SCHEMA.orders), 'a;b' FROM SCHEMA.counted;
+/* the last; one */ DELETE FROM SCHEMA.counted WHERE run < 0"""
+
+
+class Shop:
+    def __init__(self, folder: Path, aws: LocalAws, bucket: str, table_format: str) -> None:
+        self.project, self.bucket, self.schema = Project(folder), bucket, bucket.replace("-", "_")
+        self.s3 = client("s3", AwsSettings.from_environment(aws.environment()))
+        for name, text in {"pipeline.yaml": PIPELINE, "count.sql": COUNT}.items():
+            self.project.write(name, text.replace("SCHEMA", self.schema).replace("BUCKET", bucket).replace("FORMAT", table_format))
+
+    def deliver(self, key: str, text: str) -> None:
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=text.encode())
+
+    def run(self) -> dict[str, dict[str, Any]]:
+        done, steps = self.project.record("--env", "local")
+        assert done.code == 0, done.err
+        return steps
+
+    def held(self, table: str) -> list[list[Any]]:
+        return [list(r.values()) for r in self.project.rows(f"{self.schema}.{table}", connection="warehouse")]
+
+
+@pytest.fixture
+def shop(tmp_path: Path, local_aws: LocalAws, local_bucket: Callable[[str], str], table_format: str) -> Shop:
+    return Shop(tmp_path, local_aws, local_bucket("loads"), table_format)
+
+
+def test_from_snapshot_to_snapshot(shop: Shop) -> None:
+    shop.deliver("orders/1", events(*(event("c", i, 10 + i, "new", "1.00") for i in range(1, 6))))
+    shop.deliver("log/1.csv", "id,name\n1,a\n2,b\n")
+    steps = shop.run()
+    assert [steps[s]["counts"]["applied"] for s in ("load", "load_states", "load_by_state", "load_log")] == [5, 5, 5, 2]
+    assert shop.held("orders") == [[i, "new"] for i in range(1, 6)]
+    shop.deliver("orders/2", events(event("u", 2, 30, "paid", "1.00"), event("d", 3, 31), event("c", 6, 32, "new", "2.00"), event("u", 1, 33, "new", "9.00")))
+    shop.deliver("log/2.csv", "id,name\n2,b\n3,c\n")
+    steps = shop.run()
+    assert shop.held("orders") == [[1, "new"], [2, "paid"], [4, "new"], [5, "new"], [6, "new"]]
+    assert shop.held("states") == [[1, "new"], [2, "new"], [2, "paid"], [3, "new"], [4, "new"], [5, "new"], [6, "new"]]
+    assert sorted(shop.held("by_state")) == [["new", 1], ["new", 4], ["new", 5], ["new", 6], ["paid", 2]]
+    assert sorted(shop.held("log")) == [[1, "a"], [2, "b"], [2, "b"], [3, "c"]]
+    assert steps["load"]["counts"]["applied"] == 3, "a changed row, a new one, and a key that is gone; what differs in other columns alone is no change"
+    assert steps["load_log"]["counts"]["applied"] == 2
+    assert [r[1:] for r in shop.held("counted")] == [[5, "a;b"], [5, "a;b"]]
+    assert "3 statements" in steps["count"]["note"]
+    again = shop.run()
+    assert {s: again[s]["status"] for s in ("load", "load_log", "count")} == dict.fromkeys(("load", "load_log", "count"), "nothing to do")
+
+
+def test_an_append_of_what_was_changed_is_refused(shop: Shop) -> None:
+    text = shop.project.text("pipeline.yaml")
+    appended = f"copy: {{from: lake.{shop.schema}.orders, into: warehouse.{shop.schema}.orders, write: append}}"
+    shop.project.write("pipeline.yaml", text.replace(appended.replace("append", "merge"), appended))
+    shop.deliver("orders/1", events(event("c", 1, 10, "new", "1.00")))
+    shop.deliver("log/1.csv", "id,name\n1,a\n")
+    shop.run()
+    shop.deliver("orders/2", events(event("c", 2, 20, "new", "1.00")))
+    shop.run()
+    assert shop.held("orders") == [[1, "new"], [2, "new"]]
+    shop.deliver("orders/3", events(event("u", 1, 30, "paid", "1.00")))
+    done = shop.project.penstock("run", ".", "--env", "local")
+    assert (done.code, "1 rows of" in done.err, "write: merge" in done.err) == (1, True, True), done.err
+    assert shop.held("orders") == [[1, "new"], [2, "new"]]
+
+
+def test_a_table_is_laid_out_as_declared(shop: Shop) -> None:
+    shop.deliver("orders/1", events(event("c", 1, 10, "new", "1.00")))
+    shop.deliver("log/1.csv", "id,name\n1,a\n")
+    shop.run()
+    found = shop.project.rows("svv_table_info", '"table", diststyle, sortkey1', connection="warehouse")
+    laid_out = {r["table"]: (r["diststyle"], r["sortkey1"]) for r in found if r["table"] in ("orders", "states")}
+    assert laid_out == {"orders": ("KEY(id)", "id"), "states": ("ALL", "id")}
+
+
+def test_a_script_that_fails_leaves_nothing(shop: Shop) -> None:
+    shop.deliver("orders/1", events(event("c", 1, 10, "new", "1.00")))
+    shop.deliver("log/1.csv", "id,name\n1,a\n")
+    shop.project.write("count.sql", f"CREATE TABLE {shop.schema}.made (a INTEGER); INSERT INTO {shop.schema}.made VALUES (1); SELECT 1/0")
+    done = shop.project.penstock("run", ".", "--env", "local")
+    assert (done.code, "division by zero" in done.err) == (1, True), done.err
+    assert shop.project.penstock("query", f"SELECT * FROM {shop.schema}.made", "--connection", "warehouse").code == 1
+    shop.project.write("count.sql", f"DROP TABLE IF EXISTS {shop.schema}.made; CREATE TABLE {shop.schema}.made AS SELECT 7 AS a")
+    shop.run()
+    assert shop.held("made") == [[7]]
+
+
+def test_plan_names_what_a_script_lacks(shop: Shop) -> None:
+    (shop.project.folder / "count.sql").unlink()
+    done = shop.project.penstock("plan", ".", "--env", "local")
+    assert (done.code, "count.sql" in done.err) == (2, True), done.err
+    shop.project.write("count.sql", "SELECT 1;" * 40)
+    done = shop.project.penstock("plan", ".", "--env", "local")
+    assert (done.code, "40 statements" in done.err) == (2, True), done.err
