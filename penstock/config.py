@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from penstock.errors import ArgumentError
 
-ATTEMPTS = "AWS_MAX_ATTEMPTS"
+ATTEMPTS, REDSHIFT_PORT = "AWS_MAX_ATTEMPTS", "PENSTOCK_LOCAL_REDSHIFT_PORT"
 
 
 class Secret:
@@ -39,7 +39,7 @@ class AwsSettings:
     """Which AWS: the account of the environment, or the stand-in behind `endpoint_url`.
 
     `access_key_id` and `secret_access_key` are None where boto3's own chain (instance role, profile, SSO) provides them.
-    `attempts`: how often a request is made until it is answered, the first time counted.
+    `attempts`: how often a request is made until it is answered, the first time counted. `redshift_port`: of the stand-in on this machine.
     """
 
     region: str = "us-east-1"
@@ -48,6 +48,7 @@ class AwsSettings:
     secret_access_key: Secret | None = None
     session_token: Secret | None = None
     attempts: int = 5
+    redshift_port: int | None = None
 
     def at(self, region: str | None) -> AwsSettings:
         """The same in another region; None stays where it is."""
@@ -71,4 +72,5 @@ class AwsSettings:
             secret_access_key=secret("AWS_SECRET_ACCESS_KEY"),
             session_token=secret("AWS_SESSION_TOKEN"),
             attempts=int(attempts),
+            redshift_port=int(found[REDSHIFT_PORT]) if found.get(REDSHIFT_PORT) else None,
         )

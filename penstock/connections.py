@@ -48,7 +48,7 @@ class CatalogConnection(Model):
 
 
 class RedshiftConnection(Model):
-    """Redshift by its Data API: a Serverless `workgroup` or a provisioned `cluster`.
+    """Redshift, a Serverless `workgroup` or a provisioned `cluster`, by its Data API or by the wire.
 
     `iam_role` is what COPY and UNLOAD use; `secret` is the name or ARN in Secrets Manager of the user that statements run as
     (without it, temporary credentials of the caller).
@@ -61,11 +61,16 @@ class RedshiftConnection(Model):
     iam_role: str = "default"
     secret: str | None = None
     region: str | None = None
+    client: Literal["data-api", "redshift-connector"] = Field(default="data-api", description="how statements are sent: by AWS's API, or by the wire")
+    host: str | None = Field(default=None, description="with `client: redshift-connector`: the endpoint's address")
+    port: int = Field(default=5439, ge=1, le=65535)
 
     @model_validator(mode="after")
     def _one_endpoint(self) -> Self:
         if (self.workgroup is None) == (self.cluster is None):
             raise ValueError("give one of workgroup (Serverless) and cluster (provisioned)")
+        if self.host and self.client == "data-api":
+            raise ValueError("the Data API has no host; host goes with client: redshift-connector")
         return self
 
 

@@ -32,7 +32,7 @@ HEAVY = frozenset(
 # the doors of infra, and what infra may take from the rules
 TO_INFRA, FROM_INFRA = (
     ("penstock.cli.local", "penstock.cli.doctor", "penstock.testing"),
-    ("penstock.errors", "penstock.config", "penstock.schema", "penstock.runtimes.s3a"),
+    ("penstock.errors", "penstock.config", "penstock.schema", "penstock.runtimes.s3a", "penstock.redshift_words"),
 )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import spark_server
-from warehouse import Place
+from warehouse import LOCAL, Place
 
 from penstock.config import AwsSettings
 from penstock.infra.local.control import LocalAws
@@ -36,8 +36,9 @@ def spark_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def place(local_aws: LocalAws, local_bucket: Callable[[str], str], tmp_path: Path) -> Place:
-    return Place(AwsSettings.from_environment(local_aws.environment()), local_bucket("load"), tmp_path)
+def place(local_aws: LocalAws, local_bucket: Callable[[str], str], tmp_path: Path, request: pytest.FixtureRequest) -> Place:
+    """A place in the warehouse, reached by the Data API, or as a test's indirect parameter says."""
+    return Place(AwsSettings.from_environment(local_aws.environment()), local_bucket("load"), tmp_path, getattr(request, "param", LOCAL))
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from penstock.connectors.stores import open_store
 from penstock.schema import Column, Columns, arrow_schema
 
 LOCAL = RedshiftConnection(kind="redshift", workgroup="local")
+BY_WIRE = RedshiftConnection(kind="redshift", workgroup="local", client="redshift-connector")
 COLUMNS = (Column.parse("id", "bigint!"), Column.parse("amount", "decimal(38,10)"))
 ONE, TWO = (1, Decimal("1.0000000001")), (2, None)
 
@@ -34,6 +35,7 @@ class Place:
     aws: AwsSettings
     bucket: str
     state: Path
+    connection: RedshiftConnection = LOCAL
 
     @property
     def name(self) -> str:
@@ -49,7 +51,7 @@ class Place:
 
     def warehouse(self) -> Warehouse:
         """A warehouse as another process would open it: nothing is shared but the state store."""
-        return Warehouse(LOCAL, self.aws, open_store(FilesConnection(kind="files", path=str(self.state)), self.aws, self.state))
+        return Warehouse(self.connection, self.aws, open_store(FilesConnection(kind="files", path=str(self.state)), self.aws, self.state))
 
     def put(self, batch: int, rows: Sequence[tuple[Any, ...]], columns: Columns = COLUMNS) -> tuple[list[StagedFile], str]:
         """Rows as a Parquet file and its manifest on S3."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MOST_STATEMENTS = 40
 _FINAL = frozenset({"FINISHED", "FAILED", "ABORTED"})
-_CONFLICT = re.compile(
+CONFLICT = re.compile(
     r"^(ERROR:\s*)?1023\b|serializable isolation violation|concurrent transaction|could not serialize access|deadlock detected", re.IGNORECASE
 )
 _THROTTLED = frozenset(
@@ -179,7 +179,7 @@ def _refusal(error: Any) -> WarehouseError | ConnectionFailedError:
 def _failure(found: Any) -> WarehouseError:
     message = found.get("Error", found["Status"])
     failed = next((p for p in found.get("SubStatements", ()) if p["Status"] == "FAILED"), found)
-    kind = WarehouseBusyError if _CONFLICT.search(message) else WarehouseError
+    kind = WarehouseBusyError if CONFLICT.search(message) else WarehouseError
     return kind(f"{message.strip()}\n  in: {failed.get('QueryString', '').strip()[:500]}")
 
 

@@ -11,7 +11,9 @@ from typing import Literal
 from penstock.objects import ObjectStore
 
 from .client import DataApi, Done
+from .wire_client import WireClient
 
+Client = DataApi | WireClient
 Phase = Literal["stage", "publish", "unload"]
 
 
@@ -34,7 +36,7 @@ class Statements:
     run that was killed between sending and remembering sends the same token, and is given the same statement. Without `state` nothing is remembered.
     """
 
-    def __init__(self, api: DataApi, state: ObjectStore | None) -> None:
+    def __init__(self, api: Client, state: ObjectStore | None) -> None:
         self._api, self._state = api, state
 
     def run(self, step: str, phase: Phase, statements: Sequence[str], prepare: Callable[[], None] | None = None) -> Done:

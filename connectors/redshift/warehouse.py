@@ -19,7 +19,8 @@ from penstock.scripts import statements
 
 from . import publishing, sql
 from .client import DataApi, Done, Part
-from .statements import Statements
+from .statements import Client, Statements
+from .wire_client import WireClient
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,8 +46,9 @@ class Warehouse:
     """
 
     def __init__(self, connection: RedshiftConnection, aws: AwsSettings, state: ObjectStore | None = None) -> None:
-        self._connection, self._aws, self._api = connection, aws, DataApi(connection, aws)
-        self._statements = Statements(self._api, state)
+        self._connection, self._aws = connection, aws
+        self._api: Client = DataApi(connection, aws) if connection.client == "data-api" else WireClient(connection, aws)
+        self._statements = Statements(self._api, state if connection.client == "data-api" else None)
 
     def query(self, text: str) -> pa.Table:
         return self._api.query(text)

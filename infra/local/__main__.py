@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,34 @@ class Server:
 
     def start(self, port: int, redshift_port: int = 0) -> None:
         """All parts up, with the state of the last clean end; after any other end all state is gone, which is said."""
+        _many_files()
+        self._consistent()
+        with ThreadPoolExecutor(1) as beside:
+            database = beside.submit(self._database)
+            self._serve(port)
+            database.result()
+        self._install(redshift_port)
+
+    def _database(self) -> None:
+        """PostgreSQL up, with a database that has what Redshift has: it takes as long as all that is imported meanwhile."""
+        from .redshift.server import DATABASE, prepared
+
+        self.postgres.start()
+        self.postgres.prepare(DATABASE, prepared)
+
+    def _serve(self, port: int) -> None:
         from .aws import serve
+
+        os.environ.setdefault("MOTO_S3_DEFAULT_KEY_BUFFER_SIZE", str(1024 * 1024))
+        try:
+            server = serve(port, self.status)
+        except (OSError, SystemExit) as error:
+            raise LocalAwsError(f"port {port} of 127.0.0.1 is taken", "choose another with --port, or leave it out for a free one") from error
+        self.endpoint = f"http://127.0.0.1:{server.server_port}"
+        os.environ["MOTO_PORT"] = str(server.server_port)
+
+    def _install(self, redshift_port: int) -> None:
+        """All that answers, and the state of the last clean end."""
         from .emr import Emr
         from .emr_clusters import EmrClusters
         from .emr_serverless import EmrServerless
@@ -53,16 +81,6 @@ class Server:
         from .saved import restore
         from .spark_sessions import EmrServerlessSessions, GlueSessions
 
-        os.environ.setdefault("MOTO_S3_DEFAULT_KEY_BUFFER_SIZE", str(1024 * 1024))
-        _many_files()
-        self._consistent()
-        try:
-            server = serve(port, self.status)
-        except (OSError, SystemExit) as error:
-            raise LocalAwsError(f"port {port} of 127.0.0.1 is taken", "choose another with --port, or leave it out for a free one") from error
-        self.endpoint = f"http://127.0.0.1:{server.server_port}"
-        os.environ["MOTO_PORT"] = str(server.server_port)
-        self.postgres.start()
         self.redshift = Redshift(self.home, self.postgres, self._s3, self._glue)
         try:
             self.redshift.start(redshift_port)

@@ -39,6 +39,7 @@ class LocalAws:
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true", "PENSTOCK_LOCAL_STATE": str(self.home / "state"),
+            "PENSTOCK_LOCAL_REDSHIFT_PORT": str(self.redshift_port),
         }  # fmt: skip
 
     @property

@@ -65,6 +65,17 @@ def plan(pipeline: PipelineArg, env: Env = None, param: Param = None, as_json: A
 
 
 @app.command()
+def lint(
+    path: Annotated[Path, typer.Argument(metavar="PIPELINE|FILE.sql", help="a pipeline, for the SQL that it has for Redshift, or one file of SQL")],
+    env: Env = None,
+) -> None:
+    """Look at SQL for Redshift before it runs: what Redshift lacks, means otherwise, or pays dearly for. Exit code 1 for errors."""
+    from penstock.cli.lint import lint_command
+
+    raise typer.Exit(lint_command(path, env))
+
+
+@app.command()
 def deploy(
     pipeline: Annotated[Path | None, typer.Argument(metavar="[PIPELINE]", help="by default that of this folder, or the only one in dags/pipelines")] = None,
     env: Env = None,

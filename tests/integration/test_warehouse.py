@@ -8,15 +8,17 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
-from warehouse import ONE, TWO, Place
+from warehouse import BY_WIRE, LOCAL, ONE, TWO, Place
 
 from penstock.connectors.s3.access import client
 from penstock.errors import CommitConflictError, DataError, WarehouseError
 from penstock.schema import Column
 
+BY_BOTH = pytest.mark.parametrize("place", [LOCAL, BY_WIRE], ids=["data-api", "wire"], indirect=True)
 THREE = (3, Decimal("-9999999999999999999999999999.9999999999"))
 
 
+@BY_BOTH
 def test_merge_makes_the_table_equal_to_the_snapshot(place: Place) -> None:
     place.load(1, [ONE, TWO, THREE])
     assert place.rows() == [ONE, TWO, THREE]
@@ -26,30 +28,35 @@ def test_merge_makes_the_table_equal_to_the_snapshot(place: Place) -> None:
     assert place.warehouse().applied(place.steps) == 2
 
 
+@BY_BOTH
 def test_overwrite_and_an_empty_snapshot(place: Place) -> None:
     place.load(1, [ONE, TWO], "overwrite")
     place.warehouse().load(place.steps, 2, place.target, [], "overwrite", "")
     assert (place.rows(), place.warehouse().applied(place.steps)) == ([], 2)
 
 
+@BY_BOTH
 def test_a_batch_that_is_there_is_left_alone(place: Place) -> None:
     place.load(1, [ONE])
     place.load(1, [ONE, TWO])
     assert place.rows() == [ONE]
 
 
+@BY_BOTH
 def test_a_load_that_misses_rows_publishes_nothing(place: Place) -> None:
     with pytest.raises(DataError, match=r"loaded 1 rows .* where the files hold 2"):
         place.load(1, [ONE], claimed_rows=2)
     assert (place.rows(), place.warehouse().applied(place.steps)) == ([], 0)
 
 
+@BY_BOTH
 def test_a_key_that_stands_twice_publishes_nothing(place: Place) -> None:
     with pytest.raises(DataError, match="stand more than once"):
         place.load(1, [ONE, ONE])
     assert place.rows() == []
 
 
+@BY_BOTH
 def test_of_two_runs_that_know_nothing_of_each_other_one_publishes(place: Place) -> None:
     place.load(1, [ONE])
     name, outcomes = place.procedure("PERFORM pg_sleep(0.5);"), []
@@ -71,6 +78,7 @@ def test_of_two_runs_that_know_nothing_of_each_other_one_publishes(place: Place)
     assert place.warehouse().applied(place.steps) == 2
 
 
+@BY_BOTH
 def test_unload_is_counted_and_done_again_does_not_double(place: Place) -> None:
     place.load(1, [ONE, TWO, THREE])
     query = f"SELECT id, amount::VARCHAR AS name FROM {place.target.name} WHERE id <> :skip AND amount::VARCHAR IS DISTINCT FROM ':x'"
@@ -79,12 +87,14 @@ def test_unload_is_counted_and_done_again_does_not_double(place: Place) -> None:
         assert (done.rows, len(done.files)) == (2, 2)
 
 
+@BY_BOTH
 def test_skip_moves_the_ledger_alone(place: Place) -> None:
     place.load(1, [ONE])
     place.warehouse().skip(place.steps, 2)
     assert (place.warehouse().applied(place.steps), place.rows()) == (2, [ONE])
 
 
+@BY_BOTH
 def test_values_arrive_as_they_left(place: Place) -> None:
     kinds = {"id": "bigint!", "d": "decimal(38,10)", "at": "timestamp", "local": "timestamp_ntz", "day": "date", "t": "string", "b": "boolean", "f": "double"}
     columns = tuple(Column.parse(n, t) for n, t in kinds.items())
@@ -108,6 +118,7 @@ def test_values_arrive_as_they_left(place: Place) -> None:
     assert place.query(f"SELECT {', '.join(kinds)} FROM {place.target.name} ORDER BY id") == rows
 
 
+@BY_BOTH
 def test_a_forgotten_step_begins_anew_under_the_same_numbers(place: Place) -> None:
     place.load(1, [ONE])
     place.warehouse().forget(place.steps, place.target)
@@ -123,6 +134,7 @@ def test_a_type_that_would_round_is_refused(place: Place) -> None:
     assert place.rows() == []
 
 
+@BY_BOTH
 def test_a_merge_heals_a_key_that_another_hand_doubled(place: Place) -> None:
     place.load(1, [ONE, TWO])
     place.warehouse().define(f"INSERT INTO {place.target.name} SELECT * FROM {place.target.name} WHERE id = 1")
@@ -136,6 +148,7 @@ def test_a_write_that_cannot_be_is_refused(place: Place, write: str, message: st
         place.load(1, [ONE], write)
 
 
+@BY_BOTH
 def test_insert_missing_takes_each_row_once_and_null_for_equal_to_null(place: Place) -> None:
     place.load(1, [ONE, TWO], "insert_missing")
     place.load(2, [ONE, TWO, TWO, (3, None), (3, None)], "insert_missing")
@@ -144,6 +157,7 @@ def test_insert_missing_takes_each_row_once_and_null_for_equal_to_null(place: Pl
     assert place.rows() == [ONE, ONE, ONE, TWO, (3, None)]
 
 
+@BY_BOTH
 def test_a_table_grows_by_declared_columns_and_longer_texts(place: Place) -> None:
     place.warehouse().define(f"CREATE SCHEMA IF NOT EXISTS mart; CREATE TABLE {place.target.name} (id BIGINT NOT NULL, name VARCHAR(3))")
     columns = tuple(Column.parse(n, t) for n, t in {"id": "bigint!", "name": "string", "amount": "decimal(38,10)"}.items())

@@ -46,6 +46,8 @@ BEGIN
     EXECUTE format('COPY %s (%s) FROM %L (FORMAT csv, NULL %L)', target, plan ->> 'names', plan ->> 'stream', plan ->> 'null');
     GET DIAGNOSTICS loaded = ROW_COUNT;
   END IF;
+  PERFORM brin_summarize_new_values(indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+    WHERE indrelid = target::regclass AND c.relname LIKE 'rs\_order\_%' AND loaded > 10000;
   PERFORM rsi.ask('copied', jsonb_build_object('query', plan ->> 'query', 'rows', loaded));
   RAISE INFO 'Load into table ''%'' completed, % record(s) loaded successfully.', target, loaded;
 END $$;
@@ -128,9 +130,19 @@ BEGIN
       told := convert_from(decode(mark, 'base64'), 'UTF8')::jsonb;
       IF to_regclass(told ->> 'table') = made.objid THEN
         INSERT INTO rsi.layouts VALUES (made.objid, told) ON CONFLICT (relation) DO UPDATE SET layout = rsi.layouts.layout || excluded.layout;
+        PERFORM rsi.ordered(made.objid, told -> 'sortkey' ->> 0);
       END IF;
     END LOOP;
   END LOOP;
+END $$;
+-- what Redshift's zone maps are to a sort key, least and greatest values of blocks are here
+CREATE FUNCTION rsi.ordered(relation oid, column_name text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF column_name IS NOT NULL AND NOT EXISTS (SELECT 1 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE indrelid = relation AND c.relname LIKE 'rs\_order\_%') THEN
+    EXECUTE format('CREATE INDEX %I ON %s USING brin (%I) WITH (pages_per_range = 16, autosummarize = on)', 'rs_order_' || relation, relation::regclass, column_name);
+  END IF;
+EXCEPTION WHEN undefined_object THEN
+  NULL;
 END $$;
 CREATE EVENT TRIGGER rs_noted ON ddl_command_end WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE') EXECUTE FUNCTION rsi.noted();
 

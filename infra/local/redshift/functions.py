@@ -7,6 +7,8 @@ from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 
+from penstock.redshift_words import INSTEAD
+
 SCRIPTS = ("functions.sql", "json.sql", "bridge.sql", "views.sql")
 
 # alike in both: nothing to be done
@@ -32,15 +34,6 @@ _GRAMMAR = frozenset((
     "USING", "VALUES", "WHEN", "WHERE", "WHILE", "WITH", "WITHIN", "EXECUTE", "ELSIF", "CALL", "DISTKEY", "SORTKEY", "PIVOT", "UNPIVOT", "EXCLUDE", "PRIOR",
     "CONNECT", "CROSS", "OUTER", "FOR", "LOOP", "RAISE", "TIMESTAMP", "TIME", "EXPLAIN", "ROW", "RETURNING",
 ))  # fmt: skip
-_INSTEAD = {
-    "string_agg": "LISTAGG", "array_agg": "LISTAGG", "json_agg": "LISTAGG", "jsonb_agg": "LISTAGG", "unnest": "FROM t, t.array AS element",
-    "regexp_matches": "REGEXP_SUBSTR", "regexp_split_to_array": "SPLIT_TO_ARRAY", "regexp_split_to_table": "SPLIT_TO_ARRAY", "regexp_match": "REGEXP_SUBSTR",
-    "string_to_array": "SPLIT_TO_ARRAY", "to_json": "JSON_PARSE", "to_jsonb": "JSON_PARSE", "row_to_json": "JSON_PARSE", "jsonb_build_object": "OBJECT",
-    "json_build_object": "OBJECT", "concat_ws": "||", "format": "||", "make_date": "TO_DATE", "make_timestamp": "TO_TIMESTAMP", "age": "DATEDIFF",
-    "clock_timestamp": "GETDATE()", "statement_timestamp": "GETDATE()", "gen_random_uuid": "IDENTITY columns", "nextval": "IDENTITY columns",
-    "date_bin": "DATE_TRUNC", "starts_with": "LIKE", "to_regclass": "SVV_TABLES", "sha256": "SHA2", "encode": "FROM_VARBYTE", "decode": "TO_VARBYTE",
-    "mode": "a subquery",
-}  # fmt: skip
 
 
 def script(name: str) -> str:
@@ -69,5 +62,5 @@ def is_native(word: str) -> bool:
 
 def instead(name: str) -> str:
     """What Redshift has in the place of a function of PostgreSQL's."""
-    found = _INSTEAD.get(name.lower())
+    found = INSTEAD.get(name.lower())
     return f"; Redshift has {found}" if found else ""

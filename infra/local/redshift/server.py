@@ -38,12 +38,12 @@ class Redshift:
         folder.chmod(0o755)
         for left in folder.iterdir():
             left.unlink()
-        self._postgres.prepare(DATABASE, _prepared)
+        self._postgres.prepare(DATABASE, prepared)
         with psycopg.connect(self._postgres.dsn(DATABASE), autocommit=True) as connection:
             names = connection.execute("SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace").fetchall()
         self._foreign = frozenset(str(n) for (n,) in names)
         self._wire = Wire(
-            self._service, ("127.0.0.1", self._postgres.port), lambda d: self._postgres.prepare(d, _prepared), self._registries, lambda: self._foreign
+            self._service, ("127.0.0.1", self._postgres.port), lambda d: self._postgres.prepare(d, prepared), self._registries, lambda: self._foreign
         )
         self.port = self._listening(self._wire, port)
 
@@ -59,7 +59,7 @@ class Redshift:
 
     def connect(self, database: str, *, autocommit: bool) -> Executor:
         """A session on a database, which is made when it is first asked for."""
-        self._postgres.prepare(database, _prepared)
+        self._postgres.prepare(database, prepared)
         connection = psycopg.connect(self._postgres.dsn(database), autocommit=autocommit)
         return Executor(connection, self._service, self._registries.setdefault(database, Registry()), self._foreign, database)
 
@@ -75,7 +75,7 @@ class Redshift:
         self.logs.save()
 
 
-def _prepared(connection: psycopg.Connection[Any], database: str) -> None:
+def prepared(connection: psycopg.Connection[Any], database: str) -> None:
     """Redshift's functions, views and defaults in a new database."""
     connection.execute("SET check_function_bodies = off")
     connection.execute("SET allow_system_table_mods = on")

@@ -234,7 +234,8 @@ def _qualified(select: exp.Select, columns: Sequence[Column] | None) -> None:
     inner.set("with_", None)
     outer = exp.select(*(exp.column(n, quoted=True) for n in names)).from_(inner.subquery("rs_qualified")).where(exp.column("rs_qualify"))
     for i, order in enumerate(orders.order):
-        outer = outer.order_by(exp.Ordered(this=exp.column(f"rs_order_{i}"), desc=order.args.get("desc"), nulls_first=order.args.get("nulls_first")))
+        key = names[int(order.this.this) - 1] if isinstance(order.this, exp.Literal) and not order.this.is_string else f"rs_order_{i}"
+        outer = outer.order_by(exp.Ordered(this=exp.column(key, quoted=True), desc=order.args.get("desc"), nulls_first=order.args.get("nulls_first")))
     for part, node in orders.rest.items():
         outer.set(part, node)
     outer.set("with_", select.args.get("with_"))
