@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 
 from penstock.batches import Batch
 from penstock.changes.counts import Counts
+from penstock.connectors.redshift.sql import UnloadOptions
 from penstock.pipeline import UnloadStep
 
 from .context import Context
@@ -28,13 +30,13 @@ def apply(context: Context, step: UnloadStep, batch: Batch) -> StepRecord:
     unload, store = step.unload, context.store(step.unload.into)
     folder = f"batch={batch.number:08d}/"
     sql = (context.loaded.folder / unload.sql).read_text()
+    chosen = unload.model_dump(include={f.name for f in fields(UnloadOptions)})
+    options = UnloadOptions(**chosen | {"compression": unload.compression or ""})
 
     def read(uri: str) -> bytes:
         return store.read(uri.removeprefix(store.root))
 
-    done = context.warehouse(unload.from_).unload(
-        context.keys(step.id), batch.number, sql, store.root + folder, unload.partition_by, context.loaded.parameters, read
-    )
+    done = context.warehouse(unload.from_).unload(context.keys(step.id), batch.number, sql, store.root + folder, options, context.loaded.parameters, read)
     pointer = {"batch": batch.number, "folder": folder, "manifest": done.manifest, "rows": done.rows, "bytes": done.bytes}
     store.write(POINTER, json.dumps(pointer).encode())
     counts = Counts(read=done.rows, applied=done.rows)

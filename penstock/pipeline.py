@@ -319,12 +319,28 @@ class Sql(Model):
 
 
 class Unload(Model):
-    """A query's rows out of Redshift as Parquet."""
+    """A query's rows out of Redshift, as Parquet, CSV or JSON."""
 
     from_: Name = Field(alias="from")
     sql: str
     into: Location
+    format: Literal["parquet", "csv", "json"] = "parquet"
+    header: bool = Field(default=False, description="csv: the names of the columns as the first line of each file")
+    compression: Literal["gzip", "zstd", "bzip2"] | None = Field(default=None, description="csv and json; Parquet has its own")
     partition_by: tuple[Name, ...] = ()
+    include: bool = Field(default=False, description="keep the columns of partition_by in the files too")
+    max_file_mb: int | None = Field(default=None, ge=5, le=6200, description="how large a file may become; Redshift's own bound is 6.2 GB")
+    encrypted: bool = Field(default=False, description="have S3 encrypt the files by the key that the bucket says (ENCRYPTED AUTO)")
+
+    @model_validator(mode="after")
+    def _options_go_with_the_format(self) -> Self:
+        if self.header and self.format != "csv":
+            raise ValueError(f"header goes with format: csv, not with {self.format}")
+        if self.compression and self.format == "parquet":
+            raise ValueError("Parquet files are compressed by themselves; compression goes with csv and json")
+        if self.include and not self.partition_by:
+            raise ValueError("include goes with partition_by")
+        return self
 
 
 class Reconcile(Model):

@@ -212,10 +212,33 @@ def constant(value: Any) -> str:
     return str(value) if isinstance(value, int | float) else literal(str(value))
 
 
-def unload(query: str, prefix: str, role: str, partition_by: Sequence[str]) -> str:
+@dataclass(frozen=True)
+class UnloadOptions:
+    """How files of an unload are written; `max_file_mb` in 1024 * 1024 bytes."""
+
+    format: str = "parquet"
+    header: bool = False
+    compression: str = ""
+    partition_by: tuple[str, ...] = ()
+    include: bool = False
+    max_file_mb: int | None = None
+    encrypted: bool = False
+
+    @property
+    def clauses(self) -> str:
+        by = f" PARTITION BY ({_listed(self.partition_by)}){' INCLUDE' if self.include else ''}" if self.partition_by else ""
+        flags = (
+            self.header and "HEADER",
+            self.compression.upper(),
+            self.max_file_mb and f"MAXFILESIZE {self.max_file_mb} MB",
+            self.encrypted and "ENCRYPTED AUTO",
+        )
+        return f"FORMAT AS {self.format.upper()}{by}{''.join(f' {f}' for f in flags if f)}"
+
+
+def unload(query: str, prefix: str, role: str, options: UnloadOptions = UnloadOptions()) -> str:
     """CLEANPATH clears this batch's own prefix, with PARTITION BY only the folders that receive files: what else lies there the caller removes."""
-    by = f" PARTITION BY ({_listed(partition_by)})" if partition_by else ""
-    return f"UNLOAD ({literal(query)}) TO {literal(prefix)} {iam(role)} FORMAT AS PARQUET{by} MANIFEST VERBOSE CLEANPATH"
+    return f"UNLOAD ({literal(query)}) TO {literal(prefix)} {iam(role)} {options.clauses} MANIFEST VERBOSE CLEANPATH"
 
 
 def bound(sql: str, parameters: Mapping[str, Any]) -> str:

@@ -127,7 +127,7 @@ class Warehouse:
         return done.each[1:] if done else ()
 
     def unload(
-        self, steps: Sequence[str], batch: int, text: str, prefix: str, partition_by: Sequence[str], parameters: Mapping[str, Any], read: Callable[[str], bytes]
+        self, steps: Sequence[str], batch: int, text: str, prefix: str, options: sql.UnloadOptions, parameters: Mapping[str, Any], read: Callable[[str], bytes]
     ) -> Unloaded:
         """Unload a query's rows to a prefix that only this batch uses, verify the manifest (read by `read`), then claim the ledger.
 
@@ -136,7 +136,7 @@ class Warehouse:
         query = sql.bound(text, parameters)
         if self.applied(steps) >= batch:
             return _unloaded(prefix, read)
-        statements = [f"SELECT COUNT(*) AS n FROM ({query}) q", sql.unload(query, prefix, self._connection.iam_role, partition_by)]
+        statements = [f"SELECT COUNT(*) AS n FROM ({query}) q", sql.unload(query, prefix, self._connection.iam_role, options)]
         done = self._statements.run(steps[0], "unload", statements, prepare=lambda: self._clear(prefix))
         reach("after_unload")
         (expected,) = self._api.rows(done.parts[0])["n"].to_pylist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -10,11 +11,13 @@ from decimal import Decimal
 import pytest
 from warehouse import BY_WIRE, LOCAL, ONE, TWO, Place
 
+from penstock.connectors.redshift.sql import UnloadOptions
 from penstock.connectors.s3.access import client
 from penstock.errors import CommitConflictError, DataError, WarehouseError
 from penstock.schema import Column
 
 BY_BOTH = pytest.mark.parametrize("place", [LOCAL, BY_WIRE], ids=["data-api", "wire"], indirect=True)
+BY_ID = UnloadOptions(partition_by=("id",))
 THREE = (3, Decimal("-9999999999999999999999999999.9999999999"))
 
 
@@ -83,7 +86,7 @@ def test_unload_is_counted_and_done_again_does_not_double(place: Place) -> None:
     place.load(1, [ONE, TWO, THREE])
     query = f"SELECT id, amount::VARCHAR AS name FROM {place.target.name} WHERE id <> :skip AND amount::VARCHAR IS DISTINCT FROM ':x'"
     for batch in (1, 1, 2):
-        done = place.warehouse().unload(("test/u_" + place.name,), batch, query, f"s3://{place.bucket}/out/{batch}/", ("id",), {"skip": 2}, place.read)
+        done = place.warehouse().unload(("test/u_" + place.name,), batch, query, f"s3://{place.bucket}/out/{batch}/", BY_ID, {"skip": 2}, place.read)
         assert (done.rows, len(done.files)) == (2, 2)
 
 
@@ -188,7 +191,7 @@ def test_an_unload_leaves_nothing_of_an_attempt_before(place: Place) -> None:
     s3, prefix = client("s3", place.aws), f"s3://{place.bucket}/out/batch=1/"
 
     def unload() -> tuple[int, list[str]]:
-        done = place.warehouse().unload(("test/u_" + place.name,), 1, f"SELECT id, amount FROM {place.target.name}", prefix, ["id"], {}, place.read)
+        done = place.warehouse().unload(("test/u_" + place.name,), 1, f"SELECT id, amount FROM {place.target.name}", prefix, BY_ID, {}, place.read)
         listed = s3.list_objects_v2(Bucket=place.bucket, Prefix="out/")["Contents"]
         assert len(listed) == len(done.files) + 1
         return done.rows, sorted(o["Key"] for o in listed)
@@ -198,3 +201,13 @@ def test_an_unload_leaves_nothing_of_an_attempt_before(place: Place) -> None:
     assert unload() == (2, keys)
     place.load(2, [ONE])
     assert unload() == (2, keys)
+
+
+def test_an_unload_as_csv_with_a_header_in_small_encrypted_files(place: Place) -> None:
+    options = UnloadOptions("csv", header=True, compression="gzip", max_file_mb=5, encrypted=True)
+    prefix = f"s3://{place.bucket}/csv/"
+    done = place.warehouse().unload(
+        ("test/c_" + place.name,), 1, "SELECT n, REPEAT('x', 1000) AS x FROM generate_series(1, 12000) g(n)", prefix, options, {}, place.read
+    )
+    assert (done.rows, len(done.files)) == (12000, 3)
+    assert [gzip.decompress(place.read(f)).splitlines()[0] for f in done.files] == [b"n,x"] * 3

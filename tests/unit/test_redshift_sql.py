@@ -21,6 +21,7 @@ TARGET = sql.Target(
     ("day", "carrier"),
 )
 LAID_OUT = replace(TARGET, layout=sql.Layout(distkey="carrier", sort_by=("day",), encode={"carrier": "zstd"}), partition_by=("day", "carrier"))
+UNLOADS = (sql.UnloadOptions(partition_by=("m",)), sql.UnloadOptions("csv", True, "gzip", ("m",), True, 100, True), sql.UnloadOptions("json"))
 WRITES = ("append", "changes", "insert_missing", "merge", "overwrite", "overwrite_partitions")
 STAGE = sql.stage_of("flights/load", 42)
 FILE = sql.StagedFile("s3://b/it's.parquet", 10, 3)
@@ -43,7 +44,7 @@ def statements() -> dict[str, list[str]]:
         "check": [sql.counted(STAGE, TARGET.keys)],
         "forget": sql.forget(["flights/load"]),
         "call": [sql.call("mart.publish", [1, "it's \\ here", None, True])],
-        "unload": [sql.unload("SELECT 'a' AS m", "s3://b/out/", "default", ["m"])],
+        "unload": [sql.unload("SELECT 'a' AS m", "s3://b/out/", "default", o) for o in UNLOADS],
     }
 
 
