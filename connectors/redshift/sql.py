@@ -227,12 +227,8 @@ class UnloadOptions:
     @property
     def clauses(self) -> str:
         by = f" PARTITION BY ({_listed(self.partition_by)}){' INCLUDE' if self.include else ''}" if self.partition_by else ""
-        flags = (
-            self.header and "HEADER",
-            self.compression.upper(),
-            self.max_file_mb and f"MAXFILESIZE {self.max_file_mb} MB",
-            self.encrypted and "ENCRYPTED AUTO",
-        )
+        size = f"MAXFILESIZE {self.max_file_mb} MB" if self.max_file_mb else ""
+        flags = ("HEADER" if self.header else "", self.compression.upper(), size, "ENCRYPTED AUTO" if self.encrypted else "")
         return f"FORMAT AS {self.format.upper()}{by}{''.join(f' {f}' for f in flags if f)}"
 
 
