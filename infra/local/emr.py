@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from tempfile import gettempdir
 from typing import Any
 
 from .job_runs import put_in_place, put_log, refuse, script_of, state
@@ -87,7 +88,8 @@ def taken(step: Mapping[str, Any]) -> SparkJob:
     is_spark = given["Jar"] == "command-runner.jar" and program == "spark-submit"
     refuse(InvalidRequestException, None if is_spark else "not supported locally: a step that is not command-runner.jar with spark-submit")
     script = script_of(words)
-    in_container = replace(script, environment={**script.environment, "CONTAINER_ID": "container_0_0000_01_000001"})
+    container = {"CONTAINER_ID": "container_0_0000_01_000001", "LOCAL_DIRS": gettempdir()}
+    in_container = replace(script, environment=script.environment | container)
     return SparkJob(f"s-{secrets.token_hex(7).upper()}", step["Name"], {}, in_container)
 
 

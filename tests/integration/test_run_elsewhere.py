@@ -50,7 +50,9 @@ def test_what_was_asked_for_is_found_again_and_reported_as_if_it_ran_here(shop: 
     assert re.search(r"orders +done", done.out)
     assert shop.table() == [{"id": 1, "amount": 2.5}, {"id": 2, "amount": 4.0}]
     if env != "glue":  # YARN gives up a driver that has no application
-        assert b"Running Spark version" in shop.driver_log()
+        log = shop.driver_log()
+        assert b"Running Spark version" in log
+        assert b"Error initializing SparkContext" not in log, log.decode()
 
     again = shop.penstock("run", ".", "--env", env, "--runtime", "here", "--log", "json")
     assert (again.code, again.json()[-1]["status"]) == (0, "nothing to do"), "what ran there is known here"
