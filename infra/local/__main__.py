@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class Server:
         self.postgres = Postgres(home)
         self._local = threading.local()
         self.endpoint = ""
+        self._installers: dict[str, list[Callable[[], None]]] = {}
         self.jobs = SparkJobs(home, self._s3, self._environment)
 
     def start(self, port: int, redshift_port: int = 0) -> None:
@@ -64,7 +66,7 @@ class Server:
 
         os.environ.setdefault("MOTO_S3_DEFAULT_KEY_BUFFER_SIZE", str(1024 * 1024))
         try:
-            server = serve(port, self.status)
+            server = serve(port, self.status, self._first)
         except (OSError, SystemExit) as error:
             raise LocalAwsError(f"port {port} of 127.0.0.1 is taken", "choose another with --port, or leave it out for a free one") from error
         self.endpoint = f"http://127.0.0.1:{server.server_port}"
@@ -86,15 +88,25 @@ class Server:
             self.redshift.start(redshift_port)
         except OSError as error:
             raise LocalAwsError(f"port {redshift_port} of 127.0.0.1 is taken", "choose another with --redshift-port, or leave it out for a free one") from error
-        install(DataApi(self.redshift))
-        for api in (EmrServerless, Emr, EmrClusters, GlueJobs, EmrServerlessSessions, GlueSessions):
-            api(self.jobs, lambda service: _client(service, self.endpoint)).install()
+        self._installers["redshiftdata"] = [lambda: install(DataApi(self.redshift))]
+        apis: dict[str, tuple[Callable[..., Any], ...]] = {
+            "emr": (Emr, EmrClusters),
+            "emrserverless": (EmrServerless, EmrServerlessSessions),
+            "glue": (GlueJobs, GlueSessions),
+        }
+        for service, ours in apis.items():
+            self._installers[service] = [api(self.jobs, lambda s: _client(s, self.endpoint)).install for api in ours]
         restore(self.home / "saved", *(_client(s, self.endpoint) for s in ("s3", "glue", "secretsmanager")))
         (self.home / CLEAN).unlink(missing_ok=True)
         (self.home / STATE).mkdir(exist_ok=True)
         (self.home / SERVER).write_text(
             json.dumps({"pid": os.getpid(), "endpoint_url": self.endpoint, "redshift_port": self.redshift.port, "generation": self.generation})
         )
+
+    def _first(self, service: str) -> None:
+        """Put our answers in the place of moto's when a service is asked first: EMR's alone take a second to import."""
+        for install in self._installers.get(service, ()):
+            install()
 
     def _consistent(self) -> None:
         """Keep the state only when every part of it was written by the same clean end."""

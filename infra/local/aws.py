@@ -138,8 +138,9 @@ def _refusal(start_response: StartResponse, service: str, status: str, code: str
     return _answer(start_response, status, json.dumps({"__type": code, "message": message}), "application/x-amz-json-1.1")
 
 
-def serve(port: int, status: Callable[[], dict[str, Any]]) -> Any:
-    """moto behind the middleware on a port of the loopback, in a thread; port 0 takes a free one. Raises OSError when the port is taken."""
+def serve(port: int, status: Callable[[], dict[str, Any]], first: Callable[[str], None]) -> Any:
+    """moto behind the middleware on a port of the loopback, in a thread; port 0 takes a free one. `first` is called with a service of moto's before its
+    first request is answered. Raises OSError when the port is taken."""
     import logging
 
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
@@ -147,17 +148,18 @@ def serve(port: int, status: Callable[[], dict[str, Any]]) -> Any:
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     patch_glue()
-    application = Middleware(DomainDispatcherApplication(_raising(create_backend_app)), status)
+    application = Middleware(DomainDispatcherApplication(_raising(create_backend_app, first)), status)
     server = make_server("127.0.0.1", port, application, threaded=True, request_handler=MotoRequestHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 
 
-def _raising(create: Callable[..., Any]) -> Callable[..., Any]:
+def _raising(create: Callable[..., Any], first: Callable[[str], None]) -> Callable[..., Any]:
     """moto's Flask applications, whose errors reach us instead of becoming a page."""
 
-    def created(*args: Any, **kwargs: Any) -> Any:
-        app = create(*args, **kwargs)
+    def created(service: str) -> Any:
+        first(service)
+        app = create(service)
         app.config["PROPAGATE_EXCEPTIONS"] = True
         return app
 

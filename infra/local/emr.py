@@ -89,7 +89,7 @@ def taken(step: Mapping[str, Any]) -> SparkJob:
     refuse(InvalidRequestException, None if is_spark else "not supported locally: a step that is not command-runner.jar with spark-submit")
     script = script_of(words)
     container = {"CONTAINER_ID": "container_0_0000_01_000001", "LOCAL_DIRS": gettempdir()}
-    in_container = replace(script, environment=script.environment | container)
+    in_container = replace(script, environment={**script.environment, **container})
     return SparkJob(f"s-{secrets.token_hex(7).upper()}", step["Name"], {}, in_container)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 _TABLE_KEYS = frozenset({"Name", "Description", "Owner", "Retention", "StorageDescriptor", "PartitionKeys", "TableType", "Parameters"})
+_PARTITION_KEYS = frozenset({"Values", "StorageDescriptor", "Parameters"})
 
 
 def save(folder: Path, s3: Any, glue: Any, secrets: Any) -> None:
@@ -35,10 +36,13 @@ def _objects(s3: Any, folder: Path) -> dict[str, list[dict[str, str]]]:
 
 def _databases(glue: Any) -> dict[str, list[dict[str, Any]]]:
     names = [d["Name"] for page in glue.get_paginator("get_databases").paginate() for d in page["DatabaseList"]]
-    return {
-        n: [{k: v for k, v in t.items() if k in _TABLE_KEYS} for page in glue.get_paginator("get_tables").paginate(DatabaseName=n) for t in page["TableList"]]
-        for n in names
-    }
+    return {n: [_table(glue, n, t) for page in glue.get_paginator("get_tables").paginate(DatabaseName=n) for t in page["TableList"]] for n in names}
+
+
+def _table(glue: Any, database: str, table: dict[str, Any]) -> dict[str, Any]:
+    pages = glue.get_paginator("get_partitions").paginate(DatabaseName=database, TableName=table["Name"])
+    partitions = [{k: v for k, v in p.items() if k in _PARTITION_KEYS} for page in pages for p in page["Partitions"]]
+    return {**{k: v for k, v in table.items() if k in _TABLE_KEYS}, "Partitions": partitions}
 
 
 def _secrets(secrets: Any) -> dict[str, str]:
@@ -59,7 +63,10 @@ def restore(folder: Path, s3: Any, glue: Any, secrets: Any) -> None:
     for database, tables in index["glue"].items():
         glue.create_database(DatabaseInput={"Name": database})
         for table in tables:
+            partitions = table.pop("Partitions", ())
             glue.create_table(DatabaseName=database, TableInput=table)
+            for partition in partitions:
+                glue.create_partition(DatabaseName=database, TableName=table["Name"], PartitionInput=partition)
     for name, text in index["secrets"].items():
         secrets.create_secret(Name=name, SecretString=text)
 

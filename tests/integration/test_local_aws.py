@@ -51,6 +51,9 @@ def fill(found: LocalAws) -> None:
     of(found, "glue").create_table(
         DatabaseName="db", TableInput={"Name": "t", "Parameters": {"k": "v"}, "StorageDescriptor": {"Columns": [], "Location": "s3://kept/t"}}
     )
+    of(found, "glue").create_partition(
+        DatabaseName="db", TableName="t", PartitionInput={"Values": ["1"], "StorageDescriptor": {"Columns": [], "Location": "s3://kept/t/p=1"}}
+    )
     of(found, "secretsmanager").create_secret(Name="s", SecretString="hidden")
     api(found).run(["CREATE TABLE public.kept (n INTEGER)", "INSERT INTO public.kept VALUES (7)"])
     (found.home / "state" / "batch").write_text("1")
@@ -69,6 +72,8 @@ def test_state_survives_down_and_up_together(home: Path) -> None:
     assert of(again, "s3").get_object(Bucket="kept", Key="a/b")["Body"].read() == b"content"
     assert of(again, "s3").head_object(Bucket="kept", Key="a/b")["ETag"] == etag
     assert of(again, "glue").get_table(DatabaseName="db", Name="t")["Table"]["Parameters"] == {"k": "v"}
+    (partition,) = of(again, "glue").get_partitions(DatabaseName="db", TableName="t")["Partitions"]
+    assert (partition["Values"], partition["StorageDescriptor"]["Location"]) == (["1"], "s3://kept/t/p=1")
     assert of(again, "secretsmanager").get_secret_value(SecretId="s")["SecretString"] == "hidden"
     assert api(again).query("SELECT n FROM public.kept")["n"].to_pylist() == [7]
     assert (home / "state" / "batch").read_text() == "1"

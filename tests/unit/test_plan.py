@@ -95,7 +95,7 @@ CASES = {
     "a reader that cannot read the format": ("amount: double}, keys: [day]}\n  w", "amount: double}, readers: [redshift]}\n  w", "redshift cannot read"),
     "two writers": ("into: lake.a.days}", "into: lake.a.orders}", "is written by step 'orders' already"),
     "a suite that is not there": ("suite: suite", "suite: sweet", "the suite's file is not there"),
-    "a window on a copy into Redshift": ("write: merge}", "write: merge, window: {column: day, from: '2013-01-01', until: '2013-02-01'}}", "in Redshift the partitions in which rows differ are replaced"),
+    "a window into Redshift": ("write: merge}", "write: merge, window: {column: day, from: a, until: b}}", "a window goes with a lake table"),
     "unload to a folder": ("into: cloud/out/", "into: raw/out/", "Redshift unloads to S3"),
     "an unload's partition": ("partition_by: [day]}}", "partition_by: [dai]}}", "column 'dai' is not in the query's output"),
     "no keys to compare": ("right: warehouse.mart.days}", "right: warehouse.mart.days, keys: [id]}", "the columns of both"),

@@ -22,6 +22,14 @@ def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def _catalog() -> Any:
+    """What Glue holds, without a request: a query reads it each time anew, as many partitions as there are."""
+    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.glue.models import glue_backends
+
+    return glue_backends[DEFAULT_ACCOUNT_ID]["us-east-1"]
+
+
 class Externals:
     """The external tables of one server."""
 
@@ -34,9 +42,11 @@ class Externals:
 
     def table(self, database: str, name: str) -> ExternalTable:
         """Raises SqlError where Glue has none of that name."""
+        from moto.glue.exceptions import EntityNotFoundException
+
         try:
-            return external_table(self._glue().get_table(DatabaseName=database, Name=name)["Table"])
-        except self._glue().exceptions.EntityNotFoundException:
+            return external_table(_catalog().get_table(database, name).as_dict())
+        except EntityNotFoundException:
             raise SqlError("42P01", f'relation "{name}" does not exist in the external database {database}') from None
 
     def scan(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,8 +56,8 @@ class Externals:
         return self._scans.begin(table, scan, asked["wanted"] or {}, int(asked["pid"]), lambda: self._partitions(table))
 
     def _partitions(self, table: ExternalTable) -> list[dict[str, Any]]:
-        pages = self._glue().get_paginator("get_partitions").paginate(DatabaseName=table.database, TableName=table.name)
-        return [{"values": p["Values"], "location": p["StorageDescriptor"]["Location"]} for page in pages for p in page["Partitions"]]
+        found = (p.as_dict() for p in _catalog().get_partitions(table.database, table.name, ""))
+        return [{"values": p["Values"], "location": p["StorageDescriptor"]["Location"]} for p in found]
 
     # statements
 
@@ -195,7 +205,7 @@ class Externals:
         if not keys:
             return
         bucket, prefix = split_url(f"{location.rstrip('/')}/")
-        for folder in {url.rpartition("/")[0] for url, _ in listed(self._s3(), bucket, prefix) if url.endswith(f"{asked['mark']}.parquet")}:
+        for folder in {o.url.rpartition("/")[0] for o in listed(self._s3(), bucket, prefix) if o.url.endswith(f"{asked['mark']}.parquet")}:
             parts = folder.removeprefix(f"s3://{bucket}/{prefix}").split("/")
             self._add_partition(database, name, [p.partition("=")[2] for p in parts], f"{folder}/", if_not_exists=True)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from penstock.infra.local.errors import LoadError
 
@@ -21,6 +21,14 @@ class Object:
     size: int | None = None
 
 
+class Listed(NamedTuple):
+    """An object that a listing names; `tag`, its ETag, is empty where another list named it."""
+
+    url: str
+    size: int
+    tag: str = ""
+
+
 def split_url(url: str) -> tuple[str, str]:
     bucket, _, key = url.removeprefix("s3://").partition("/")
     return bucket, key
@@ -33,7 +41,7 @@ def to_load(s3: Any, copy: Copy) -> list[Object]:
         found = listed(s3, bucket, key)
         if not found:
             raise LoadError(f"The specified S3 prefix '{key}' does not exist")
-        return [Object(url, size) for url, size in found]
+        return [Object(o.url, o.size) for o in found]
     entries = _entries(s3, copy.source, bucket, key)
     if copy.is_columnar and any("content_length" not in e.get("meta", {}) for e in entries):
         raise LoadError("File is missing content_length in the manifest: COPY from a columnar format needs meta.content_length of each entry")
@@ -49,13 +57,14 @@ def _entries(s3: Any, source: str, bucket: str, key: str) -> list[dict[str, Any]
         raise LoadError(f'The manifest {source} is not one: it has the form {{"entries": [{{"url": …, "mandatory": true}}]}}') from None
 
 
-def listed(s3: Any, bucket: str, prefix: str) -> list[tuple[str, int]]:
-    """(URL, bytes) of each object below a prefix that has a content."""
+def listed(s3: Any, bucket: str, prefix: str) -> list[Listed]:
+    """The objects below a prefix that have a content."""
     try:
         pages = list(s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix))
     except s3.exceptions.NoSuchBucket:
         raise LoadError(f"S3ServiceException: The specified bucket does not exist: {bucket}") from None
-    return [(f"s3://{bucket}/{o['Key']}", int(o["Size"])) for page in pages for o in page.get("Contents", ()) if o["Size"] and not o["Key"].endswith("/")]
+    objects = (o for page in pages for o in page.get("Contents", ()) if o["Size"] and not o["Key"].endswith("/"))
+    return [Listed(f"s3://{bucket}/{o['Key']}", int(o["Size"]), o["ETag"].strip('"')) for o in objects]
 
 
 def _size(s3: Any, url: str) -> int | None:

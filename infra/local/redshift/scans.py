@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import duckdb
@@ -19,7 +19,7 @@ from penstock.infra.local.errors import LoadError, NotLocalError, SqlError
 from .conversions import literal, quoted
 from .glue_tables import ExternalTable, pg_type
 from .logs import Logs, now
-from .objects import Object, fetch, listed, split_url
+from .objects import Listed, Object, fetch, listed, split_url
 from .streams import Exchange, send
 
 NULL = "\\N"
@@ -38,7 +38,7 @@ class Part:
     """Files that share their partition's values."""
 
     values: tuple[str, ...]
-    files: tuple[tuple[str, int], ...]
+    files: tuple[Listed, ...]
 
 
 class Scans:
@@ -47,8 +47,11 @@ class Scans:
     def __init__(self, s3: Callable[[], Any], exchange: Exchange, logs: Logs) -> None:
         self._s3, self._exchange, self._logs = s3, exchange, logs
         self._kept = Path(tempfile.mkdtemp(prefix="penstock-scans-"))
+        self._database, self._pool = duckdb.connect(), ThreadPoolExecutor(8)
 
     def close(self) -> None:
+        self._pool.shutdown()
+        self._database.close()
         shutil.rmtree(self._kept, ignore_errors=True)
 
     def begin(
@@ -57,14 +60,14 @@ class Scans:
         """Plan and read; answers with the definition of what comes, and its stream."""
         number, start = self._logs.number(), now()
         filters = [*scan["filters"], *_from_values(wanted)]
-        connection = duckdb.connect()
+        connection = self._database.cursor()  # what is temporary there is its own
         connection.execute("SET TimeZone = 'UTC'")
         try:
             if table.kind == "iceberg":
                 total, parts = 1, self._iceberg(connection, table, scan, filters)
             else:
                 total, parts = self._hive(connection, table, scan, filters, partitions)
-            connection.execute(f"CREATE TABLE scanned AS {_query(scan, filters)}")
+            connection.execute(f"CREATE TEMP TABLE scanned AS {_query(scan, filters)}")
         except duckdb.Error as error:
             connection.close()
             raise LoadError(f"Spectrum Scan Error: {table.name}: {str(error).splitlines()[0]}") from error
@@ -75,7 +78,7 @@ class Scans:
         files = [f for p in parts for f in p.files]
         self._logs.add("scans", query=number, pid=pid, segment=0, step=0, starttime=start, endtime=now(), elapsed=0, aborted=0,
                        external_table_name=f"S3 Scan {table.database}_{table.name}", file_format=table.kind, is_partitioned="t" if table.keys else "f",
-                       s3_scanned_rows=0, s3_scanned_bytes=sum(s for _, s in files), s3query_returned_rows=row[0] if row else 0, s3query_returned_bytes=0,
+                       s3_scanned_rows=0, s3_scanned_bytes=sum(f.size for f in files), s3query_returned_rows=row[0] if row else 0, s3query_returned_bytes=0,
                        files=len(files), files_max=len(files), splits=len(files), total_partitions=total, qualified_partitions=len(parts))  # fmt: skip
         pipe = self._exchange.pipe()
         send(pipe, lambda name: _sent(connection, name))
@@ -93,53 +96,56 @@ class Scans:
         """(all partitions, those that are read); their rows are the view `rows`."""
         known = [({"values": (), "location": table.location})] if not table.keys else partitions()
         left = _qualified(connection, table, known, filters)
-        parts = [Part(tuple(p["values"]), tuple(self._files(table, str(p["location"])))) for p in left]
+        files = self._pool.map(lambda p: self._files(table, str(p["location"])), left)
+        parts = [Part(tuple(p["values"]), tuple(found)) for p, found in zip(left, files, strict=True)]
         parts = [p for p in parts if p.files]
         needed = [c for c in scan["columns"] if c not in table.keys]
         selects = []
         for part in parts:
-            source = self._relation(connection, table, [u for u, _ in part.files], needed)
+            source = self._relation(connection, table, part.files, needed)
             values = [f"CAST({_value(v)} AS {duck_type(pg_type(t))}) AS {quoted(k)}" for (k, t), v in zip(table.keys.items(), part.values, strict=False)]
             selects.append(f"SELECT {', '.join([*source[1], *values]) or '1 AS rs_none'} FROM {source[0]}")
         if not selects:
             empty = [f"CAST(NULL AS {duck_type(pg_type(t))}) AS {quoted(n)}" for n, t in (*table.columns.items(), *table.keys.items())]
             selects.append(f"SELECT {', '.join(empty)} WHERE FALSE")
-        connection.execute(f"CREATE VIEW rows AS {' UNION ALL '.join(selects)}")
+        connection.execute(f"CREATE TEMP VIEW rows AS {' UNION ALL '.join(selects)}")
         return len(known), parts
 
-    def _files(self, table: ExternalTable, location: str) -> list[tuple[str, int]]:
+    def _files(self, table: ExternalTable, location: str) -> list[Listed]:
         if table.kind == "symlink":
             return self._linked(table, location)
         bucket, prefix = split_url(location if location.endswith("/") else f"{location}/")
         found = listed(self._s3(), bucket, prefix) or listed(self._s3(), *split_url(location))
-        return [(u, s) for u, s in found if not u.rpartition("/")[2].startswith(("_", ".")) and not u.endswith("manifest")]
+        return [o for o in found if not o.url.rpartition("/")[2].startswith(("_", ".")) and not o.url.endswith("manifest")]
 
-    def _linked(self, table: ExternalTable, location: str) -> list[tuple[str, int]]:
+    def _linked(self, table: ExternalTable, location: str) -> list[Listed]:
         """The files that a manifest of symbolic links names: how Redshift reads Delta."""
         root = location.partition("/_symlink_format_manifest")[0]
         bucket, prefix = split_url(root)
-        for url, _ in listed(self._s3(), bucket, f"{prefix}/_delta_log/"):
-            if url.endswith(".json") and b'"deletionVector"' in self._content(url):
+        for log in listed(self._s3(), bucket, f"{prefix}/_delta_log/"):
+            if log.url.endswith(".json") and b'"deletionVector"' in self._content(log.url):
                 raise SqlError("XX000", f"Delta Lake table {table.name} has deletion vectors: Redshift cannot read it")
         bucket, prefix = split_url(f"{location.rstrip('/')}/")
-        urls = [line for url, _ in listed(self._s3(), bucket, prefix) for line in self._content(url).decode().split()]
-        return [(u.replace("s3a://", "s3://"), 0) for u in urls]
+        urls = [line for o in listed(self._s3(), bucket, prefix) for line in self._content(o.url).decode().split()]
+        return [Listed(u.replace("s3a://", "s3://"), 0) for u in urls]
 
     def _content(self, url: str) -> bytes:
         bucket, key = split_url(url)
         return bytes(self._s3().get_object(Bucket=bucket, Key=key)["Body"].read())
 
-    def _local(self, url: str) -> Path:
-        """A file of S3's here; fetched where it is not kept."""
+    def _tag(self, url: str) -> str:
         bucket, key = split_url(url)
         try:
-            tag = self._s3().head_object(Bucket=bucket, Key=key)["ETag"].strip('"')
+            return str(self._s3().head_object(Bucket=bucket, Key=key)["ETag"].strip('"'))
         except self._s3().exceptions.ClientError:
             raise LoadError(f"Spectrum Scan Error: the file {url} does not exist") from None
-        path = self._kept / hashlib.sha256(f"{url} {tag}".encode()).hexdigest()
+
+    def _local(self, file: Listed) -> Path:
+        """A file of S3's here; fetched where it is not kept."""
+        path = self._kept / hashlib.sha256(f"{file.url} {file.tag or self._tag(file.url)}".encode()).hexdigest()
         if not path.exists():
-            fresh = path.with_suffix(f".{os.getpid()}.{id(object())}")
-            fetch(self._s3(), Object(url), fresh)
+            fresh = path.with_suffix(f".{token_hex(6)}")
+            fetch(self._s3(), Object(file.url), fresh)
             fresh.rename(path)
             self._forget_oldest()
         return path
@@ -151,16 +157,15 @@ class Scans:
             weight -= files[0].stat().st_size
             files.pop(0).unlink(missing_ok=True)
 
-    def _relation(self, connection: duckdb.DuckDBPyConnection, table: ExternalTable, urls: Sequence[str], needed: Sequence[str]) -> tuple[str, list[str]]:
+    def _relation(self, connection: duckdb.DuckDBPyConnection, table: ExternalTable, files: Sequence[Listed], needed: Sequence[str]) -> tuple[str, list[str]]:
         """(what to read from, the needed columns as typed expressions)."""
-        with ThreadPoolExecutor(8) as pool:
-            paths = list(pool.map(self._local, urls))
+        paths = list(self._pool.map(self._local, files))
         listed_paths = f"[{', '.join(literal(str(p)) for p in paths)}]"
         if table.kind == "orc":
             import pyarrow as pa
             from pyarrow import orc
 
-            name = f"orc_{len(connection.execute('SHOW TABLES').fetchall())}_{abs(hash(tuple(urls)))}"
+            name = f"orc_{len(connection.execute('SHOW TABLES').fetchall())}_{abs(hash(tuple(files)))}"
             connection.register(name, pa.concat_tables([orc.read_table(p) for p in paths]))
             source = name
         elif table.kind in ("parquet", "symlink"):
@@ -189,13 +194,13 @@ class Scans:
                 continue
         found = held.scan(row_filter=condition, selected_fields=tuple(scan["columns"]) or ("*",))
         try:
-            files = tuple((t.file.file_path, t.file.file_size_in_bytes) for t in found.plan_files())
+            files = tuple(Listed(t.file.file_path, t.file.file_size_in_bytes) for t in found.plan_files())
             rows = found.to_arrow()
         except (ValidationError, ValueError, NotImplementedError) as error:
             raise NotLocalError(f"this Iceberg table ({error})") from error
         connection.register("iceberg_rows", rows)
         columns = [_typed(quoted(c), c, table, text=False) for c in scan["columns"]] or ["1 AS rs_none"]
-        connection.execute(f"CREATE VIEW rows AS SELECT {', '.join(columns)} FROM iceberg_rows")
+        connection.execute(f"CREATE TEMP VIEW rows AS SELECT {', '.join(columns)} FROM iceberg_rows")
         return [Part((), files)]
 
 

@@ -102,7 +102,7 @@ class Unloads:
         s3, (bucket, prefix) = self._s3(), split_url(found.ask.prefix)
         if "CLEANPATH" in found.ask.options:
             folders = {f.name.rpartition("/")[0] for f in files} if found.ask.partition_by else {""}
-            remove(s3, [url for folder in folders for url, _ in listed(s3, bucket, f"{prefix}{folder}{'/' if folder else ''}")])
+            remove(s3, [o.url for folder in folders for o in listed(s3, bucket, f"{prefix}{folder}{'/' if folder else ''}")])
         for file in files:
             put(s3, f"s3://{bucket}/{prefix}{file.name}", file.path)
         if "MANIFEST" in found.ask.options:
