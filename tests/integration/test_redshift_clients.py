@@ -65,6 +65,15 @@ def test_redshift_connector(connection: Any) -> None:
     assert cursor.fetchone()[0]
 
 
+def test_a_prepared_statement_that_is_refused_says_why(connection: Any) -> None:
+    cursor = connection.cursor()
+    with pytest.raises(redshift_connector.Error, match="Redshift has no arrays"):
+        cursor.execute("SELECT ARRAY[%s, %s]", ("a", "b"))
+    connection.rollback()
+    cursor.execute("SELECT nspname FROM pg_catalog.pg_namespace WHERE nspname = ANY (ARRAY[%s, %s])", ("public", "nobody's"))
+    assert [tuple(r) for r in cursor.fetchall()] == [("public",)], "the leader node has them"
+
+
 def test_redshift_connectors_metadata(connection: Any) -> None:
     cursor = connection.cursor()
     cursor.execute("CREATE TABLE public.described (a INTEGER, b DECIMAL(8,2))")

@@ -76,7 +76,7 @@ class Renderer:
             return f"::{name}", end
         if token.kind == "word":
             return self._word(i)
-        if token.text == "[" and not self.in_body:
+        if token.text == "[" and not self.in_body and not any(is_system(t.name) for t in self.tokens if t.kind == "word"):
             raise SqlError("0A000", "arrays are not supported: Redshift has none; elements of SUPER are read in queries")
         return token.text, i + 1
 

@@ -21,7 +21,7 @@ from .catalog import Registry, SessionCatalog
 from .errors_told import told
 from .expressions import Settings
 from .logs import now
-from .rewrite import Rewriter, Rewritten, literal
+from .rewrite import Rewriter, Rewritten
 from .service import Service, Session
 from .tokens import divided
 
@@ -141,6 +141,7 @@ class Connection:
         self._under_way: list[dict[str, Any]] = []
         self._after: list[str] = []
         self._tags: list[str] = []
+        self._refused: dict[str, dict[str, str]] = {}
 
     def run(self) -> None:
         """Until one of both goes."""
@@ -173,7 +174,7 @@ class Connection:
         self._server.sendall(message(kind, body))
 
     def _rewritten(self, sql: str) -> str:
-        """A client's text as PostgreSQL's; what is refused becomes a statement that fails with the reason, so that the protocol's state stays right."""
+        """A client's text as PostgreSQL's; what is refused becomes a word that PostgreSQL does not parse, so that the protocol's state stays right."""
         number = self._service.logs.number()
         statements = divided(sql)
         in_block = self._status != b"I" or any(s[:5].upper() == "BEGIN" for s in statements)
@@ -183,7 +184,9 @@ class Connection:
         except (NotLocalError, SqlError) as error:
             code = error.code if isinstance(error, SqlError) else "0A000"
             self._begun(number, sql)
-            return f"DO $rs$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}', MESSAGE = {literal(str(error))}; END $rs$"
+            word = f"rs_refused_{number}"
+            self._refused[word] = {"S": "ERROR", "V": "ERROR", "C": code, "M": str(error)}
+            return word
         for part in found:
             self._after += part.after
             if part.changes_registry:
@@ -297,8 +300,7 @@ class Connection:
 
     def _error(self, body: bytes) -> bytes:
         found = fields(body)
-        if "inline_code_block" in found.get("W", ""):
-            del found["W"]
+        found = next((said for word, said in self._refused.items() if f'"{word}"' in found.get("M", "")), found)
         found["C"], found["M"] = told(found.get("C", ""), found.get("M", ""))
         self._tags, self._after = [], []
         self._ended("failed", found["M"])
@@ -329,6 +331,7 @@ class Connection:
             self._swallow(out)
             return
         self._after, self._tags = [], []
+        self._refused.clear()
         out.append(whole)
         self._idle.set()
 
