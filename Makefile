@@ -18,7 +18,7 @@ demo: $(RUN)/.installed ## a year of flights from change data to Redshift, on th
 	@$(RUN)/bin/python dags/pipelines/flights/demo.py
 
 test: $(DEV)/.installed ## all tests, with Spark where Java 17 is (PENSTOCK_TEST_SPARK=0 leaves it out)
-	@$(DEV)/bin/python -m pytest -n 3 --dist worksteal
+	@$(DEV)/bin/python -m pytest -n 3 --dist worksteal -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
 
 SEEDS ?= 20
 faults: $(DEV)/.installed ## the fault tests with other seeds: make faults SEEDS=20
