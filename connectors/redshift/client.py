@@ -32,8 +32,9 @@ _TRIES, _LONGEST_PAUSE = 7, 8.0
 
 @dataclass(frozen=True)
 class Part:
-    """One statement of a transaction: what it took, the rows that it gave or touched (-1: not known), and whether there are rows to fetch."""
+    """One statement of a transaction: what it took, the rows that it gave or touched (-1: not known), and whether there are rows to fetch by its id."""
 
+    id: str
     seconds: float
     rows: int
     gives_rows: bool
@@ -41,12 +42,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Done:
-    """A finished statement: its id, those of its parts, and what each of these did."""
+    """A finished transaction and its statements, in order."""
 
     id: str
-    parts: tuple[str, ...]
     seconds: float
-    each: tuple[Part, ...] = ()
+    parts: tuple[Part, ...]
 
 
 class DataApi:
@@ -98,8 +98,8 @@ class DataApi:
         if found["Status"] != "FINISHED":
             raise _failure(found)
         inner = found.get("SubStatements") or [found | {"Id": statement}]
-        each = tuple(Part(p.get("Duration", 0) / 1e9, int(p.get("ResultRows", -1)), bool(p.get("HasResultSet"))) for p in inner)
-        return Done(statement, tuple(p["Id"] for p in inner), found.get("Duration", 0) / 1e9, each)
+        parts = tuple(Part(p["Id"], p.get("Duration", 0) / 1e9, int(p.get("ResultRows", -1)), bool(p.get("HasResultSet"))) for p in inner)
+        return Done(statement, found.get("Duration", 0) / 1e9, parts)
 
     def wait(self, statement: str) -> Any:
         """The description of a statement that has ended, well or not."""
@@ -125,7 +125,7 @@ class DataApi:
 
     def query(self, sql: str) -> pa.Table:
         """The rows of one query."""
-        return self.rows(self.run([sql]).parts[0])
+        return self.rows(self.run([sql]).parts[0].id)
 
     def rows(self, statement: str) -> pa.Table:
         """The rows of a finished statement, or of one part of it."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from penstock.errors import ArgumentError, choice
 from penstock.schema import Column, Columns, DataType, names, quote
 
-from .sql import Target
+from .sql import Target, listed
 
 OP = Column("__op", DataType("string"))
 UPSERT, DELETE, MARKER = "u", "d", "p"
@@ -35,12 +35,8 @@ def publish(target: Target, stage: str, write: str) -> list[str]:
     return _WRITES[write](target, stage)
 
 
-def _listed(columns: Sequence[str], of: str = "") -> str:
-    return ", ".join(f"{of}{quote(c)}" for c in columns)
-
-
 def _into(target: Target, stage: str, where: str = "") -> str:
-    columns = _listed(names(target.columns))
+    columns = listed(names(target.columns))
     return f"INSERT INTO {target.name} ({columns}) SELECT {columns} FROM {stage}{where}"
 
 
@@ -55,16 +51,16 @@ def _overwrite(target: Target, stage: str) -> list[str]:
 
 
 def _merge(target: Target, stage: str) -> list[str]:
-    keys, same = _listed(target.keys), _same(target, target.keys, nulls=False)
-    equal, listed = _same(target, names(target.columns), nulls=True), _listed(names(target.columns), "s.")
+    keys, same = listed(target.keys), _same(target, target.keys, nulls=False)
+    equal, staged = _same(target, names(target.columns), nulls=True), listed(names(target.columns), "s.")
     missing = " AND ".join(f"s.{quote(k)} = t.{quote(k)}" for k in target.keys)
-    columns = _listed(names(target.columns))
+    columns = listed(names(target.columns))
     return [
         # keys are not enforced: rows of a key that somebody else doubled go as well, and come back once
         f"DELETE FROM {target.name} WHERE ({keys}) IN (SELECT {keys} FROM {target.name} GROUP BY {keys} HAVING COUNT(*) > 1)",
         # rows that are gone from the source, or differ from it, go; those that are not there, or no longer, come
         f"DELETE FROM {target.name} WHERE NOT EXISTS (SELECT 1 FROM {stage} s WHERE {same} AND {equal})",
-        f"INSERT INTO {target.name} ({columns}) SELECT {listed} FROM {stage} s WHERE NOT EXISTS (SELECT 1 FROM {target.name} t WHERE {missing})",
+        f"INSERT INTO {target.name} ({columns}) SELECT {staged} FROM {stage} s WHERE NOT EXISTS (SELECT 1 FROM {target.name} t WHERE {missing})",
     ]
 
 
@@ -85,7 +81,7 @@ def _append(target: Target, stage: str) -> list[str]:
 
 def _insert_missing(target: Target, stage: str) -> list[str]:
     """Rows that the table has not, each once: MINUS takes NULL for equal to NULL. Of the table only the range of the sort key is read that the stage has."""
-    columns = _listed(names(target.columns))
+    columns = listed(names(target.columns))
     bounds = ""
     if target.layout.sort_by:
         key = quote(target.layout.sort_by[0])

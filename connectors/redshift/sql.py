@@ -21,6 +21,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
+def listed(columns: Iterable[str], of: str = "") -> str:
+    """Names of columns, quoted, each as one `of` (`s.`) a table."""
+    return ", ".join(f"{of}{quote(c)}" for c in columns)
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a table lies on the cluster: none of it changes a result. `encode` is the compression of columns."""
@@ -34,7 +39,7 @@ class Layout:
     def clauses(self) -> str:
         """What stands behind the columns of CREATE TABLE."""
         dist = f" DISTSTYLE KEY DISTKEY ({quote(self.distkey)})" if self.distkey else f" DISTSTYLE {self.diststyle.upper()}" if self.diststyle else ""
-        return dist + (f" COMPOUND SORTKEY ({_listed(self.sort_by)})" if self.sort_by else "")
+        return dist + (f" COMPOUND SORTKEY ({listed(self.sort_by)})" if self.sort_by else "")
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ def claim(step: str, expected: int, batch: int) -> str:
 def definition(columns: Columns, keys: Sequence[str] = (), layout: Layout = Layout()) -> str:
     """Columns as DDL has them; keys are informational in Redshift, and said so."""
     parts = [_defined(c, layout) for c in columns]
-    return ", ".join(parts + ([f"PRIMARY KEY ({_listed(keys)})"] if keys else []))
+    return ", ".join(parts + ([f"PRIMARY KEY ({listed(keys)})"] if keys else []))
 
 
 def _defined(column: Column, layout: Layout) -> str:
@@ -167,7 +172,7 @@ def manifest(files: Sequence[StagedFile]) -> bytes:
 
 def counted(stage_name: str, keys: Sequence[str]) -> str:
     """One row: `loaded` rows, and `doubled` keys among them."""
-    doubled = f"(SELECT COUNT(*) FROM (SELECT {_listed(keys)} FROM {stage_name} GROUP BY {_listed(keys)} HAVING COUNT(*) > 1) d)" if keys else "0"
+    doubled = f"(SELECT COUNT(*) FROM (SELECT {listed(keys)} FROM {stage_name} GROUP BY {listed(keys)} HAVING COUNT(*) > 1) d)" if keys else "0"
     return f"SELECT (SELECT COUNT(*) FROM {stage_name}) AS loaded, {doubled} AS doubled"
 
 
@@ -226,7 +231,7 @@ class UnloadOptions:
 
     @property
     def clauses(self) -> str:
-        by = f" PARTITION BY ({_listed(self.partition_by)}){' INCLUDE' if self.include else ''}" if self.partition_by else ""
+        by = f" PARTITION BY ({listed(self.partition_by)}){' INCLUDE' if self.include else ''}" if self.partition_by else ""
         size = f"MAXFILESIZE {self.max_file_mb} MB" if self.max_file_mb else ""
         flags = ("HEADER" if self.header else "", self.compression.upper(), size, "ENCRYPTED AUTO" if self.encrypted else "")
         return f"FORMAT AS {self.format.upper()}{by}{''.join(f' {f}' for f in flags if f)}"
@@ -251,7 +256,3 @@ def bound(sql: str, parameters: Mapping[str, Any]) -> str:
     for start, end, name in reversed(places):
         sql = sql[:start] + constant(parameters[name]) + sql[end:]
     return sql.strip().rstrip(";")
-
-
-def _listed(columns: Iterable[str]) -> str:
-    return ", ".join(map(quote, columns))

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from penstock.commits import Outcome, settle
 from penstock.config import AwsSettings
@@ -70,14 +70,7 @@ class Warehouse:
 
     def copied(self, steps: Sequence[str]) -> int | None:
         """The version of its source that a step's target was last made of; None before the first load."""
-        text = sql.copied(steps)
-        try:
-            (row,) = self._api.query(text).to_pylist()
-        except WarehouseBusyError:
-            raise
-        except WarehouseError:
-            self._set_up(text)
-            (row,) = self._api.query(text).to_pylist()
+        row = self._own_row(sql.copied(steps))
         return None if row["version"] is None else int(row["version"])
 
     def load(
@@ -107,24 +100,24 @@ class Warehouse:
 
     def call(self, steps: Sequence[str], batch: int, procedure: str, arguments: Sequence[Any], *, together: bool = True) -> Mapping[str, Any]:
         """Claim the ledger and call a procedure in one transaction, or not `together`; returns what it gives back, its INOUT and OUT parameters."""
-        if self.applied(steps) >= batch:
+        done = self._act(steps, batch, [sql.call(procedure, arguments)], together=together)
+        if not done or not done[-1].gives_rows:
             return {}
-        text = sql.call(procedure, arguments)
-        done = self._publish(steps, batch, [text] if together else [], before=() if together else (text,))
-        if done is None or not done.each[-1].gives_rows:
-            return {}
-        return next(iter(self._api.rows(done.parts[-1]).to_pylist()), {})
+        return next(iter(self._api.rows(done[-1].id).to_pylist()), {})
 
     def script(self, steps: Sequence[str], batch: int, statements: Sequence[str], *, together: bool) -> Sequence[Part]:
         """Claim the ledger and run statements in one transaction; not `together`, each by itself, and the claim after them. Returns what each did."""
+        return self._act(steps, batch, statements, together=together)
+
+    def _act(self, steps: Sequence[str], batch: int, statements: Sequence[str], *, together: bool) -> Sequence[Part]:
         if self.applied(steps) >= batch:
             return ()
         if not together:
-            ran = [self._api.run([s]).each[0] for s in statements]
+            ran = [self._api.run([s]).parts[0] for s in statements]
             self._publish(steps, batch, [])
             return ran
-        done = self._publish(steps, batch, list(statements))
-        return done.each[1:] if done else ()
+        done = self._publish(steps, batch, statements)
+        return done.parts[1:] if done else ()
 
     def unload(
         self, steps: Sequence[str], batch: int, text: str, prefix: str, options: sql.UnloadOptions, parameters: Mapping[str, Any], read: Callable[[str], bytes]
@@ -139,7 +132,7 @@ class Warehouse:
         statements = [f"SELECT COUNT(*) AS n FROM ({query}) q", sql.unload(query, prefix, self._connection.iam_role, options)]
         done = self._statements.run(steps[0], "unload", statements, prepare=lambda: self._clear(prefix))
         reach("after_unload")
-        (expected,) = self._api.rows(done.parts[0])["n"].to_pylist()
+        (expected,) = self._api.rows(done.parts[0].id)["n"].to_pylist()
         found = _unloaded(prefix, read)
         if found.rows != expected:
             raise DataError(
@@ -157,7 +150,13 @@ class Warehouse:
 
     def _ledger(self, steps: Sequence[str]) -> Mapping[str, Any]:
         """What the ledger, made where it is missing, holds of a step."""
-        text = sql.ledger_of(steps)
+        row = self._own_row(sql.ledger_of(steps))
+        if (row["format"] or 0) > sql.LEDGER_FORMAT:
+            raise LedgerError(f"the ledger of {steps[0]} has format {row['format']}; this Penstock reads up to {sql.LEDGER_FORMAT}", hint="upgrade Penstock")
+        return row
+
+    def _own_row(self, text: str) -> Mapping[str, Any]:
+        """The one row of a query of Penstock's own tables, which are made where they are missing."""
         try:
             (row,) = self._api.query(text).to_pylist()
         except WarehouseBusyError:
@@ -165,9 +164,7 @@ class Warehouse:
         except WarehouseError:
             self._set_up(text)
             (row,) = self._api.query(text).to_pylist()
-        if (row["format"] or 0) > sql.LEDGER_FORMAT:
-            raise LedgerError(f"the ledger of {steps[0]} has format {row['format']}; this Penstock reads up to {sql.LEDGER_FORMAT}", hint="upgrade Penstock")
-        return row
+        return cast("Mapping[str, Any]", row)
 
     def _set_up(self, proof: str) -> None:
         """Make Penstock's own schema; of several processes that do so at once one succeeds, and `proof` then runs for all."""
@@ -185,7 +182,7 @@ class Warehouse:
         Raises DataError when it is there with other columns: a cast on the way could round.
         """
         *_, found, _ = self._api.run(sql.ensure(target, step, batch)).parts
-        rows = self._api.rows(found).to_pylist()
+        rows = self._api.rows(found.id).to_pylist()
         held, declared = ({str(r["name"]): r for r in rows if r["declared"] is own} for own in (False, True))
         added = [c for c in target.columns if c.name.lower() not in held and not c.required]
         longer = [c for c in target.columns if _is_longer(held.get(c.name.lower()), declared.get(c.name.lower()))]
@@ -205,7 +202,7 @@ class Warehouse:
             *_, counted = self._statements.run(step, "stage", [*made, sql.counted(stage, keys)]).parts
         except WarehouseError as error:
             raise self._explained(error, files) from error
-        (found,) = self._api.rows(counted).to_pylist()
+        (found,) = self._api.rows(counted.id).to_pylist()
         expected = sum(f.rows for f in files)
         if found["loaded"] != expected:
             raise DataError(f"COPY loaded {found['loaded']} rows into {stage} where the files hold {expected}; nothing was published")
@@ -225,21 +222,21 @@ class Warehouse:
         told = "".join(f"\n  {r['file']}, line {r['line']}, column {r['column']}: {r['reason']} ({r['code']}): {r['value']}" for r in rows)
         return WarehouseError(f"{error.message}{told}", hint=error.hint)
 
-    def _publish(self, steps: Sequence[str], batch: int, statements: Sequence[str], before: Sequence[str] = ()) -> Done | None:
+    def _publish(self, steps: Sequence[str], batch: int, statements: Sequence[str]) -> Done | None:
         """Claim the ledger and run the statements in one transaction, until the ledger holds the batch: nothing else counts as done.
 
-        Statements `before` commit by themselves. Returns what was run last; None where the batch was there already, or came there unseen.
+        Returns what was run last; None where the batch was there already, or came there unseen.
 
         Raises CommitConflictError after a lost race, CommitUnknownError when an answer was lost and the ledger cannot be read.
         """
         conflict: WarehouseBusyError | None = None
-        first, done = (self._api.run(before) if before else None), None
+        done = None
         for _ in range(_ATTEMPTS):
             self._statements.wait(steps[0], "publish")
             row = self._ledger(steps)
             expected = int(row["last"] or 0)
             if expected >= batch:
-                return first or done
+                return done
             try:
                 if not row["own"]:
                     self._api.run(sql.ledger_row(steps[0], expected))
@@ -253,7 +250,7 @@ class Warehouse:
                     raise _lost(steps[0], batch, error) from error
         if self.applied(steps) < batch:
             raise conflict or LedgerError(f"batch {batch} of {steps[0]} was published {_ATTEMPTS} times and the ledger does not hold it")
-        return first or done
+        return done
 
 
 def _lost(step: str, batch: int, error: WarehouseError) -> CommitConflictError | WarehouseError:

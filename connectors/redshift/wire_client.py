@@ -36,18 +36,18 @@ class WireClient:
         Raises WarehouseError with the server's message and the statement, WarehouseBusyError where the same call may succeed later, and
         ConnectionFailedError where the answer was lost: what became of the statements is then unknown.
         """
-        start, each, current = time.monotonic(), list[Part](), ""
+        start, parts, current = time.monotonic(), list[Part](), ""
         self._made += 1
         with self._session() as session:
             session.autocommit = len(statements) == 1
             try:
                 for i, current in enumerate(statements):
-                    each.append(self._one(session, current, f"{self._made}:{i}"))
+                    parts.append(self._one(session, current, f"{self._made}:{i}"))
                 if not session.autocommit:
                     session.commit()
             except Exception as error:
                 raise _failure(error, current) from error
-        return Done(str(self._made), tuple(f"{self._made}:{i}" for i in range(len(each))), time.monotonic() - start, tuple(each))
+        return Done(str(self._made), time.monotonic() - start, tuple(parts))
 
     def _one(self, session: Any, sql: str, part: str) -> Part:
         import pyarrow as pa
@@ -58,11 +58,11 @@ class WireClient:
         rows = cursor.fetchall() if names else []
         if names:
             self._rows[part] = pa.table([pa.array([row[i] for row in rows]) for i in range(len(names))], names=names)
-        return Part(time.monotonic() - start, len(rows) if names else int(cursor.rowcount), bool(names))
+        return Part(part, time.monotonic() - start, len(rows) if names else int(cursor.rowcount), bool(names))
 
     def query(self, sql: str) -> pa.Table:
         """The rows of one query."""
-        return self.rows(self.run([sql]).parts[0])
+        return self.rows(self.run([sql]).parts[0].id)
 
     def rows(self, part: str) -> pa.Table:
         """The rows of a part of what was run last; they are given once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from penstock.infra.local.errors import SqlError
@@ -35,7 +35,7 @@ class Renderer:
 
     def __post_init__(self) -> None:
         self.tokens = self.tokens or tokenize(self.sql)
-        self.leader = self.leader or any(t.kind == "word" and is_system(t.name) for t in self.tokens)
+        self.leader = self.leader or asks_catalog(self.tokens)
 
     def word(self, i: int) -> str:
         return self.tokens[i].word if 0 <= i < len(self.tokens) else ""
@@ -76,7 +76,7 @@ class Renderer:
             return f"::{name}", end
         if token.kind == "word":
             return self._word(i)
-        if token.text == "[" and not self.in_body and not any(is_system(t.name) for t in self.tokens if t.kind == "word"):
+        if token.text == "[" and not self.in_body and not asks_catalog(self.tokens):
             raise SqlError("0A000", "arrays are not supported: Redshift has none; elements of SUPER are read in queries")
         return token.text, i + 1
 
@@ -146,8 +146,12 @@ class Renderer:
         return f"({before}{inner})"
 
 
-def is_system(name: str) -> bool:
-    """Whether a name is that of PostgreSQL's own catalog, which the leader node answers for."""
+def asks_catalog(tokens: Iterable[Token]) -> bool:
+    """Whether a statement names PostgreSQL's own catalog, which the leader node answers for, with arrays and all."""
+    return any(t.kind == "word" and _is_system(t.name) for t in tokens)
+
+
+def _is_system(name: str) -> bool:
     return name in ("information_schema", "pg_catalog") or name.startswith(
         ("pg_class", "pg_attr", "pg_namesp", "pg_type", "pg_proc", "pg_index", "pg_database", "pg_user")
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from .catalog import Catalog
-from .expressions import is_system
+from .expressions import asks_catalog
 from .tokens import Token, closing
 
 _MARKS = ("QUALIFY", "PIVOT", "UNPIVOT", "EXCLUDE", "[")
@@ -41,7 +41,7 @@ def _begins(tokens: Sequence[Token], i: int) -> bool:
 def needs_tree(tokens: Sequence[Token], catalog: Catalog) -> bool:
     """Whether a query holds what tokens alone cannot make PostgreSQL's."""
     words = [t.word for t in tokens]
-    if any(t.kind == "word" and is_system(t.name) for t in tokens):
+    if asks_catalog(tokens):
         return _repeats_alias(tokens) or _nameless(tokens)
     if any(w in _MARKS for w in words) or _top_or_tree(words) or _casts_to_super(words):
         return True

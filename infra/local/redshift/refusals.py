@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from penstock.infra.local.errors import NotLocalError, SqlError
 
-from .expressions import is_system
+from .expressions import asks_catalog
 from .tokens import Token
 
 _NOT_HERE = {
@@ -53,9 +53,9 @@ def refuse(tokens: Sequence[Token]) -> None:
             raise _lacking("the operators of JSON; it has JSON_EXTRACT_PATH_TEXT and SUPER")
         if word == "RETURNING" and words[0] in ("INSERT", "UPDATE", "DELETE", "WITH"):
             raise _lacking("RETURNING")
-    of_leader_node = any(is_system(t.name) for t in tokens if t.kind == "word")  # which has PostgreSQL's arrays
+    has_arrays = asks_catalog(tokens)
     for run, what in _RUNS.items():
-        if run == ("ARRAY", "[") and of_leader_node:
+        if run == ("ARRAY", "[") and has_arrays:
             continue
         if any(tuple(words[i : i + len(run)]) == run and (not i or words[i - 1] != ".") for i in range(len(words) - len(run) + 1)):
             raise _lacking(what)
