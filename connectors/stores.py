@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from penstock.config import AwsSettings
 from penstock.connections import FilesConnection, S3Connection
 from penstock.objects import ObjectStore
+
+if TYPE_CHECKING:
+    import pyarrow.fs as fs
 
 
 def store_at(uri: str, aws: AwsSettings) -> ObjectStore:
@@ -36,3 +40,18 @@ def open_store(connection: S3Connection | FilesConnection, aws: AwsSettings, fol
 
     home = folder / Path(connection.path).expanduser()
     return FolderStore(home / path.strip("/"), home)
+
+
+def filesystem(uri: str, aws: AwsSettings) -> tuple[fs.FileSystem, str]:
+    """pyarrow's file system for a URI, and the path on it."""
+    import pyarrow.fs as fs
+
+    if not uri.startswith("s3://"):
+        return fs.LocalFileSystem(), uri
+    from penstock.connectors.s3.access import credentials
+
+    keys = credentials(aws)
+    scheme, _, host = (aws.endpoint_url or "").partition("://")
+    options: dict[str, Any] = {"endpoint_override": host, "scheme": scheme} if aws.endpoint_url else {}
+    options |= {"access_key": keys.access_key, "secret_key": keys.secret_key, "session_token": keys.token} if keys else {}
+    return fs.S3FileSystem(region=aws.region, **options), uri.removeprefix("s3://")

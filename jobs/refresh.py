@@ -10,9 +10,9 @@ from penstock.errors import ArgumentError, DataError
 from penstock.pipeline import ReconcileStep
 
 from .context import Context
-from .copy import target_table
 from .dropped import remember
 from .ledger import check_sole, forget_applied, lake_ledger, others_of, target_of
+from .load import target_table
 from .pins import is_warehouse
 from .targets import MEMORY, QUARANTINE
 from .waiting import source_of

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from penstock import checks_copies
 from penstock.checks_code import check_code, expression_problems
 from penstock.checks_engines import engine_problems
 from penstock.checks_runtime import runtime_problems
 from penstock.connections import CatalogConnection, FilesConnection, RedshiftConnection, S3Connection
 from penstock.errors import ArgumentError, PipelineFileError, Problem, choice, nearest
-from penstock.lineage import family
 from penstock.locations import MEMORY, QUARANTINE, PathLocation, TableLocation, parse_location
 from penstock.parse import Loaded
 from penstock.pipeline import NULL_UPDATES, ORDER_AND_KINDS, CopyStep, Merge, MergeStep, Pipeline, Read, ReadStep, Table, step_kind
@@ -188,7 +188,13 @@ def _read(loaded: Loaded, step: ReadStep) -> Iterator[Found]:
     consumers = [
         s for s in loaded.pipeline.steps if (isinstance(s, MergeStep) and s.merge.from_ == step.id) or (isinstance(s, CopyStep) and s.copy_.from_ == step.id)
     ]
-    if not source_format(step.read.format).has_nested:
+    kind, tables = source_format(step.read.format), loaded.pipeline.tables
+    if not kind.reader:
+        if step.read.batch.max_rows is not None:
+            yield ("batch", "max_rows"), f"rows of {kind.name} files are not counted beforehand; say max_bytes or max_files"
+        if any(isinstance(s, MergeStep) or ((into := tables.get(s.copy_.into)) and into.format) for s in consumers):
+            yield ("format",), f"{kind.name} files are read by COPY alone, into Redshift"
+    if not kind.has_nested:
         for s in consumers:
             yield from _nested_columns(loaded.pipeline, step.read, s.merge.into if isinstance(s, MergeStep) else s.copy_.into)
     if not consumers:
@@ -338,49 +344,10 @@ def _copy(loaded: Loaded, step: CopyStep) -> Iterator[Found]:
         return
     if target is None:
         return
-    yield from _file_copy(read, copy.write, target) if read else _table_copy(pipeline, step, target)
+    yield from checks_copies.of_files(pipeline, step, read, target) if read else checks_copies.of_table(pipeline, step, target)
     yield from _window(copy.write, copy.window, target)
     if copy.write == "overwrite_partitions" and not target.partition_by:
         yield ("write",), f"{copy.into} has no partitions to overwrite"
-
-
-def _file_copy(read: Read, write: str, target: Table) -> Iterator[Found]:
-    if target.format is None:
-        yield ("into",), "files go into a lake table first; copy that one into Redshift"
-    if source_format(read.format).is_change_feed and (target.keys or write != "append"):
-        yield ("from",), f"a {read.format} feed is change data: apply it with merge, or append its inserts to a table without keys"
-    if write == "insert_missing":
-        yield ("write",), "insert_missing is for Redshift, which keeps no keys; a merge step, or an append by a change feed, keeps a lake table without doubles"
-    if write == "merge":
-        yield ("write",), "files are merged by a merge step, whose sequence_by says which row of a key is the newer"
-    if write in ("overwrite", "overwrite_partitions") and read.bad_files == "quarantine":
-        yield ("write",), "with `bad_files: quarantine` rows would be replaced by what is left of a batch without its bad files; leave one of them out"
-    if write == "overwrite" and read.take != "all":
-        yield ("write",), "overwrite from files needs `take: all` on the read step: each batch then stands for the whole folder"
-
-
-def _table_copy(pipeline: Pipeline, step: CopyStep, target: Table) -> Iterator[Found]:
-    copy, source = step.copy_, pipeline.tables[step.copy_.from_]
-    if target.format is not None or source.format is None:
-        yield ("from",), "a table is copied from the lake into Redshift; within the lake, use a transform"
-        return
-    if step.gate:
-        yield (), "a gate stands before the lake table that is copied, not at its copy"
-    if step.max_quarantined is not None:
-        yield ("max_quarantined",), "a copied table has no quarantine: rows were sorted when they came into the lake table; say it on the step that writes that"
-    if copy.write == "merge" and not target.keys:
-        yield ("write",), f"{copy.into} has no keys; merge needs them"
-    if copy.window:
-        yield ("window",), "a window goes with a lake table; in Redshift the partitions in which rows differ are replaced"
-    if nested := [c for c in target.schema_columns if c.type.is_nested]:
-        what = f"column {nested[0].name!r} is a {nested[0].type.name}, and COPY takes none; leave it out of {copy.into}, or give its parts columns of their own"
-        yield ("into",), f"{what} in a lake table that a transform writes"
-    if missing := [c for c in target.columns if c not in source.columns]:
-        yield ("into",), f"{copy.into} has columns that {copy.from_} has not: {', '.join(missing)}"
-    for name in target.columns:
-        kinds = [family(t[name]) for t in (source.spark_types, target.spark_types) if name in t]
-        if len(set(kinds)) > 1:
-            yield ("into",), f"column {name!r} is a {source.columns[name]} in {copy.from_} but a {target.columns[name]} in {copy.into}"
 
 
 def _on_redshift(loaded: Loaded, name: str, field: str) -> Iterator[Found]:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from penstock.connections import Connection, Model
+from penstock.copy_options import CopyOptions
 from penstock.errors import ArgumentError
 from penstock.evolution import OnSchemaChange
 from penstock.maintenance import Duration, Maintain
@@ -143,7 +144,7 @@ class Read(Model):
     """Files in, batch by batch. `take: all` makes every batch the whole folder, for feeds that are complete each time."""
 
     from_: Location = Field(alias="from")
-    format: Literal["debezium", "csv", "json", "parquet"]
+    format: Literal["debezium", "csv", "json", "parquet", "orc", "avro"] = Field(description="orc and avro: for Redshift alone, by COPY")
     take: Literal["new", "all"] = "new"
     columns: ColumnTypes | None = Field(default=None, description="name: Spark SQL type; by default the columns of the table that the rows go into")
     null: str | None = Field(default=None, description="csv: the text that stands for NULL; by default the empty text")
@@ -265,12 +266,13 @@ class Transform(Model):
 
 
 class Copy(Model):
-    """Rows, unchanged, from a read step or a table into a table of the lake or of Redshift (there by COPY)."""
+    """Rows, unchanged, from a read step or a table into a table of the lake or of Redshift (there by COPY, which reads a read step's files itself)."""
 
     from_: Location = Field(alias="from")
     into: Location
     write: Write = Field(default="append", description="insert_missing, into Redshift: rows that the table has not, each once, NULL equal to NULL")
     window: Window | None = Field(default=None, description="overwrite_partitions: every partition that it covers is replaced, also those now empty")
+    options: CopyOptions = Field(default=CopyOptions(), description="files into Redshift: how COPY takes them")
 
 
 class Delete(Model):

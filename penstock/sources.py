@@ -49,7 +49,7 @@ class SourceFormat:
 
     `options` are the fields of a `read` that go with this format, with the value each has when it is not given.
     `sequence_parts`: how many numbers order an event, by the source connector that wrote it; empty for formats that are no change feed.
-    `has_nested`: its values may be structs, arrays and maps.
+    `has_nested`: its values may be structs, arrays and maps. Files without a `reader` only Redshift reads, by COPY.
     """
 
     name: str
@@ -64,9 +64,11 @@ class SourceFormat:
 
 
 _DECLARED_IN = {
+    "avro": "penstock.connectors.files.config",
     "csv": "penstock.connectors.files.config",
     "debezium": "penstock.connectors.debezium.config",
     "json": "penstock.connectors.files.config",
+    "orc": "penstock.connectors.files.config",
     "parquet": "penstock.connectors.files.config",
 }
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from penstock.config import AwsSettings
 from penstock.connections import FilesConnection, RedshiftConnection
+from penstock.connectors.redshift.loading import Load
 from penstock.connectors.redshift.sql import StagedFile, Target, manifest
 from penstock.connectors.redshift.warehouse import Warehouse
 from penstock.connectors.s3.access import client
@@ -71,7 +72,7 @@ class Place:
         files, url = self.put(batch, rows)
         if claimed_rows is not None:
             files = [replace(f, rows=claimed_rows) for f in files]
-        self.warehouse().load(self.steps, batch, self.target, files, write, url)
+        self.warehouse().load(self.steps, batch, Load(self.target, files, write, url))
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         return [tuple(row.values()) for row in self.warehouse().query(sql).to_pylist()]

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from penstock.config import AwsSettings
+from penstock.connectors.stores import filesystem
 from penstock.schema import Columns
 from penstock.tables import WrittenFile
 from penstock.threads import each
@@ -31,21 +32,6 @@ def bounds(row: Mapping[str, Any], partition: Mapping[str, Any]) -> tuple[dict[s
     lower, upper = ({k: v for k, v in (row.get(side) or {}).items() if v is not None and not isinstance(v, dict)} for side in ("min", "max"))
     widened = {k: v.replace(microsecond=v.microsecond // 1000 * 1000) + _MILLISECOND if isinstance(v, datetime) else v for k, v in upper.items()}
     return {**lower, **known}, {**widened, **known}
-
-
-def filesystem(uri: str, aws: AwsSettings) -> tuple[fs.FileSystem, str]:
-    """pyarrow's file system for a URI, and the path on it."""
-    import pyarrow.fs as fs
-
-    if not uri.startswith("s3://"):
-        return fs.LocalFileSystem(), uri
-    from penstock.connectors.s3.access import credentials
-
-    keys = credentials(aws)
-    scheme, _, host = (aws.endpoint_url or "").partition("://")
-    options: dict[str, Any] = {"endpoint_override": host, "scheme": scheme} if aws.endpoint_url else {}
-    options |= {"access_key": keys.access_key, "secret_key": keys.secret_key, "session_token": keys.token} if keys else {}
-    return fs.S3FileSystem(region=aws.region, **options), uri.removeprefix("s3://")
 
 
 @dataclass(frozen=True)

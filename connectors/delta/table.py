@@ -18,7 +18,7 @@ from penstock.config import AwsSettings
 from penstock.connectors.designs import asked_anew, record
 from penstock.connectors.paths import new_file
 from penstock.connectors.reaching import lost_answers, reaching
-from penstock.connectors.stores import store_at
+from penstock.connectors.stores import filesystem, store_at
 from penstock.errors import CommitConflictError, DataError, LedgerError, NotSupportedError
 from penstock.evolution import Evolution
 from penstock.ledgers import PROPERTY, greatest, loads
@@ -34,7 +34,7 @@ from .features import ENABLES_VECTORS, VECTORS, check_readable, check_writable, 
 from .ledger import TransactionLedger
 from .log import Action, Log
 from .retention import forget_log, old_entries, since_checkpoint, vacuum
-from .statistics import Footers, bounds, filesystem
+from .statistics import Footers, bounds
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable as Native

@@ -1,7 +1,8 @@
 """How the rows of a stage come into a table: the statements that stand behind the claim of the ledger, in one transaction. Never TRUNCATE: it commits.
 
 A stage holds, for `merge` and `overwrite`, a whole snapshot of its source; for `append` and `insert_missing`, new rows; for `changes`, rows that are
-new or differ, and those whose keys are gone; for `overwrite_partitions`, the rows of partitions that changed, and one marker for each of these.
+new or differ, and those whose keys are gone; for `overwrite_partitions`, the rows of partitions that changed, and one marker for each of these. Of files
+that come as they are it holds rows by key, for `upsert`, or all rows of the partitions that are in it, for `replace_partitions`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from .sql import Target, listed
 
 OP = Column("__op", DataType("string"))
 UPSERT, DELETE, MARKER = "u", "d", "p"
+BY_KEY = ("changes", "merge", "overwrite", "upsert")  # a key stands once in their stages
 
 
 def stage_columns(target: Target, write: str) -> Columns:
@@ -28,9 +30,9 @@ def publish(target: Target, stage: str, write: str) -> list[str]:
     """The statements for a `write`. Raises ArgumentError for one that is not known, or that misses keys or partitions."""
     if write not in _WRITES:
         raise ArgumentError(f"write {choice(write, _WRITES)}")
-    if write in ("merge", "changes") and not target.keys:
+    if write in ("changes", "merge", "upsert") and not target.keys:
         raise ArgumentError(f"{target.name} has no keys; a merge needs them")
-    if write == "overwrite_partitions" and not target.partition_by:
+    if write in ("overwrite_partitions", "replace_partitions") and not target.partition_by:
         raise ArgumentError(f"{target.name} has no partitions to overwrite; declare partition_by")
     return _WRITES[write](target, stage)
 
@@ -70,9 +72,25 @@ def _changes(target: Target, stage: str) -> list[str]:
     return [gone, _into(target, stage, f" WHERE {quote(OP.name)} <> '{DELETE}'")]
 
 
+def _upsert(target: Target, stage: str) -> list[str]:
+    """By MERGE: columns that the stage has not keep their values."""
+    columns = names(target.columns)
+    changed = ", ".join(f"{quote(c)} = s.{quote(c)}" for c in columns if c not in target.keys) or f"{quote(columns[0])} = s.{quote(columns[0])}"
+    inserted = f"INSERT ({listed(columns)}) VALUES ({listed(columns, 's.')})"
+    same = _same(target, target.keys, nulls=False)
+    return [f"MERGE INTO {target.name} USING {stage} s ON {same} WHEN MATCHED THEN UPDATE SET {changed} WHEN NOT MATCHED THEN {inserted}"]
+
+
+def _replace_partitions(target: Target, stage: str) -> list[str]:
+    return [_without_partitions(target, stage), _into(target, stage)]
+
+
+def _without_partitions(target: Target, stage: str) -> str:
+    return f"DELETE FROM {target.name} WHERE EXISTS (SELECT 1 FROM {stage} s WHERE {_same(target, target.partition_by, nulls=True)})"
+
+
 def _overwrite_partitions(target: Target, stage: str) -> list[str]:
-    touched = f"DELETE FROM {target.name} WHERE EXISTS (SELECT 1 FROM {stage} s WHERE {_same(target, target.partition_by, nulls=True)})"
-    return [touched, _into(target, stage, f" WHERE {quote(OP.name)} <> '{MARKER}'")]
+    return [_without_partitions(target, stage), _into(target, stage, f" WHERE {quote(OP.name)} <> '{MARKER}'")]
 
 
 def _append(target: Target, stage: str) -> list[str]:
@@ -93,5 +111,5 @@ def _insert_missing(target: Target, stage: str) -> list[str]:
 
 _WRITES: Mapping[str, Callable[[Target, str], list[str]]] = {
     "append": _append, "changes": _changes, "insert_missing": _insert_missing, "merge": _merge, "overwrite": _overwrite,
-    "overwrite_partitions": _overwrite_partitions,
+    "overwrite_partitions": _overwrite_partitions, "replace_partitions": _replace_partitions, "upsert": _upsert,
 }  # fmt: skip

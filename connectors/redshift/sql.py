@@ -60,11 +60,11 @@ class Target:
 
 @dataclass(frozen=True)
 class StagedFile:
-    """A Parquet file on S3 to be loaded."""
+    """A file on S3 to be loaded; its `rows` where they are known."""
 
     url: str
     bytes: int
-    rows: int
+    rows: int | None = None
 
 
 def setup() -> list[str]:
@@ -157,9 +157,9 @@ def iam(role: str) -> str:
     return "IAM_ROLE default" if role == "default" else f"IAM_ROLE {literal(role)}"
 
 
-def stage(name: str, columns: Columns, manifest_url: str | None, role: str) -> list[str]:
+def stage(name: str, columns: Columns, manifest_url: str | None, role: str, clauses: str = "FORMAT AS PARQUET") -> list[str]:
     """A new stage with the rows of the manifest's files, or without any."""
-    copied = [f"COPY {name} FROM {literal(manifest_url)} {iam(role)} FORMAT AS PARQUET MANIFEST"] if manifest_url else []
+    copied = [f"COPY {name} FROM {literal(manifest_url)} {iam(role)} {clauses} MANIFEST"] if manifest_url else []
     return [f"DROP TABLE IF EXISTS {name}", f"CREATE TABLE {name} ({definition(columns)})", *copied]
 
 
@@ -200,8 +200,44 @@ def ensure(target: Target, step: str, batch: int) -> list[str]:
 def load_errors(urls: Sequence[str]) -> str:
     """The first errors that loads of these files had, the newest load's first."""
     named = ", ".join(map(literal, list(urls)[:100]))
-    columns = "file_name AS file, line_number AS line, column_name AS \"column\", error_message AS reason, error_code AS code, '' AS value"
+    columns = 'file_name AS file, line_number AS line, column_name AS "column", error_message AS reason, error_code AS code'
     return f"SELECT {columns} FROM sys_load_error_detail WHERE file_name IN ({named}) ORDER BY start_time DESC, line_number LIMIT 5"
+
+
+def load_history(stage_name: str) -> str:
+    """The newest load of a stage that is done: its `query`, `rows` loaded, `files` read, and `errors`, the rows that were rejected."""
+    columns = "query_id AS query, loaded_rows AS rows, source_file_count AS files, error_count AS errors"
+    named = literal(stage_name.partition(".")[2].strip('"'))
+    return f"SELECT {columns} FROM sys_load_history WHERE table_name = {named} AND status = 'completed' ORDER BY start_time DESC LIMIT 1"
+
+
+def rejected(query: int) -> str:
+    """The rows that one load rejected."""
+    reason = "'column ' || TRIM(column_name) || ': ' || TRIM(error_message)"
+    columns = f"TRIM(file_name) AS file, line_number AS line, {reason} AS reason"
+    return f"SELECT {columns} FROM sys_load_error_detail WHERE query_id = {query} ORDER BY file_name, line_number"
+
+
+def quarantine_table(schema: str, name: str) -> list[str]:
+    """The columns of a lake table's quarantine."""
+    columns = "__step VARCHAR(512), __batch BIGINT, __position VARCHAR(2048), __reason VARCHAR(4096), __payload VARCHAR(65535)"
+    return [f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}", f"CREATE TABLE IF NOT EXISTS {name} ({columns})"]
+
+
+def released(name: str, steps: Sequence[str], batch: int | None = None) -> str:
+    """What a step, or one batch of it, has in a quarantine goes."""
+    return f"DELETE FROM {name} WHERE __step IN ({', '.join(map(literal, steps))}){'' if batch is None else f' AND __batch = {batch}'}"
+
+
+def quarantine(name: str, step: str, batch: int, rows: Iterable[tuple[str, str, str | None]]) -> str:
+    """Put rows, each a position, a reason and a payload, into a quarantine."""
+    values = ", ".join(f"({literal(step)}, {batch}, {', '.join(map(constant, row))})" for row in rows)
+    return f"INSERT INTO {name} (__step, __batch, __position, __reason, __payload) VALUES {values}"
+
+
+def is_there(schema: str, table: str) -> str:
+    """A row where there is such a table."""
+    return f"SELECT 1 AS found FROM information_schema.tables WHERE table_schema = {literal(schema.lower())} AND table_name = {literal(table.lower())}"
 
 
 def call(procedure: str, arguments: Sequence[Any]) -> str:

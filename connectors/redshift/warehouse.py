@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,11 +14,13 @@ from penstock.connections import RedshiftConnection, S3Connection
 from penstock.connectors.stores import open_store
 from penstock.errors import CommitConflictError, ConnectionFailedError, DataError, LedgerError, WarehouseBusyError, WarehouseError
 from penstock.killpoints import reach
+from penstock.locations import QUARANTINE
 from penstock.objects import ObjectStore
 from penstock.scripts import statements
 
 from . import publishing, sql
 from .client import DataApi, Done, Part
+from .loading import Load, Loaded, Loading
 from .statements import Client, Statements
 from .wire_client import WireClient
 
@@ -65,6 +67,8 @@ class Warehouse:
         """Empty a table that a step loads, and begin its ledger anew."""
         self._ledger(steps)
         emptied = [*sql.create_table(target), f"DELETE FROM {target.name}"] if target else []
+        if target and self._api.query(sql.is_there(target.schema, target.table + QUARANTINE)).num_rows:
+            emptied.append(sql.released(replace(target, table=target.table + QUARANTINE).name, steps))
         self.copied(steps)
         self._api.run([*emptied, *sql.forget(steps)])
 
@@ -73,26 +77,25 @@ class Warehouse:
         row = self._own_row(sql.copied(steps))
         return None if row["version"] is None else int(row["version"])
 
-    def load(
-        self, steps: Sequence[str], batch: int, target: sql.Target, files: Sequence[sql.StagedFile], write: str, manifest_url: str, version: int | None = None
-    ) -> None:
-        """COPY into the batch's stage, count, then claim and publish in a second transaction, which notes the source's `version`.
+    def load(self, steps: Sequence[str], batch: int, load: Load) -> Loaded | None:
+        """COPY into the batch's stage, count, then claim and publish in a second transaction, which notes the source's version.
 
-        `manifest_url` names a manifest of `files` that lies on S3 already; `write` is one of `publishing`'s. Raises DataError when the stage holds other
-        rows than the files, or a key twice; nothing is published then.
+        None where the ledger has the batch. Raises as `Loading.run` does, and SourceChangedError as `check` does, which is asked last; nothing is
+        published then.
         """
-        stage = sql.stage_of(steps[0], batch)
-        publish = publishing.publish(target, stage, write) + (sql.note_copied(steps, version) if version is not None else [])
+        loading = Loading(self._api, self._statements, self._connection.iam_role, steps[0], batch, load)
+        publish = publishing.publish(load.filled, loading.stage, load.write) + (sql.note_copied(steps, load.version) if load.version is not None else [])
         self._statements.wait(steps[0], "publish")
         if self.applied(steps) >= batch:
-            return
-        self._ensure(steps[0], batch, target)
-        self._stage(steps[0], stage, target, files, write, manifest_url)
+            return None
+        loaded = loading.run()
         reach("after_stage")
+        load.check()
         self._publish(steps, batch, publish)
         reach("after_publish")
         # the stage before this one is there still when its run was killed after publishing
-        self._api.run([f"DROP TABLE IF EXISTS {stage}", f"DROP TABLE IF EXISTS {sql.stage_of(steps[0], batch - 1)}"])
+        self._api.run([f"DROP TABLE IF EXISTS {loading.stage}", f"DROP TABLE IF EXISTS {sql.stage_of(steps[0], batch - 1)}"])
+        return loaded
 
     def define(self, script: str) -> None:
         """Run a script of definitions as one transaction."""
@@ -176,52 +179,6 @@ class Warehouse:
             except WarehouseError:
                 raise error from None
 
-    def _ensure(self, step: str, batch: int, target: sql.Target) -> None:
-        """Make the table where it is missing, add declared columns that it has not, widen texts.
-
-        Raises DataError when it is there with other columns: a cast on the way could round.
-        """
-        *_, found, _ = self._api.run(sql.ensure(target, step, batch)).parts
-        rows = self._api.rows(found.id).to_pylist()
-        held, declared = ({str(r["name"]): r for r in rows if r["declared"] is own} for own in (False, True))
-        added = [c for c in target.columns if c.name.lower() not in held and not c.required]
-        longer = [c for c in target.columns if _is_longer(held.get(c.name.lower()), declared.get(c.name.lower()))]
-        known = {c.name.lower() for c in added + longer}
-        kept, wanted = ({n: _shape(r) for n, r in of.items() if n not in known} for of in (held, declared))
-        if kept != wanted:
-            shown = (", ".join(_shape(r) for r in of.values()) for of in (held, declared))
-            raise DataError("{} has the columns {} but {} are declared".format(target.name, *shown), hint="declare what is there, or drop the table")
-        for statement in [*(sql.add_column(target, c) for c in added), *(sql.widen_column(target, c) for c in longer)]:
-            self._api.run([statement])
-
-    def _stage(self, step: str, stage: str, target: sql.Target, files: Sequence[sql.StagedFile], write: str, manifest_url: str) -> None:
-        """COPY into a new stage, and count what it holds, in one transaction: nobody ever sees a stage that is not whole."""
-        made = sql.stage(stage, publishing.stage_columns(target, write), manifest_url if files else None, self._connection.iam_role)
-        keys = target.keys if write in ("merge", "changes", "overwrite") else ()
-        try:
-            *_, counted = self._statements.run(step, "stage", [*made, sql.counted(stage, keys)]).parts
-        except WarehouseError as error:
-            raise self._explained(error, files) from error
-        (found,) = self._api.rows(counted.id).to_pylist()
-        expected = sum(f.rows for f in files)
-        if found["loaded"] != expected:
-            raise DataError(f"COPY loaded {found['loaded']} rows into {stage} where the files hold {expected}; nothing was published")
-        if found["doubled"]:
-            raise DataError(
-                f"{found['doubled']} keys of {target.name} ({', '.join(target.keys)}) stand more than once in the rows to be loaded; nothing was published"
-            )
-
-    def _explained(self, error: WarehouseError, files: Sequence[sql.StagedFile]) -> WarehouseError:
-        """A failed COPY with what the system views say of its files."""
-        if isinstance(error, WarehouseBusyError | ConnectionFailedError) or not files:
-            return error
-        try:
-            rows = self._api.query(sql.load_errors([f.url for f in files])).to_pylist()
-        except WarehouseError:
-            return error
-        told = "".join(f"\n  {r['file']}, line {r['line']}, column {r['column']}: {r['reason']} ({r['code']}): {r['value']}" for r in rows)
-        return WarehouseError(f"{error.message}{told}", hint=error.hint)
-
     def _publish(self, steps: Sequence[str], batch: int, statements: Sequence[str]) -> Done | None:
         """Claim the ledger and run the statements in one transaction, until the ledger holds the batch: nothing else counts as done.
 
@@ -262,13 +219,3 @@ def _unloaded(prefix: str, read: Callable[[str], bytes]) -> Unloaded:
     entries = json.loads(read(f"{prefix}manifest"))["entries"]
     rows, size = (sum(int(e["meta"][part]) for e in entries) for part in ("record_count", "content_length"))
     return Unloaded(tuple(e["url"] for e in entries), rows, size, f"{prefix}manifest")
-
-
-def _is_longer(held: Mapping[str, Any] | None, declared: Mapping[str, Any] | None) -> bool:
-    """Whether a text is declared longer than the table has it."""
-    return bool(held and declared and held["type"] == declared["type"] and (held["length"] or 0) < (declared["length"] or 0))
-
-
-def _shape(column: Mapping[str, Any]) -> str:
-    digits = f"({column['digits']},{column['scale']})" if column["digits"] is not None else ""
-    return f"{column['name']} {column['type']}{digits}"

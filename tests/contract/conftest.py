@@ -14,7 +14,7 @@ import spark_server
 from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection
 from penstock.connectors.catalogs import Catalog, open_catalog
-from penstock.connectors.delta.statistics import filesystem
+from penstock.connectors.stores import filesystem
 from penstock.engines.base import Engine
 from penstock.engines.opening import open_engine
 from penstock.schema import arrow_schema

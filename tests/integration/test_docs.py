@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from pipelines import Project
 
+from penstock.config import AwsSettings
+from penstock.connectors.s3.access import client
 from penstock.infra.local.control import LocalAws
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -26,6 +28,26 @@ def test_the_test_of_the_how_to_passes(local_aws: LocalAws, local_bucket: Callab
     names: dict[str, Callable[..., None]] = {}
     exec(text, names)
     names["test_orders"](local_aws, local_bucket)
+
+
+def test_files_go_into_redshift_as_the_how_to_says(tmp_path: Path, local_aws: LocalAws, local_bucket: Callable[[str], str]) -> None:
+    project, bucket = Project(tmp_path), local_bucket("files")
+    schema = bucket.replace("-", "_")
+    steps = snippets(DOCS / "how-to" / "load-redshift.md", "yaml")[1].replace(".mart.", f".{schema}.")
+    project.write(
+        "pipeline.yaml",
+        f"""pipeline: sales
+connections: {{raw: {{kind: s3, bucket: {bucket}}}, warehouse: {{kind: redshift, workgroup: local}}}}
+tables: {{warehouse.{schema}.sales: {{columns: {{id: bigint!, day: date}}, keys: [id]}}}}
+{steps}environments: {{local: {{aws: local}}}}
+""",
+    )
+    s3 = client("s3", AwsSettings.from_environment(local_aws.environment()))
+    s3.put_object(Bucket=bucket, Key="sales/1.csv", Body=b"day;id\n31.12.2025;1\n2026-01-01;2\n")
+    done, found = project.record("--env", "local")
+    assert done.code == 0, done.err
+    assert (found["load_sales"]["counts"]["applied"], found["load_sales"]["counts"]["quarantined"]) == (1, 1)
+    assert project.rows(f"{schema}.sales", connection="warehouse") == [{"id": 1, "day": "2025-12-31"}]
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from decimal import Decimal
 import pytest
 from warehouse import BY_WIRE, LOCAL, ONE, TWO, Place
 
+from penstock.connectors.redshift.loading import Load
 from penstock.connectors.redshift.sql import UnloadOptions
 from penstock.connectors.s3.access import client
 from penstock.errors import CommitConflictError, DataError, WarehouseError
@@ -34,7 +35,7 @@ def test_merge_makes_the_table_equal_to_the_snapshot(place: Place) -> None:
 @BY_BOTH
 def test_overwrite_and_an_empty_snapshot(place: Place) -> None:
     place.load(1, [ONE, TWO], "overwrite")
-    place.warehouse().load(place.steps, 2, place.target, [], "overwrite", "")
+    place.warehouse().load(place.steps, 2, Load(place.target, [], "overwrite", ""))
     assert (place.rows(), place.warehouse().applied(place.steps)) == ([], 2)
 
 
@@ -117,7 +118,7 @@ def test_values_arrive_as_they_left(place: Place) -> None:
     ]
     files, url = place.put(1, rows, columns)
     warehouse = place.warehouse()
-    warehouse.load(place.steps, 1, replace(place.target, columns=columns), files, "overwrite", url)
+    warehouse.load(place.steps, 1, Load(replace(place.target, columns=columns), files, "overwrite", url))
     assert place.query(f"SELECT {', '.join(kinds)} FROM {place.target.name} ORDER BY id") == rows
 
 
@@ -165,7 +166,7 @@ def test_a_table_grows_by_declared_columns_and_longer_texts(place: Place) -> Non
     place.warehouse().define(f"CREATE SCHEMA IF NOT EXISTS mart; CREATE TABLE {place.target.name} (id BIGINT NOT NULL, name VARCHAR(3))")
     columns = tuple(Column.parse(n, t) for n, t in {"id": "bigint!", "name": "string", "amount": "decimal(38,10)"}.items())
     files, url = place.put(1, [(1, "longer", Decimal("1.5000000000"))], columns)
-    place.warehouse().load(place.steps, 1, replace(place.target, columns=columns), files, "append", url)
+    place.warehouse().load(place.steps, 1, Load(replace(place.target, columns=columns), files, "append", url))
     assert place.query(f"SELECT id, name, amount FROM {place.target.name}") == [(1, "longer", Decimal("1.5000000000"))]
 
 
@@ -173,7 +174,7 @@ def test_a_bad_file_is_named_with_its_rows(place: Place) -> None:
     files, url = place.put(1, [(1, "x" * 10)], (Column.parse("id", "bigint!"), Column.parse("name", "string")))
     place.warehouse().define(f"CREATE SCHEMA IF NOT EXISTS mart; CREATE TABLE {place.target.name} (id BIGINT NOT NULL, amount DECIMAL(38,10))")
     with pytest.raises(WarehouseError, match="incompatible parquet schema for column 'amount'"):
-        place.warehouse().load(place.steps, 1, place.target, files, "append", url)
+        place.warehouse().load(place.steps, 1, Load(place.target, files, "append", url))
 
 
 @pytest.mark.parametrize("text", ['"; DROP TABLE x; --', "it's", "back\\slash\\", "ünï ☃", "$$", "a\nb", "%s {0} :x"])
@@ -181,7 +182,7 @@ def test_hostile_names_and_values_arrive_as_they_are(place: Place, text: str) ->
     columns = (Column.parse("id", "bigint!"), Column.parse(text.replace("\n", " "), "string"))
     files, url = place.put(1, [(1, text)], columns)
     target = replace(place.target, columns=columns, table=f"{place.name} {text[:8].lower()}".replace("\n", " "))
-    place.warehouse().load((f"test/{text}",), 1, target, files, "merge", url)
+    place.warehouse().load((f"test/{text}",), 1, Load(target, files, "merge", url))
     assert place.query(f"SELECT * FROM {target.name}") == [(1, text)]
     assert place.warehouse().applied((f"test/{text}",)) == 1
 

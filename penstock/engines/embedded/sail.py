@@ -12,7 +12,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any, cast
 
 from penstock.config import AwsSettings
-from penstock.connectors.delta.statistics import filesystem
+from penstock.connectors.stores import filesystem
 from penstock.engines.base import Code, Input
 from penstock.engines.user_code import SETTINGS, applied, as_read, functions_of_connect
 from penstock.errors import MissingExtraError, StepFailedError

@@ -62,6 +62,15 @@ CALL penstock.claim('flights/load', 41, 42);
 DELETE FROM "mart"."da""ys" WHERE EXISTS (SELECT 1 FROM penstock."stage_flights_load_0e3cbfc6_42" s WHERE ("mart"."da""ys"."day" = s."day" OR ("mart"."da""ys"."day" IS NULL AND s."day" IS NULL)) AND ("mart"."da""ys"."carrier" = s."carrier" OR ("mart"."da""ys"."carrier" IS NULL AND s."carrier" IS NULL)));
 INSERT INTO "mart"."da""ys" ("day", "carrier", "amount", "at") SELECT "day", "carrier", "amount", "at" FROM penstock."stage_flights_load_0e3cbfc6_42" WHERE "__op" <> 'p';
 
+-- publish replace_partitions
+CALL penstock.claim('flights/load', 41, 42);
+DELETE FROM "mart"."da""ys" WHERE EXISTS (SELECT 1 FROM penstock."stage_flights_load_0e3cbfc6_42" s WHERE ("mart"."da""ys"."day" = s."day" OR ("mart"."da""ys"."day" IS NULL AND s."day" IS NULL)) AND ("mart"."da""ys"."carrier" = s."carrier" OR ("mart"."da""ys"."carrier" IS NULL AND s."carrier" IS NULL)));
+INSERT INTO "mart"."da""ys" ("day", "carrier", "amount", "at") SELECT "day", "carrier", "amount", "at" FROM penstock."stage_flights_load_0e3cbfc6_42";
+
+-- publish upsert
+CALL penstock.claim('flights/load', 41, 42);
+MERGE INTO "mart"."da""ys" USING penstock."stage_flights_load_0e3cbfc6_42" s ON "mart"."da""ys"."day" = s."day" AND "mart"."da""ys"."carrier" = s."carrier" WHEN MATCHED THEN UPDATE SET "amount" = s."amount", "at" = s."at" WHEN NOT MATCHED THEN INSERT ("day", "carrier", "amount", "at") VALUES (s."day", s."carrier", s."amount", s."at");
+
 -- create with a layout
 CREATE SCHEMA IF NOT EXISTS "mart";
 CREATE TABLE IF NOT EXISTS "mart"."da""ys" ("day" DATE NOT NULL, "carrier" VARCHAR(65535) NOT NULL ENCODE zstd, "amount" DECIMAL(12,2), "at" TIMESTAMPTZ, PRIMARY KEY ("day", "carrier")) DISTSTYLE KEY DISTKEY ("carrier") COMPOUND SORTKEY ("day");
@@ -80,8 +89,28 @@ SELECT MAX(version) AS version FROM penstock.copied WHERE step IN ('flights/load
 DELETE FROM penstock.copied WHERE step IN ('flights/load');
 INSERT INTO penstock.copied VALUES ('flights/load', 7);
 
+-- stage of files
+COPY penstock."stage_flights_load_0e3cbfc6_42" FROM 's3://b/manifest' IAM_ROLE 'arn:aws:iam::123456789012:role/copy' FORMAT AS CSV IGNOREHEADER 1 EMPTYASNULL DATEFORMAT AS 'auto' TIMEFORMAT AS 'auto' MANIFEST;
+COPY penstock."stage_flights_load_0e3cbfc6_42" FROM 's3://b/manifest' IAM_ROLE 'arn:aws:iam::123456789012:role/copy' FORMAT AS CSV NULL AS '\\N' QUOTE AS '''' DELIMITER AS '|' DATEFORMAT AS 'DD.MM.YYYY' TIMEFORMAT AS 'auto' TRUNCATECOLUMNS MAXERROR 10 MANIFEST;
+COPY penstock."stage_flights_load_0e3cbfc6_42" FROM 's3://b/manifest' IAM_ROLE 'arn:aws:iam::123456789012:role/copy' FORMAT AS JSON 'auto ignorecase' DATEFORMAT AS 'auto' TIMEFORMAT AS 'auto' MANIFEST;
+COPY penstock."stage_flights_load_0e3cbfc6_42" FROM 's3://b/manifest' IAM_ROLE 'arn:aws:iam::123456789012:role/copy' FORMAT AS JSON 's3://b/it''s.jsonpaths' DATEFORMAT AS 'auto' TIMEFORMAT AS 'epochmillisecs' ENCODING UTF16 COMPUPDATE OFF STATUPDATE OFF MANIFEST;
+COPY penstock."stage_flights_load_0e3cbfc6_42" FROM 's3://b/manifest' IAM_ROLE 'arn:aws:iam::123456789012:role/copy' FORMAT AS AVRO 'auto' DATEFORMAT AS 'auto' TIMEFORMAT AS 'auto' ACCEPTANYDATE MANIFEST;
+COPY penstock."stage_flights_load_0e3cbfc6_42" FROM 's3://b/manifest' IAM_ROLE 'arn:aws:iam::123456789012:role/copy' FORMAT AS PARQUET MANIFEST;
+COPY penstock."stage_flights_load_0e3cbfc6_42" FROM 's3://b/manifest' IAM_ROLE 'arn:aws:iam::123456789012:role/copy' FORMAT AS ORC STATUPDATE ON MANIFEST;
+
+-- history of a load
+SELECT query_id AS query, loaded_rows AS rows, source_file_count AS files, error_count AS errors FROM sys_load_history WHERE table_name = 'stage_flights_load_0e3cbfc6_42' AND status = 'completed' ORDER BY start_time DESC LIMIT 1;
+SELECT TRIM(file_name) AS file, line_number AS line, 'column ' || TRIM(column_name) || ': ' || TRIM(error_message) AS reason FROM sys_load_error_detail WHERE query_id = 7 ORDER BY file_name, line_number;
+
+-- quarantine
+CREATE SCHEMA IF NOT EXISTS "mart";
+CREATE TABLE IF NOT EXISTS "mart"."t__quarantine" (__step VARCHAR(512), __batch BIGINT, __position VARCHAR(2048), __reason VARCHAR(4096), __payload VARCHAR(65535));
+DELETE FROM "mart"."t__quarantine" WHERE __step IN ('flights/load') AND __batch = 42;
+INSERT INTO "mart"."t__quarantine" (__step, __batch, __position, __reason, __payload) VALUES ('flights/load', 42, 's3://b/it''s.csv#2', 'no date', 'x,''y''\\'), ('flights/load', 42, 's3://b/a#3', 'no', NULL);
+SELECT 1 AS found FROM information_schema.tables WHERE table_schema = 'mart' AND table_name = 'da"ys';
+
 -- errors of a load
-SELECT file_name AS file, line_number AS line, column_name AS "column", error_message AS reason, error_code AS code, '' AS value FROM sys_load_error_detail WHERE file_name IN ('s3://b/it''s.parquet') ORDER BY start_time DESC, line_number LIMIT 5;
+SELECT file_name AS file, line_number AS line, column_name AS "column", error_message AS reason, error_code AS code FROM sys_load_error_detail WHERE file_name IN ('s3://b/it''s.parquet') ORDER BY start_time DESC, line_number LIMIT 5;
 
 -- check
 SELECT (SELECT COUNT(*) FROM penstock."stage_flights_load_0e3cbfc6_42") AS loaded, (SELECT COUNT(*) FROM (SELECT "day", "carrier" FROM penstock."stage_flights_load_0e3cbfc6_42" GROUP BY "day", "carrier" HAVING COUNT(*) > 1) d) AS doubled;

@@ -1,0 +1,90 @@
+"""`copy` into Redshift: of a lake table what is to be loaded is written out first; files are taken as they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from penstock.batches import Batch
+from penstock.changes.counts import Counts
+from penstock.connections import S3Connection
+from penstock.connectors.redshift import files
+from penstock.connectors.redshift.loading import Load
+from penstock.connectors.redshift.sql import Layout, StagedFile, Target, manifest
+from penstock.connectors.redshift.warehouse import Warehouse
+from penstock.connectors.stores import open_store
+from penstock.killpoints import reach
+from penstock.objects import ObjectStore
+from penstock.pipeline import CopyStep
+
+from .between import Taking
+from .context import Context
+from .reading import columns_of
+from .record import StepRecord
+
+Taken = Callable[[Context, CopyStep, Batch, Warehouse], tuple[Load, ObjectStore]]
+_OF_FILES = {"merge": "upsert", "overwrite_partitions": "replace_partitions"}
+
+
+def target_table(context: Context, location: str) -> Target:
+    where, declared = context.table_location(location), context.declared(location)
+    layout = Layout(declared.diststyle or "", declared.distkey or "", declared.sort_by, declared.encode)
+    return Target(where.namespace, where.table, declared.schema_columns, declared.keys, layout, tuple(p.column for p in declared.partition_fields))
+
+
+def apply(context: Context, step: CopyStep, batch: Batch, taken: Taken) -> StepRecord:
+    """Load one batch once; what lies on S3 for it alone goes afterwards."""
+    warehouse, steps = context.warehouse(context.table_location(step.copy_.into).connection), context.keys(step.id)
+    there = StepRecord(step.id, "copy", "nothing to do", note=f"batch {batch.number} is there already")
+    if warehouse.applied(steps) >= batch.number:
+        return there
+    load, store = taken(context, step, batch, warehouse)
+    store.write(_manifest(context), manifest(load.files))
+    reach("before_copy")
+    loaded = warehouse.load(steps, batch.number, load)
+    for found in list(store.list()):
+        store.delete(found.uri.removeprefix(store.root))
+    if loaded is None:
+        return there
+    counts = Counts(read=loaded.rows + loaded.rejected, applied=loaded.rows, quarantined=loaded.rejected)
+    return StepRecord(step.id, "copy", "done", (batch.number,), counts, 1, sum(f.bytes for f in load.files))
+
+
+def of_table(context: Context, step: CopyStep, batch: Batch, warehouse: Warehouse) -> tuple[Load, ObjectStore]:
+    """Write the rows that are to be loaded out, as the target's columns in the target's order, below the lake's warehouse."""
+    lake = context.catalog(context.table_location(step.copy_.from_).connection)
+    store, target = _own_folder(context, step, batch, lake.warehouse), target_table(context, step.copy_.into)
+    with context.engine.session() as session:
+        take = Taking(context, session, step, batch, target, warehouse.copied(context.keys(step.id))).taken()
+        written = session.export(take.relation, f"{store.root}{context.run}.parquet")
+    staged = [StagedFile(f.uri, f.bytes, f.rows) for f in written]
+    return Load(target, staged, take.write, store.root + _manifest(context), batch.pins[step.copy_.from_]), store
+
+
+def of_files(context: Context, step: CopyStep, batch: Batch, _: Warehouse) -> tuple[Load, ObjectStore]:
+    """Look at a batch's files, which COPY reads where they lie. Raises as `files.examined` and `files.check_unchanged` do."""
+    copy, read = step.copy_, context.pipeline.step(step.copy_.from_)
+    source, state = context.store(read.read.from_), context.state.root
+    check = partial(files.check_unchanged, source, batch.files)
+    check()
+    columns, null = columns_of(context, read, copy.into), read.read.null or ""
+    found = files.examined(batch.files, read.read.format, columns, copy.options, null, context.aws)
+    store = _own_folder(context, step, batch, state if state.startswith("s3://") else source.root)
+    lines = partial(_lines, context, read.read.format) if copy.options.maxerror else None
+    write = _OF_FILES.get(copy.write, copy.write)
+    return Load(target_table(context, copy.into), found.files, write, store.root + _manifest(context), None, found.columns, found.clauses, lines, check), store
+
+
+def _lines(context: Context, format_name: str, url: str, numbers: list[int]) -> dict[int, str]:
+    return {} if format_name == "avro" else dict(files.lines(url, numbers, context.aws))
+
+
+def _manifest(context: Context) -> str:
+    return f"{context.run}.manifest"
+
+
+def _own_folder(context: Context, step: CopyStep, batch: Batch, home: str) -> ObjectStore:
+    """Where what one batch alone needs waits for COPY."""
+    bucket, _, prefix = home.removeprefix("s3://").rstrip("/").partition("/")
+    path = f"{prefix}/_penstock/staging/{context.key(step.id)}/{batch.number:08d}"
+    return open_store(S3Connection(kind="s3", bucket=bucket), context.aws, context.loaded.folder, path)
