@@ -2,6 +2,8 @@
 
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
+# processes that begin by the hundred are to find their modules compiled, whatever the shell says
+export PYTHONDONTWRITEBYTECODE :=
 DEV := .venv
 RUN := .venv-run
 OLD := .venv-spark35
