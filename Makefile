@@ -7,6 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 DEV := .venv
 RUN := .venv-run
 OLD := .venv-spark35
+TOOLS := .venv-tools
 PIP := -m pip --disable-pip-version-check --quiet
 UV := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml
 
@@ -19,7 +20,7 @@ help: ## list the targets
 demo: $(RUN)/.installed ## a year of flights from change data to Redshift, on this machine
 	@$(RUN)/bin/python dags/pipelines/flights/demo.py
 
-test: $(DEV)/.installed ## all tests, with Spark where Java 17 is (PENSTOCK_TEST_SPARK=0 leaves it out)
+test: $(DEV)/.installed $(TOOLS)/.installed ## all tests, with Spark where Java 17 is (PENSTOCK_TEST_SPARK=0 leaves it out)
 	@$(DEV)/bin/python -m pytest -n 3 --dist worksteal -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
 
 SEEDS ?= 20
@@ -65,12 +66,13 @@ dist/cluster-%: requirements/cluster.txt scripts/cluster.py | $(DEV)/.installed
 	@$(DEV)/bin/python scripts/cluster.py $@
 
 clean: ## remove what make made
-	@rm -rf $(DEV) $(RUN) $(OLD) build dist .typecheck .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	@rm -rf $(DEV) $(RUN) $(OLD) $(TOOLS) build dist .typecheck .mypy_cache .ruff_cache .pytest_cache *.egg-info
 
-lock: ## resolve the three locked sets anew (needs uv)
+lock: ## resolve the four locked sets anew (needs uv)
 	@$(UV) --extra demo -o requirements/run.txt
 	@$(UV) --extra dev -o requirements/dev.txt
 	@$(UV) --extra tables --extra quality --constraint requirements/dev.txt -o requirements/cluster.txt
+	@$(UV:pyproject.toml=requirements/tools.in) -o requirements/tools.txt
 
 python:
 	@test -n "$(PYTHON)" || { echo "Penstock needs a Python 3.11, 3.12 or 3.13; none was found. Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
@@ -93,6 +95,13 @@ $(OLD)/.installed: requirements/spark35.txt $(DEV)/.installed
 	@$(DEV)/bin/python -c "import sysconfig; print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
 	  > $$($(OLD)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/development.pth
 	@$(OLD)/bin/python $(PIP) install --no-compile --no-deps --no-build-isolation --require-hashes -r requirements/spark35.txt
+	@touch $@
+
+# what people use Redshift with, and what does not go into one environment with the rest
+$(TOOLS)/.installed: requirements/tools.txt | python
+	@echo "installing dbt and SQLAlchemy into $(TOOLS)"
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python $(PIP) install --no-compile --no-deps --require-hashes -r requirements/tools.txt
 	@touch $@
 
 $(RUN)/.installed: requirements/run.txt pyproject.toml | python

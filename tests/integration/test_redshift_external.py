@@ -184,11 +184,11 @@ def test_external_tables_are_written(lake: Lake) -> None:
 def test_views_that_bind_late_over_external_tables(lake: Lake) -> None:
     lake.sales()
     lake.run("CREATE VIEW recent AS SELECT id, month FROM lake.sales WHERE month >= '2024-11-01' WITH NO SCHEMA BINDING")
-    assert lake.run("SELECT COUNT(*) FROM public.recent WHERE id > 115") == [(14,)]
+    assert lake.run("SELECT COUNT(*) FROM recent WHERE id > 115") == [(14,)]
     assert lake.last_scans() == [(12, 2, 2)]
-    lake.run("DROP VIEW public.recent")
+    lake.run("DROP VIEW recent")
     with pytest.raises(psycopg.Error, match="does not exist"):
-        lake.run("SELECT * FROM public.recent")
+        lake.run("SELECT * FROM recent")
 
 
 def test_in_a_procedure_and_from_a_copy_of_rows(lake: Lake) -> None:

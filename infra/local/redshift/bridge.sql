@@ -9,7 +9,8 @@ DECLARE
 BEGIN
   IF kind IN ('rewrite', 'external', 'unload') THEN
     payload := payload || jsonb_build_object('schemas', (SELECT coalesce(jsonb_object_agg(name, database), '{}') FROM rsi.external_schemas),
-      'views', (SELECT coalesce(jsonb_object_agg(schema || '.' || name, text), '{}') FROM rsi.late_views));
+      'views', (SELECT coalesce(jsonb_object_agg(schema || '.' || name, text), '{}') || coalesce(jsonb_object_agg(name, text) FILTER (
+        WHERE relation = to_regclass(quote_ident(name))), '{}') FROM rsi.late_views_now));
   END IF;
   RAISE INFO USING ERRCODE = 'RSASK', MESSAGE = file, DETAIL = jsonb_build_object('kind', kind, 'payload', payload)::text;
   WHILE pg_stat_file(file, TRUE) IS NULL LOOP
@@ -113,7 +114,7 @@ CREATE FUNCTION rsi.noted() RETURNS event_trigger LANGUAGE plpgsql AS $$
 DECLARE
   made record; checks text; told jsonb; mark text;
 BEGIN
-  FOR made IN SELECT DISTINCT objid, object_identity FROM pg_event_trigger_ddl_commands() WHERE object_type = 'table' LOOP
+  FOR made IN SELECT DISTINCT objid, object_type FROM pg_event_trigger_ddl_commands() WHERE object_type IN ('table', 'materialized view') LOOP
     SELECT string_agg(change, ', ') INTO checks FROM (
       SELECT format('DROP CONSTRAINT %I', conname) AS change FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND c.conkey = ARRAY[a.attnum]
         WHERE conrelid = made.objid AND conname LIKE 'rs\_bytes\_%' AND split_part(conname, '_', 3) <> (atttypmod - 4)::text
@@ -123,7 +124,7 @@ BEGIN
         WHERE attrelid = made.objid AND attnum > 0 AND NOT attisdropped AND atttypid = 'varchar'::regtype AND atttypmod > 4
           AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conrelid = made.objid AND conname LIKE 'rs\_bytes\_' || atttypmod - 4 || '\_%' AND conkey = ARRAY[a.attnum])
     ) c;
-    IF checks IS NOT NULL THEN
+    IF checks IS NOT NULL AND made.object_type = 'table' THEN
       EXECUTE format('ALTER TABLE %s %s', made.objid::regclass, checks);
     END IF;
     FOR mark IN SELECT m[1] FROM regexp_matches(current_query() || coalesce(current_setting('rsi.layout', TRUE), ''), '/\*rs:(.*?)\*/', 'g') m LOOP
@@ -144,7 +145,7 @@ BEGIN
 EXCEPTION WHEN undefined_object THEN
   NULL;
 END $$;
-CREATE EVENT TRIGGER rs_noted ON ddl_command_end WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE') EXECUTE FUNCTION rsi.noted();
+CREATE EVENT TRIGGER rs_noted ON ddl_command_end WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE', 'CREATE MATERIALIZED VIEW') EXECUTE FUNCTION rsi.noted();
 
 CREATE PROCEDURE rsi.altered(target text, change jsonb) LANGUAGE plpgsql AS $$
 BEGIN
@@ -153,4 +154,7 @@ BEGIN
 END $$;
 
 CREATE TABLE rsi.external_schemas (name text PRIMARY KEY, database text NOT NULL, role text NOT NULL);
-CREATE TABLE rsi.late_views (schema text NOT NULL, name text NOT NULL, text text NOT NULL, PRIMARY KEY (schema, name));
+-- a view that binds late is a view without its columns, which can be renamed, moved and dropped, and a text
+CREATE TABLE rsi.late_views (relation oid PRIMARY KEY, text text NOT NULL);
+CREATE VIEW rsi.late_views_now AS SELECT n.nspname::text AS schema, c.relname::text AS name, v.text, v.relation FROM rsi.late_views v
+  JOIN pg_class c ON c.oid = v.relation JOIN pg_namespace n ON n.oid = c.relnamespace;

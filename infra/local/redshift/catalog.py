@@ -27,9 +27,8 @@ class Catalog(Protocol):
         """Schemas of external tables, and the databases of Glue that they show."""
         ...
 
-    @property
-    def late_views(self) -> Mapping[str, str]:
-        """`schema.name` of each view WITH NO SCHEMA BINDING, and its text."""
+    def late_view(self, schema: str, name: str) -> str | None:
+        """The text of a view WITH NO SCHEMA BINDING; without a schema, of the one that the search path finds."""
         ...
 
 
@@ -41,7 +40,7 @@ class Registry:
     """External schemas and late views of one database, shared by its sessions; read again when a statement may have changed them."""
 
     external: dict[str, str] = field(default_factory=dict)
-    views: dict[str, str] = field(default_factory=dict)
+    views: dict[tuple[str, str], str] = field(default_factory=dict)
     is_stale: bool = True
     version: int = 0
 
@@ -50,7 +49,7 @@ class Registry:
 
     def read(self, query: Query) -> None:
         self.external = {str(n): str(d) for n, d in query("SELECT name, database FROM rsi.external_schemas")}
-        self.views = {f"{s}.{n}": str(t) for s, n, t in query("SELECT schema, name, text FROM rsi.late_views")}
+        self.views = {(str(s), str(n)): str(t) for s, n, t in query("SELECT schema, name, text FROM rsi.late_views_now")}
         self.is_stale = False
 
 
@@ -73,10 +72,13 @@ class SessionCatalog:
         self._fresh()
         return self._registry.external
 
-    @property
-    def late_views(self) -> Mapping[str, str]:
+    def late_view(self, schema: str, name: str) -> str | None:
         self._fresh()
-        return self._registry.views
+        if schema or not any(n == name for _, n in self._registry.views):
+            return self._registry.views.get((schema, name))
+        quoted = name.replace("'", "''")
+        found = self._query(f"SELECT text FROM rsi.late_views_now WHERE relation = to_regclass(quote_ident('{quoted}'))")
+        return str(found[0][0]) if found else None
 
     def _fresh(self) -> None:
         if self._registry.is_stale:
@@ -109,6 +111,5 @@ class ToldCatalog:
     def external_schemas(self) -> Mapping[str, str]:
         return self._schemas
 
-    @property
-    def late_views(self) -> Mapping[str, str]:
-        return self._views
+    def late_view(self, schema: str, name: str) -> str | None:
+        return self._views.get(f"{schema}.{name}" if schema else name)

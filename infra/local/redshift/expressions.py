@@ -152,6 +152,6 @@ def asks_catalog(tokens: Iterable[Token]) -> bool:
 
 
 def _is_system(name: str) -> bool:
-    return name in ("information_schema", "pg_catalog") or name.startswith(
+    return name in ("information_schema", "pg_catalog") or name.removeprefix("leader_").startswith(
         ("pg_class", "pg_attr", "pg_namesp", "pg_type", "pg_proc", "pg_index", "pg_database", "pg_user")
     )

@@ -13,7 +13,7 @@ from .logs import Logs
 from .objects import listed, split_url
 from .scans import Scans
 from .streams import Exchange
-from .tokens import Token, arguments, closing, find, split, tokenize
+from .tokens import Token, arguments, closing, find, tokenize
 
 Schemas = Mapping[str, str]
 
@@ -231,22 +231,19 @@ class Externals:
         return [f"DELETE FROM rsi.external_schemas WHERE name = {_text(name)}", f'DROP SCHEMA {exists}"{name}" CASCADE']
 
     def _view(self, sql: str, tokens: Sequence[Token], words: Sequence[str]) -> list[str]:
-        """CREATE VIEW … WITH NO SCHEMA BINDING, and DROP VIEW."""
-        if words[0] == "DROP":
-            first = 4 if words[2] == "IF" else 2
-            named = [self._view_name(tokens, a) for a, b in split(tokens, first, len(tokens))]
-            return [f"DELETE FROM rsi.late_views WHERE schema = {_text(s)} AND name = {_text(n)}" for s, n in named]
-        at = words.index("VIEW") + 1
-        schema, name = self._view_name(tokens, at)
-        query = find(tokens, ["AS"], at)
+        """CREATE VIEW … WITH NO SCHEMA BINDING."""
+        at, query = words.index("VIEW") + 1, find(tokens, ["AS"])
+        listed = next((i for i in range(at, query) if tokens[i].text == "("), query)
+        name, columns = ("".join(f'"{t.name}"' if t.is_name else t.text for t in part) for part in (tokens[at:listed], tokens[listed:query]))
         end = find(tokens, ["WITH", "NO", "SCHEMA", "BINDING"], query)
         text = sql[tokens[query + 1].start : tokens[end - 1].end]
-        conflict = " ON CONFLICT (schema, name) DO UPDATE SET text = excluded.text" if "REPLACE" in words[:4] else ""
-        return [f"INSERT INTO rsi.late_views VALUES ({_text(schema)}, {_text(name)}, {_text(text)}){conflict}"]
-
-    @staticmethod
-    def _view_name(tokens: Sequence[Token], at: int) -> tuple[str, str]:
-        return (tokens[at].name, tokens[at + 2].name) if at + 1 < len(tokens) and tokens[at + 1].text == "." else ("public", tokens[at].name)
+        text = f"SELECT * FROM ({text}) rs_named {columns}" if columns else text
+        return [
+            *([f"DROP VIEW IF EXISTS {name}"] if "REPLACE" in words[:at] else []),
+            f"CREATE VIEW {name} AS SELECT NULL::text AS rs_bound_late",
+            "DELETE FROM rsi.late_views WHERE relation NOT IN (SELECT oid FROM pg_class)",
+            f"INSERT INTO rsi.late_views VALUES ({_text(name)}::regclass, {_text(text)})",
+        ]
 
     # system views
 

@@ -92,18 +92,18 @@ def _stands_alone(tokens: Sequence[Token], i: int) -> bool:
 
 def _names(tokens: Sequence[Token], catalog: Catalog) -> bool:
     """Whether it names an external table, a view that binds late, or reads into a SUPER."""
-    external, views = catalog.external_schemas, catalog.late_views
+    external = catalog.external_schemas
     bare = _sources(tokens)
     for i, token in enumerate(tokens):
         if not token.is_name or (i and tokens[i - 1].text == "."):
             continue
         if _dot(tokens, i + 1):
             second = tokens[i + 2].name if i + 2 < len(tokens) else ""
-            if token.name in external or f"{token.name}.{second}" in views:
+            if token.name in external or catalog.late_view(token.name, second) is not None:
                 return True
             if _dot(tokens, i + 3) or (token.name not in bare and tokens[i - 1].word not in ("FROM", "JOIN", "INTO", "UPDATE", "TABLE", "USING")):
                 return True
-        elif f"public.{token.name}" in views:
+        elif catalog.late_view("", token.name) is not None:
             return True
     return False
 

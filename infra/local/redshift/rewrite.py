@@ -9,6 +9,7 @@ from penstock.infra.local.errors import NotLocalError, SqlError
 
 from .catalog import Catalog
 from .expressions import Renderer, Settings
+from .leader import as_there
 from .procedures import function, procedure
 from .queries import needs_tree, ranges
 from .refusals import refuse
@@ -84,6 +85,7 @@ class Rewriter:
 
     def _generic(self, sql: str) -> Rewritten:
         """A statement with queries in it: first the structures that need a tree, then the tokens."""
+        sql = as_there(sql, tokenize(sql))
         tokens, lasting, text = tokenize(sql), True, sql
         for first, last in reversed(ranges(tokens)):
             start, end = tokens[first].start, tokens[last - 1].end
@@ -155,8 +157,9 @@ class Rewriter:
             raise SqlError("42601", "CREATE VIEW needs AS SELECT")
         named = next((i for i in range(start, at) if words[i] in ("BACKUP", "AUTO", "DISTSTYLE", "DISTKEY", "SORTKEY", "COMPOUND", "INTERLEAVED")), at)
         head = self._render(sql[: tokens[named - 1].end])
-        query = self._generic(sql[tokens[at + 1].start :])
-        return Rewritten(f"{head} AS {query.sql}", is_lasting=query.is_lasting)
+        query, maker = self._generic(sql[tokens[at + 1].start :]), TableMaker(Renderer(sql, self._settings))
+        maker.laid_out(named, at)
+        return Rewritten(f"{head} AS {query.sql.rstrip(';')}{maker.layout.mark(maker.table(start)[0])}", is_lasting=query.is_lasting)
 
     def _create_user(self, sql: str, words: Sequence[str]) -> Rewritten:
         r = Renderer(sql, self._settings)
@@ -185,7 +188,8 @@ class Rewriter:
         if words[1] == "TABLE":
             if "APPEND" in words and any(w in words for w in ("FROM",)):
                 return Rewritten(altered(Renderer(sql, self._settings)), after=("COMMIT",), tag="ALTER TABLE APPEND")
-            return Rewritten(altered(Renderer(sql, self._settings)), tag="ALTER TABLE")
+            renamed = "RENAME" in words or "SCHEMA" in words
+            return Rewritten(altered(Renderer(sql, self._settings)), tag="ALTER TABLE", changes_registry=renamed)
         if words[1] == "MATERIALIZED":
             return Rewritten("SELECT 1 WHERE FALSE", tag="ALTER MATERIALIZED VIEW")
         if words[1] == "GROUP":
@@ -197,14 +201,13 @@ class Rewriter:
             return self._external(sql, f"DROP {words[1]}")
         if words[1] == "GROUP":
             return Rewritten(self._render(sql).replace("GROUP", "ROLE", 1).replace("group", "ROLE", 1), tag="DROP GROUP")
-        return replace(self._generic(sql), changes_registry=words[1] == "SCHEMA")
+        return replace(self._generic(sql), changes_registry=words[1] in ("SCHEMA", "VIEW"))
 
     def _names_external(self, sql: str) -> bool:
-        """Whether what is dropped is an external schema or table, or a view that binds late."""
+        """Whether what is dropped is an external schema or table."""
         tokens = [t for t in tokenize(sql)[2:] if t.word not in ("IF", "EXISTS", "CASCADE", "RESTRICT")]
         names = "".join(t.name if t.is_name else t.text for t in tokens).split(",")
-        external, views = self._catalog.external_schemas, self._catalog.late_views
-        return any(n.split(".")[0] in external or n in views or f"public.{n}" in views for n in names)
+        return any(n.split(".")[0] in self._catalog.external_schemas for n in names)
 
     # changes
 

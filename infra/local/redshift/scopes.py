@@ -76,6 +76,9 @@ def table_name(table: exp.Table) -> str:
 
 
 def base_columns(table: exp.Table, catalog: Catalog, ctes: Ctes) -> Sequence[Column] | None:
+    defined = [c for c in table.args["alias"].columns if isinstance(c, exp.ColumnDef)] if table.args.get("alias") else []
+    if defined:  # those of a function that gives records
+        return [Column(folded(c.this), c.args["kind"].sql("postgres").lower()) for c in defined]
     name = folded(table.this)
     if not table.args.get("db") and name in ctes:
         return ctes[name]

@@ -101,11 +101,10 @@ class Restructuring:
 
     def _late_views(self, select: exp.Select, ctes: Ctes) -> None:
         """Views that bind late stand for their texts."""
-        views = self._catalog.late_views
         for item in list(items(select)):
             if not isinstance(item, exp.Table) or not isinstance(item.this, exp.Identifier) or (not item.args.get("db") and folded(item.this) in ctes):
                 continue
-            text = views.get(f"{folded(item.args.get('db')) or 'public'}.{folded(item.this)}")
+            text = self._catalog.late_view(folded(item.args.get("db")), folded(item.this))
             if text is not None:
                 alias = folded(item.args["alias"].this) if item.args.get("alias") else folded(item.this)
                 item.replace(exp.Subquery(this=_parsed(text), alias=exp.TableAlias(this=exp.to_identifier(alias))))

@@ -27,11 +27,11 @@ class Layout:
     sortkey: list[str] = field(default_factory=list)
     sortstyle: str = ""
     encode: dict[str, str] = field(default_factory=dict)
+    primarykey: list[str] = field(default_factory=list)
 
     def mark(self, table: str) -> str:
         """A comment behind the statement, which the event trigger reads."""
-        style = self.diststyle or ("KEY" if self.distkey else "")
-        found = {"diststyle": style, "distkey": self.distkey, "sortkey": self.sortkey, "sortstyle": self.sortstyle, "encode": self.encode}
+        found = {**vars(self), "diststyle": self.diststyle or ("KEY" if self.distkey else "")}
         return marked({"table": table} | {k: v for k, v in found.items() if v}) if any(found.values()) else ""
 
 
@@ -87,7 +87,7 @@ class TableMaker:
         if all(b == a + 1 and self.r.tokens[a].is_name for a, b in parts) and self._as(end + 1) >= 0:
             return self._selected(head, name, f" ({', '.join(self.r.name(a) for a, _ in parts)})", end + 1)
         elements = {self.r.name(a): text for a, b in parts if (text := self._element(a, b))}
-        self._attributes(end + 1, len(self.r.tokens))
+        self.laid_out(end + 1, len(self.r.tokens))
         for key in (k for k in self.required if "NOT NULL" not in elements.get(k, "")):
             elements[key] += " NOT NULL"
         return f"{head} ({', '.join(elements.values())}){self.layout.mark(name)}"
@@ -99,7 +99,7 @@ class TableMaker:
         at = self._as(first)
         if at < 0:
             raise SqlError("42601", f"a table needs columns or AS SELECT: {self.r.sql[:80]}")
-        self._attributes(first, at)
+        self.laid_out(first, at)
         return f"{head}{columns} AS {self.r.render(at + 1)}{self.layout.mark(name)}"
 
     def _element(self, first: int, last: int) -> str:
@@ -109,13 +109,13 @@ class TableMaker:
             parent, _, _ = self.table(first + 1)
             return f"LIKE {parent}{defaults}"
         if r.word(first) in _CONSTRAINTS:
-            self._constraint(first)
+            self.constraint(first)
             return ""
         if r.word(first) == "CHECK":
             raise SqlError("0A000", "CHECK constraints are not supported")
         return self.column(first, last)
 
-    def _constraint(self, first: int) -> None:
+    def constraint(self, first: int) -> None:
         """Keys of the table: informational, but a primary key's columns are NOT NULL."""
         if self.r.word(first) == "CONSTRAINT":
             first += 2
@@ -123,6 +123,7 @@ class TableMaker:
             raise SqlError("0A000", "CHECK constraints are not supported")
         if self.r.word(first) == "PRIMARY":
             self.required += [self.r.name(a) for a, _ in arguments(self.r.tokens, first + 2)]
+            self.layout.primarykey = [name.strip('"') for name in self.required]
 
     def column(self, first: int, last: int) -> str:
         """A column as PostgreSQL defines it."""
@@ -163,6 +164,7 @@ class TableMaker:
             return at + 2
         if word == "PRIMARY" and following == "KEY":
             column.parts.append("NOT NULL")
+            self.layout.primarykey.append(column.name.strip('"'))
             return at + 2
         if word == "DISTKEY":
             self.layout.distkey = column.name.strip('"')
@@ -183,7 +185,7 @@ class TableMaker:
         column.identity = f"GENERATED {given} AS IDENTITY (START WITH {first} INCREMENT BY {step}{bound})"
         return self.r.end(at)
 
-    def _attributes(self, first: int, last: int) -> None:
+    def laid_out(self, first: int, last: int) -> None:
         """How the table is laid out, behind its columns."""
         at = first
         while at < last:
@@ -192,8 +194,8 @@ class TableMaker:
     def attribute(self, at: int) -> int:
         """Take one attribute of the table; returns the index behind it. Raises SqlError for what Redshift does not know."""
         r, word = self.r, self.r.word(at)
-        if word == "BACKUP":
-            return at + 2
+        if word in ("BACKUP", "AUTO"):
+            return at + (2 if word == "BACKUP" else 3)
         if word == "DISTSTYLE":
             self.layout.diststyle = r.word(at + 1)
             return at + 2
@@ -234,7 +236,8 @@ def altered(r: Renderer) -> str:
         first = at + (2 if words[1] == "COLUMN" else 1)
         return f"ALTER TABLE {name} ADD COLUMN {maker.column(first, len(r.tokens))}{maker.layout.mark(name)}"
     if words[:1] == ["ADD"]:
-        return "SELECT 1 WHERE FALSE"
+        maker.constraint(at + 1)
+        return _noted(name, maker.layout)
     if words[:1] == ["DROP"] and words[1] not in ("CONSTRAINT", "COLUMN"):
         return f"ALTER TABLE {name} DROP COLUMN {r.render(at + 1)}"
     if words[:2] == ["DROP", "CONSTRAINT"]:

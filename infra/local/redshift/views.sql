@@ -57,7 +57,40 @@ CREATE VIEW rsi.relations AS SELECT c.oid, n.nspname::text AS schema, c.relname:
   WHERE c.relkind IN ('r', 'v', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'rs', 'rsi', 'pg_toast') AND c.relname NOT LIKE 'rsi\_%';
 CREATE VIEW rsi.attributes_of AS SELECT r.*, a.attnum, a.attname::text AS column_name, a.attnotnull, a.atttypid, a.atttypmod,
   replace(replace(format_type(a.atttypid, a.atttypmod), 'jsonb', 'super'), 'bytea', 'binary varying') AS type, pg_get_expr(d.adbin, d.adrelid) AS default_value
-  FROM rsi.relations r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum;
+  FROM rsi.relations r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> 'rs_bound_late' LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum;
+
+-- PostgreSQL's own tables with the columns that Redshift has added to them
+CREATE FUNCTION rs.format_encoding(number int) RETURNS varchar LANGUAGE sql IMMUTABLE AS
+  $$ SELECT coalesce(('{none,raw,bytedict,delta,delta32k,lzo,mostly8,mostly16,mostly32,runlength,text255,text32k,zstd,az64,auto}'::text[])[number + 1], 'none')::varchar $$;
+CREATE VIEW rsi.leader_pg_class AS SELECT c.*,
+  CASE l.layout ->> 'diststyle' WHEN 'EVEN' THEN 0 WHEN 'KEY' THEN 1 WHEN 'ALL' THEN 8 ELSE 9 END AS reldiststyle
+  FROM pg_class c LEFT JOIN rsi.layouts l ON l.relation = c.oid WHERE c.oid NOT IN (SELECT relation FROM rsi.late_views);
+CREATE VIEW rsi.leader_pg_attribute AS SELECT a.*, coalesce(layout ->> 'distkey' = attname, FALSE) AS attisdistkey,
+  coalesce((SELECT n::int FROM jsonb_array_elements_text(layout -> 'sortkey') WITH ORDINALITY k(key, n) WHERE key = attname), 0)
+    * CASE layout ->> 'sortstyle' WHEN 'INTERLEAVED' THEN -1 ELSE 1 END AS attsortkeyord,
+  coalesce(array_position('{none,raw,bytedict,delta,delta32k,lzo,mostly8,mostly16,mostly32,runlength,text255,text32k,zstd,az64,auto}'::text[], layout -> 'encode' ->> attname), 1) - 1
+    AS attencodingtype
+  FROM pg_attribute a LEFT JOIN rsi.layouts l ON l.relation = a.attrelid;
+CREATE VIEW rsi.leader_pg_attrdef AS SELECT d.*, pg_get_expr(adbin, adrelid) AS adsrc FROM pg_attrdef d;
+
+CREATE VIEW rsi.leader_pg_constraint AS SELECT * FROM pg_constraint WHERE conname NOT LIKE 'rs\_bytes\_%' UNION ALL
+  SELECT (jsonb_populate_record(NULL::pg_constraint, jsonb_build_object('oid', c.oid, 'conname', c.relname || '_pkey', 'connamespace', c.relnamespace, 'contype', 'p',
+    'conrelid', c.oid, 'conkey', (SELECT jsonb_agg(a.attnum ORDER BY n) FROM jsonb_array_elements_text(layout -> 'primarykey') WITH ORDINALITY k(key, n)
+      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = key)))).*
+  FROM rsi.layouts l JOIN pg_class c ON c.oid = l.relation WHERE layout ? 'primarykey';
+CREATE FUNCTION rsi.constraintdef(oid, boolean DEFAULT FALSE) RETURNS text LANGUAGE sql STABLE AS $$ SELECT coalesce(pg_get_constraintdef($1, $2),
+  (SELECT 'PRIMARY KEY (' || string_agg(quote_ident(key), ', ' ORDER BY n) || ')' FROM rsi.layouts, jsonb_array_elements_text(layout -> 'primarykey') WITH ORDINALITY k(key, n)
+   WHERE relation = $1)) $$;
+
+CREATE VIEW rsi.leader_pg_views AS SELECT schemaname, viewname, viewowner, definition FROM pg_views
+  UNION ALL SELECT schemaname, matviewname, matviewowner,
+    'create materialized view ' || quote_ident(schemaname) || '.' || quote_ident(matviewname) || ' as (' || rtrim(definition, ';') || ');' FROM pg_matviews;
+CREATE VIEW rsi.leader_views AS SELECT table_catalog::text, table_schema::text, table_name::text, view_definition::text, check_option::text, is_updatable::text,
+    is_insertable_into::text FROM information_schema.views
+  UNION ALL SELECT current_database()::text, v.schemaname::text, viewname::text, v.definition, 'NONE', 'NO', 'NO'
+  FROM rsi.leader_pg_views v JOIN pg_matviews m ON (v.schemaname, viewname) = (m.schemaname, matviewname);
+CREATE VIEW rsi.leader_tables AS SELECT table_catalog::text, table_schema::text, table_name::text, table_type::text FROM information_schema.tables
+  UNION ALL SELECT current_database()::text, schemaname::text, matviewname::text, 'VIEW' FROM pg_matviews;
 
 CREATE FUNCTION rsi.rows_of(oid) RETURNS numeric LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -72,12 +105,12 @@ CREATE VIEW pg_catalog.pg_table_def AS SELECT schema AS schemaname, name AS tabl
   FROM rsi.attributes_of WHERE kind = 'r' AND schema = ANY (current_schemas(FALSE));
 CREATE VIEW pg_catalog.svv_table_info AS SELECT current_database()::text AS database, schema, oid AS table_id, name AS "table",
   CASE WHEN layout -> 'encode' IS NOT NULL THEN 'Y' ELSE 'Y, AUTO(ENCODE)' END AS encoded,
-  CASE layout ->> 'diststyle' WHEN 'KEY' THEN 'KEY(' || (layout ->> 'distkey') || ')' WHEN 'AUTO' THEN 'AUTO(ALL)' ELSE coalesce(layout ->> 'diststyle', 'AUTO(ALL)') END AS diststyle,
+  CASE layout ->> 'diststyle' WHEN 'KEY' THEN 'KEY(' || (layout ->> 'distkey') || ')' WHEN 'AUTO' THEN 'AUTO(ALL)' ELSE coalesce(layout ->> 'diststyle', CASE kind WHEN 'm' THEN 'EVEN' ELSE 'AUTO(ALL)' END) END AS diststyle,
   coalesce(layout -> 'sortkey' ->> 0, CASE WHEN layout ->> 'sortstyle' = 'AUTO' OR layout IS NULL THEN 'AUTO(SORTKEY)' END) AS sortkey1,
   (SELECT max(atttypmod - 4) FROM rsi.attributes_of a WHERE a.oid = r.oid AND atttypid = 'varchar'::regtype) AS max_varchar, 0 AS sortkey1_enc,
   CASE layout ->> 'sortstyle' WHEN 'INTERLEAVED' THEN -1 ELSE 1 END * coalesce(jsonb_array_length(layout -> 'sortkey'), 0) AS sortkey_num,
   (pg_total_relation_size(oid) / 1048576 + 1)::bigint AS size, 0::numeric AS pct_used, 0 AS empty, 0::numeric AS unsorted, 0::numeric AS stats_off,
-  rsi.rows_of(oid) AS tbl_rows, 1::numeric AS skew_sortkey1, 1::numeric AS skew_rows, rsi.rows_of(oid) AS estimated_visible_rows FROM rsi.relations r WHERE kind = 'r';
+  rsi.rows_of(oid) AS tbl_rows, 1::numeric AS skew_sortkey1, 1::numeric AS skew_rows, rsi.rows_of(oid) AS estimated_visible_rows FROM rsi.relations r WHERE kind IN ('r', 'm');
 CREATE VIEW pg_catalog.svv_tables AS SELECT current_database()::text AS table_catalog, schema AS table_schema, name AS table_name,
   CASE kind WHEN 'r' THEN 'BASE TABLE' ELSE 'VIEW' END AS table_type, obj_description(oid, 'pg_class') AS remarks FROM rsi.relations
   UNION ALL SELECT current_database()::text, schemaname, tablename, 'EXTERNAL TABLE', NULL FROM svv_external_tables;
