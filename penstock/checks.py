@@ -14,7 +14,7 @@ from penstock.connections import CatalogConnection, FilesConnection, RedshiftCon
 from penstock.errors import ArgumentError, PipelineFileError, Problem, choice, nearest
 from penstock.locations import MEMORY, QUARANTINE, PathLocation, TableLocation, parse_location
 from penstock.parse import Loaded
-from penstock.pipeline import NULL_UPDATES, ORDER_AND_KINDS, CopyStep, Merge, MergeStep, Pipeline, Read, ReadStep, Table, step_kind
+from penstock.pipeline import NULL_UPDATES, ORDER_AND_KINDS, CopyStep, Merge, MergeStep, Pipeline, Read, ReadStep, Table, UnloadStep, step_kind
 from penstock.schema import Column, DataType, name_fault, same_but_for_case
 from penstock.sources import source_format
 from penstock.suites import known_expectations, load_suite
@@ -371,6 +371,12 @@ def _unload(loaded: Loaded, step: Any) -> Iterator[Found]:
         yield ("into",), message
     elif not isinstance(connection, S3Connection):
         yield ("into",), "Redshift unloads to S3: give a path of an s3 connection"
+    if table := step.unload.table:
+        catalog, message = _connection(loaded.pipeline, table, (CatalogConnection,))
+        message = message or ("a table of a Glue catalog" if getattr(catalog, "catalog", "") != "glue" else "")
+        others = {*loaded.pipeline.tables, *(s.unload.table for s in loaded.pipeline.steps if isinstance(s, UnloadStep) and s.id != step.id)}
+        if message or table in others:
+            yield ("table",), message or f"{table} is written by another step, or declared; an unload has a table of its own"
 
 
 def _reconcile(loaded: Loaded, step: Any) -> Iterator[Found]:

@@ -332,6 +332,7 @@ class Unload(Model):
     partition_by: tuple[Name, ...] = ()
     include: bool = Field(default=False, description="keep the columns of partition_by in the files too")
     max_file_mb: int | None = Field(default=None, ge=5, le=6200, description="how large a file may become; Redshift's own bound is 6.2 GB")
+    table: Location | None = Field(default=None, description="parquet: a table of a Glue catalog, made by this step, in which readers find the newest unload")
     encrypted: bool = Field(default=False, description="have S3 encrypt the files by the key that the bucket says (ENCRYPTED AUTO)")
 
     @model_validator(mode="after")
@@ -340,6 +341,8 @@ class Unload(Model):
             raise ValueError(f"header goes with format: csv, not with {self.format}")
         if self.compression and self.format == "parquet":
             raise ValueError("Parquet files are compressed by themselves; compression goes with csv and json")
+        if self.table and (self.format != "parquet" or self.include):
+            raise ValueError("a table is made of Parquet files, and has the columns of partition_by from their folders: leave include out")
         if self.include and not self.partition_by:
             raise ValueError("include goes with partition_by")
         return self

@@ -102,7 +102,7 @@ def _planned(loaded: Loaded, step: Any) -> PlannedStep:
         case "sql":
             return PlannedStep(step.id, kind, (step.sql.on,), (step.sql.on,))
         case "unload":
-            return PlannedStep(step.id, kind, (step.unload.from_,), (step.unload.into,))
+            return PlannedStep(step.id, kind, (step.unload.from_,), tuple(filter(None, (step.unload.into, step.unload.table))))
         case "maintain":
             return PlannedStep(step.id, kind, step.maintain.tables)
     return PlannedStep(step.id, kind, (step.reconcile.left, step.reconcile.right))

@@ -197,6 +197,17 @@ def ensure(target: Target, step: str, batch: int) -> list[str]:
     ]
 
 
+def shape(query: str, step: str, batch: int) -> list[str]:
+    """The last statement but one gives a query's columns as the catalog has them: its rows are not made."""
+    probe = _own("shape", step, batch)
+    told = "column_name AS name, data_type AS type, numeric_precision AS digits, numeric_scale AS scale"
+    return [
+        f"CREATE TABLE {SCHEMA}.{quote(probe)} AS SELECT * FROM ({query}) q WHERE 1 = 0",
+        f"SELECT {told} FROM information_schema.columns WHERE table_schema = {literal(SCHEMA)} AND table_name = {literal(probe)} ORDER BY ordinal_position",
+        f"DROP TABLE {SCHEMA}.{quote(probe)}",
+    ]
+
+
 def load_errors(urls: Sequence[str]) -> str:
     """The first errors that loads of these files had, the newest load's first."""
     named = ", ".join(map(literal, list(urls)[:100]))

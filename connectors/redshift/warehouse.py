@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ATTEMPTS = 5
+_HIVE = {t: t for t in ("smallint", "bigint", "boolean", "date", "timestamp", "double")} | {"integer": "int", "real": "float"}
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,11 @@ class Warehouse:
         self._publish(steps, batch, [])
         return found
 
+    def hive_columns(self, steps: Sequence[str], batch: int, text: str, parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """A query's columns, in order, with the types that Hive has for them."""
+        _, found, _ = self._api.run(sql.shape(sql.bound(text, parameters), steps[0], batch)).parts
+        return [(r["name"], _hive(r)) for r in self._api.rows(found.id).to_pylist()]
+
     def _clear(self, prefix: str) -> None:
         """Remove what an attempt before left below a batch's prefix, partitions among it that the query no longer gives."""
         bucket, _, path = prefix.removeprefix("s3://").partition("/")
@@ -213,6 +219,13 @@ class Warehouse:
 def _lost(step: str, batch: int, error: WarehouseError) -> CommitConflictError | WarehouseError:
     """A claim that another writer won is a lost race; all else is the server's own error."""
     return CommitConflictError(f"batch {batch} of {step} was not published: {error}") if sql.CLAIM_FAILED in str(error) else error
+
+
+def _hive(column: Mapping[str, Any]) -> str:
+    """A column's type in Hive; texts of any kind are strings."""
+    if column["type"] == "numeric":
+        return f"decimal({column['digits']},{column['scale']})"
+    return _HIVE.get(column["type"].partition(" ")[0], "string")
 
 
 def _unloaded(prefix: str, read: Callable[[str], bytes]) -> Unloaded:

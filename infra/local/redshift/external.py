@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
+from urllib.parse import unquote
 
 from penstock.infra.local.errors import NotLocalError, SqlError
 
@@ -207,7 +208,7 @@ class Externals:
         bucket, prefix = split_url(f"{location.rstrip('/')}/")
         for folder in {o.url.rpartition("/")[0] for o in listed(self._s3(), bucket, prefix) if o.url.endswith(f"{asked['mark']}.parquet")}:
             parts = folder.removeprefix(f"s3://{bucket}/{prefix}").split("/")
-            self._add_partition(database, name, [p.partition("=")[2] for p in parts], f"{folder}/", if_not_exists=True)
+            self._add_partition(database, name, [unquote(p.partition("=")[2]) for p in parts], f"{folder}/", if_not_exists=True)
 
     # what goes, and views
 

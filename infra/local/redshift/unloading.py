@@ -190,7 +190,15 @@ def _partitions(rows: pa.Table, ask: Unload) -> Iterator[tuple[str, pa.Table]]:
         for group in connection.execute(f"SELECT DISTINCT {by} FROM rows ORDER BY ALL").to_arrow_table().to_pylist():
             where = " AND ".join(f"{quoted(c)} IS NOT DISTINCT FROM ?" for c in group)
             part = connection.execute(f"SELECT {', '.join(map(quoted, shown))} FROM rows WHERE {where}", list(group.values())).to_arrow_table()
-            yield "".join(f"{c}={'__HIVE_DEFAULT_PARTITION__' if v is None else v}/" for c, v in group.items()), part
+            yield "".join(f"{c}={_escaped(v)}/" for c, v in group.items()), part
+
+
+def _escaped(value: object) -> str:
+    """A partition's value in the name of its folder, as Hive writes it."""
+    if value is None:
+        return "__HIVE_DEFAULT_PARTITION__"
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return "".join(f"%{ord(c):02X}" if c in "\"#%'*/:=?\\{[]^\x7f" or c < " " else c for c in text)
 
 
 def _pieces(rows: pa.Table, ask: Unload) -> Iterator[pa.Table]:
