@@ -17,6 +17,7 @@ from .structures import External, restructured
 from .tables import TableMaker, altered
 from .tokens import closing, find, tokenize
 
+_SIZED = ("MAX", "MIN", "SUM", "AVG", "ABS", "NVL", "COALESCE", "CASE", "NULLIF", "+", "-", "*", "/")  # decimals that PostgreSQL gives any number of digits
 _EXTERNAL_CHANGES = ("CREATE", "ALTER", "DROP")
 _OWN_SETTINGS = frozenset((
     "query_group", "wlm_query_slot_count", "enable_result_cache_for_session", "enable_case_sensitive_identifier", "enable_case_sensitive_super_attribute",
@@ -141,8 +142,9 @@ class Rewriter:
         found, lasting = sql, True
         for first, last in reversed(ranges(tokens)):
             start, end = tokens[first].start, tokens[last - 1].end
-            if needs_tree(tokens[first:last], self._catalog):
-                found, lasting = found[:start] + restructured(sql[start:end], self._catalog, self._external_tables) + found[end:], False
+            if needs_tree(tokens[first:last], self._catalog) or any(t.word in _SIZED for t in tokens[first:last]):
+                query = restructured(sql[start:end], self._catalog, self._external_tables, makes_table=True)
+                found, lasting = found[:start] + query + found[end:], False
         return Rewritten(TableMaker(Renderer(found, self._settings)).create(), is_lasting=lasting)
 
     def _create_view(self, sql: str, words: Sequence[str]) -> Rewritten:

@@ -32,15 +32,32 @@ class External(Protocol):
     def table(self, database: str, name: str) -> ExternalTable: ...
 
 
-def restructured(sql: str, catalog: Catalog, external: External) -> str:
-    """A query without the structures that PostgreSQL lacks. Raises NotLocalError for a query that cannot be read."""
+def restructured(sql: str, catalog: Catalog, external: External, *, makes_table: bool = False) -> str:
+    """A query without the structures that PostgreSQL lacks; that of a table which it makes has the digits of decimals, which PostgreSQL forgets.
+
+    Raises NotLocalError for a query that cannot be read.
+    """
     holder = exp.Paren(this=_parsed(sql))
     work = Restructuring(catalog, external)
-    work.query(holder.this, {}, None)
+    columns = work.query(holder.this, {}, None)
+    if makes_table and isinstance(holder.this, exp.Select):
+        _sized(holder.this, columns or ())
     found = str(holder.this.sql("redshift"))
     for name, scan in work.scans.items():
         found = re.sub(rf'\b{name} AS "?\w+"?', lambda _: scan.call(), found)  # noqa: B023 - called at once
     return found
+
+
+def _sized(select: exp.Select, columns: Sequence[Column]) -> None:
+    if columns and len({c.name for c in columns}) == len(columns) and len(select.expressions) == 1 and isinstance(select.expressions[0], exp.Star):
+        select.set("expressions", [exp.alias_(exp.Paren(this=exp.column(exp.to_identifier(c.name, quoted=True))), c.name, quoted=True) for c in columns])
+    if len(columns) != len(select.expressions):
+        return
+    for node, column in zip(list(select.expressions), columns, strict=True):
+        inner = node.this if isinstance(node, exp.Alias) else node
+        if (of := digits(column.type)) and not of.is_integer and not isinstance(inner, exp.Column | exp.Cast):
+            size = [exp.DataTypeParam(this=exp.Literal.number(n)) for n in (of.precision, of.scale)]
+            inner.replace(exp.cast(inner.copy(), exp.DataType(this=exp.DType.DECIMAL, expressions=size)))
 
 
 def _parsed(sql: str) -> exp.Expr:
