@@ -5,16 +5,20 @@ from __future__ import annotations
 from penstock.pipeline import MaintainStep
 
 from .context import Context
+from .load import target_table
+from .pins import is_warehouse
 from .record import Status, StepRecord
 from .upkeep import Maintained, maintain
 
 
 def work(context: Context, step: MaintainStep) -> StepRecord:
-    """Maintain the step's tables; one that is written meanwhile is left to the next run."""
-    done = list(maintain(context, step.maintain.tables, max_bytes=step.maintain.max_bytes, daily=True))
+    """Maintain the step's tables; one of the lake that is written meanwhile is left to the next run."""
+    loaded = [t for t in step.maintain.tables if is_warehouse(context, t)]
+    done = list(maintain(context, [t for t in step.maintain.tables if t not in loaded], max_bytes=step.maintain.max_bytes, daily=True))
     said = [_said(m) for m in done if m.yielded or not m.is_nothing]
-    status: Status = "nothing to do" if all(m.is_nothing for m in done) else "done"
-    return StepRecord(step.id, "maintain", status, bytes=sum(m.written_bytes for m in done), note="; ".join(said))
+    vacuumed = [s for t in loaded for s in context.warehouse(t.partition(".")[0]).maintain(target_table(context, t), context.declared(t).maintain)]
+    status: Status = "nothing to do" if all(m.is_nothing for m in done) and not vacuumed else "done"
+    return StepRecord(step.id, "maintain", status, bytes=sum(m.written_bytes for m in done), note="; ".join([*said, *vacuumed]))
 
 
 def _said(done: Maintained) -> str:

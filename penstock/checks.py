@@ -395,10 +395,9 @@ def _reconcile(loaded: Loaded, step: Any) -> Iterator[Found]:
 
 
 def _maintain(loaded: Loaded, step: Any) -> Iterator[Found]:
-    lake = [name for name, table in loaded.pipeline.tables.items() if table.format]
     for i, name in enumerate(step.maintain.tables):
-        if name not in lake:
-            yield ("tables", i), f"lake table {choice(name, lake)}"
+        if name not in loaded.pipeline.tables:
+            yield ("tables", i), f"table {choice(name, loaded.pipeline.tables)}"
 
 
 def _suites(loaded: Loaded) -> Iterator[Problem]:

@@ -59,6 +59,8 @@ class Maintain(Model):
     target_file_mb: int = Field(default=256, ge=1)
     min_files: int = Field(default=5, ge=2, description="so many small files make a partition worth compacting")
     max_delete_share: float = Field(default=0.1, gt=0, le=1, description="a file of which a greater share of rows is deleted is written anew")
+    max_unsorted: float = Field(default=0.05, gt=0, le=1, description="Redshift: a table of which a greater share is not in the sort key's order is vacuumed")
+    max_stale: float = Field(default=0.1, gt=0, le=1, description="Redshift: a table is analyzed whose statistics are further off")
     max_group_mb: int = Field(default=4096, ge=1, description="at most so much is sorted together, and written in one commit")
     max_manifests: int = Field(default=20, ge=2, description="more small manifests (Delta: log entries since the checkpoint) are written together")
     analyze: tuple[str, ...] = Field(default=(), description="columns whose distinct values are counted for readers that plan joins (Iceberg)")

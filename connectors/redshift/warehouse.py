@@ -15,10 +15,11 @@ from penstock.connectors.stores import open_store
 from penstock.errors import CommitConflictError, ConnectionFailedError, DataError, LedgerError, WarehouseBusyError, WarehouseError
 from penstock.killpoints import reach
 from penstock.locations import QUARANTINE
+from penstock.maintenance import Maintain
 from penstock.objects import ObjectStore
 from penstock.scripts import statements
 
-from . import publishing, sql
+from . import publishing, sql, upkeep
 from .client import DataApi, Done, Part
 from .loading import Load, Loaded, Loading
 from .statements import Client, Statements
@@ -101,6 +102,13 @@ class Warehouse:
     def define(self, script: str) -> None:
         """Run a script of definitions as one transaction."""
         self._api.run(statements(script))
+
+    def maintain(self, target: sql.Target, policy: Maintain) -> list[str]:
+        """Vacuum and analyze a table as far as it needs that; returns what was done."""
+        done = [s for found in self._api.query(upkeep.told(target)).to_pylist() for s in upkeep.statements(target, found, policy)]
+        for statement in done:
+            self._api.run([statement])
+        return done
 
     def call(self, steps: Sequence[str], batch: int, procedure: str, arguments: Sequence[Any], *, together: bool = True) -> Mapping[str, Any]:
         """Claim the ledger and call a procedure in one transaction, or not `together`; returns what it gives back, its INOUT and OUT parameters."""

@@ -109,8 +109,9 @@ CREATE VIEW pg_catalog.svv_table_info AS SELECT current_database()::text AS data
   coalesce(layout -> 'sortkey' ->> 0, CASE WHEN layout ->> 'sortstyle' = 'AUTO' OR layout IS NULL THEN 'AUTO(SORTKEY)' END) AS sortkey1,
   (SELECT max(atttypmod - 4) FROM rsi.attributes_of a WHERE a.oid = r.oid AND atttypid = 'varchar'::regtype) AS max_varchar, 0 AS sortkey1_enc,
   CASE layout ->> 'sortstyle' WHEN 'INTERLEAVED' THEN -1 ELSE 1 END * coalesce(jsonb_array_length(layout -> 'sortkey'), 0) AS sortkey_num,
-  (pg_total_relation_size(oid) / 1048576 + 1)::bigint AS size, 0::numeric AS pct_used, 0 AS empty, 0::numeric AS unsorted, 0::numeric AS stats_off,
-  rsi.rows_of(oid) AS tbl_rows, 1::numeric AS skew_sortkey1, 1::numeric AS skew_rows, rsi.rows_of(oid) AS estimated_visible_rows FROM rsi.relations r WHERE kind IN ('r', 'm');
+  (pg_total_relation_size(oid) / 1048576 + 1)::bigint AS size, 0::numeric AS pct_used, 0 AS empty, 0::numeric AS unsorted,
+  least(100, 100.0 * pg_stat_get_mod_since_analyze(oid) / greatest(rsi.rows_of(oid), 1))::numeric(5,2) AS stats_off,
+  rsi.rows_of(oid) + pg_stat_get_dead_tuples(oid) AS tbl_rows, 1::numeric AS skew_sortkey1, 1::numeric AS skew_rows, rsi.rows_of(oid) AS estimated_visible_rows FROM rsi.relations r WHERE kind IN ('r', 'm');
 CREATE VIEW pg_catalog.svv_tables AS SELECT current_database()::text AS table_catalog, schema AS table_schema, name AS table_name,
   CASE kind WHEN 'r' THEN 'BASE TABLE' ELSE 'VIEW' END AS table_type, obj_description(oid, 'pg_class') AS remarks FROM rsi.relations
   UNION ALL SELECT current_database()::text, schemaname, tablename, 'EXTERNAL TABLE', NULL FROM svv_external_tables;
