@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock.errors import LedgerError, NotSupportedError, nearest
-from penstock.pipeline import CallStep, CopyStep, DeleteStep, MergeStep, ReconcileStep, SqlStep, TransformStep, UnloadStep, UpdateStep
+from penstock.pipeline import CallStep, CopyStep, DeleteStep, ExternalStep, MergeStep, ReconcileStep, SqlStep, TransformStep, UnloadStep, UpdateStep
 from penstock.tables import LakeTable
 
 from . import reconcile
@@ -37,6 +37,8 @@ def target_of(step: Any) -> str | None:
             return step.sql.on
         case UnloadStep():
             return step.unload.from_
+        case ExternalStep():
+            return step.external.on
     return None
 
 

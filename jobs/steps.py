@@ -9,7 +9,7 @@ from typing import Any
 from penstock.batches import Batch
 from penstock.pipeline import CopyStep
 
-from . import amend, call, copy, cut, maintain, merge, reconcile, script, transform, unload
+from . import amend, call, copy, cut, external, maintain, merge, reconcile, script, transform, unload
 from .context import Context
 from .record import StepRecord
 
@@ -45,6 +45,7 @@ JOBS: Mapping[str, Job | Work] = {
     "call": Job(call.cut, call.apply),
     "sql": Job(script.cut, script.apply),
     "unload": Job(unload.cut, unload.apply),
+    "external": Job(external.cut, external.apply),
     "reconcile": Job(reconcile.cut, reconcile.apply),
     "maintain": maintain.work,
 }

@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from penstock.errors import PenstockError as PenstockError
     from penstock.pipeline import (
-        Call as Call,
-    )
-    from penstock.pipeline import (
         CallStep as CallStep,
     )
     from penstock.pipeline import (
@@ -21,6 +18,9 @@ if TYPE_CHECKING:
     )
     from penstock.pipeline import (
         Environment as Environment,
+    )
+    from penstock.pipeline import (
+        ExternalStep as ExternalStep,
     )
     from penstock.pipeline import (
         Gate as Gate,
@@ -65,14 +65,20 @@ if TYPE_CHECKING:
         TransformStep as TransformStep,
     )
     from penstock.pipeline import (
-        Unload as Unload,
-    )
-    from penstock.pipeline import (
         UnloadStep as UnloadStep,
     )
+    from penstock.redshift_steps import (
+        Call as Call,
+    )
+    from penstock.redshift_steps import (
+        External as External,
+    )
+    from penstock.redshift_steps import (
+        Unload as Unload,
+    )
 
-_MODELS = ("Call", "Copy", "Environment", "Gate", "Maintenance", "Merge", "Pipeline", "Read", "Reconcile", "Table", "Transform", "Unload")
-_STEPS = ("CallStep", "CopyStep", "MaintainStep", "MergeStep", "ReadStep", "ReconcileStep", "SqlStep", "TransformStep", "UnloadStep")
+_MODELS = ("Call", "Copy", "Environment", "External", "Gate", "Maintenance", "Merge", "Pipeline", "Read", "Reconcile", "Table", "Transform", "Unload")
+_STEPS = ("CallStep", "CopyStep", "ExternalStep", "MaintainStep", "MergeStep", "ReadStep", "ReconcileStep", "SqlStep", "TransformStep", "UnloadStep")
 __all__ = ["PenstockError", *_MODELS, *_STEPS]
 
 

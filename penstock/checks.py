@@ -14,7 +14,7 @@ from penstock.connections import CatalogConnection, FilesConnection, RedshiftCon
 from penstock.errors import ArgumentError, PipelineFileError, Problem, choice, nearest
 from penstock.locations import MEMORY, QUARANTINE, PathLocation, TableLocation, parse_location
 from penstock.parse import Loaded
-from penstock.pipeline import NULL_UPDATES, ORDER_AND_KINDS, CopyStep, Merge, MergeStep, Pipeline, Read, ReadStep, Table, UnloadStep, step_kind
+from penstock.pipeline import NULL_UPDATES, ORDER_AND_KINDS, CopyStep, ExternalStep, Merge, MergeStep, Pipeline, Read, ReadStep, Table, UnloadStep, step_kind
 from penstock.schema import Column, DataType, name_fault, same_but_for_case
 from penstock.sources import source_format
 from penstock.suites import known_expectations, load_suite
@@ -379,6 +379,25 @@ def _unload(loaded: Loaded, step: Any) -> Iterator[Found]:
             yield ("table",), message or f"{table} is written by another step, or declared; an unload has a table of its own"
 
 
+def _external(loaded: Loaded, step: ExternalStep) -> Iterator[Found]:
+    yield from _on_redshift(loaded, step.external.on, "on")
+    for name, table in step.external.tables.items():
+        connection, message = _connection(loaded.pipeline, table.from_, _FILES)
+        if message or not isinstance(connection, S3Connection):
+            yield ("tables", name, "from"), message or "Redshift reads external tables on S3: give a path of an s3 connection"
+        kinds = {**{("columns", n): t for n, t in table.columns.items()}, **{("partition_by", n): t for n, t in table.partition_by.items()}}
+        for (field, column), text in kinds.items():
+            try:
+                kind = Column.parse(column, text).type
+            except ArgumentError as error:
+                yield ("tables", name, field, column), error.message
+                continue
+            if kind.is_nested or kind.name == "binary":
+                yield ("tables", name, field, column), f"column {column!r} is a {kind.name}; an external table has columns of plain types here"
+        if twice := [n for n in table.partition_by if n in table.columns]:
+            yield ("tables", name, "partition_by", twice[0]), f"column {twice[0]!r} is in the files too; what the folders tell is left out of `columns`"
+
+
 def _reconcile(loaded: Loaded, step: Any) -> Iterator[Found]:
     ask, tables = step.reconcile, loaded.pipeline.tables
     for field, location in (("left", ask.left), ("right", ask.right)):
@@ -425,5 +444,5 @@ def _suites(loaded: Loaded) -> Iterator[Problem]:
 
 _CHECKS: dict[str, Any] = {
     "read": _read, "merge": _merge, "transform": _transform, "copy": _copy, "delete": _amend, "update": _amend,
-    "call": _call, "sql": _sql, "unload": _unload, "reconcile": _reconcile, "maintain": _maintain,
+    "call": _call, "sql": _sql, "unload": _unload, "external": _external, "reconcile": _reconcile, "maintain": _maintain,
 }  # fmt: skip

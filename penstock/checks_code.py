@@ -9,7 +9,7 @@ from pathlib import Path
 from penstock.errors import Problem, choice, nearest
 from penstock.lineage import SqlProblem, bound, columns_of, family, output_of, parse, tables_of
 from penstock.parse import Loaded
-from penstock.pipeline import CallStep, SqlStep, TransformStep, UnloadStep
+from penstock.pipeline import CallStep, ExternalStep, SqlStep, TransformStep, UnloadStep
 from penstock.scripts import MOST_TOGETHER, statements
 
 _NOT_IN_CONNECT = frozenset({"rdd", "sparkContext", "_jvm", "_jsc", "_sc"})
@@ -27,8 +27,20 @@ def check_code(loaded: Loaded) -> Iterator[Problem]:
                 yield from _unload(loaded, i, step, loaded.folder / step.unload.sql)
             case SqlStep():
                 yield from _script(loaded, i, step, loaded.folder / step.sql.file)
+            case ExternalStep():
+                for name, file in step.external.views.items():
+                    yield from _view(loaded, ("steps", i, "external", "views", name), loaded.folder / file)
             case CallStep() if step.call.definition and not (loaded.folder / step.call.definition).is_file():
                 yield loaded.document.problem(("steps", i, "call", "definition"), f"there is no file {step.call.definition} beside the pipeline file")
+
+
+def _view(loaded: Loaded, path: tuple[str | int, ...], file: Path) -> Iterator[Problem]:
+    text = _text(loaded, path, file)
+    if isinstance(text, Problem):
+        yield text
+        return
+    tree = parse(text, "redshift")
+    yield from [_at(file, tree)] if isinstance(tree, SqlProblem) else _parameters(loaded, text, "redshift", file)
 
 
 def _text(loaded: Loaded, path: tuple[str | int, ...], file: Path) -> str | Problem:

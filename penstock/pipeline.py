@@ -10,22 +10,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
+from pydantic import Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from penstock.connections import Connection, Model
 from penstock.copy_options import CopyOptions
-from penstock.errors import ArgumentError
 from penstock.evolution import OnSchemaChange
+from penstock.fields import ColumnTypes, Location, Name
 from penstock.maintenance import Duration, Maintain
 from penstock.naming import WRITTEN, unwritten
-from penstock.schema import Column, Columns, is_reserved, name_fault, paths, same_but_for_case
+from penstock.redshift_steps import Call, External, Sql, Unload
+from penstock.schema import Column, Columns
 from penstock.sources import source_format, source_formats
 from penstock.tables import PartitionField
 from penstock.targets import Runtime, SparkService
 from penstock.windows import Window
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Location = Annotated[str, Field(min_length=1)]
 Write = Literal["append", "overwrite", "overwrite_partitions", "merge", "insert_missing"]
 Encoding = Literal["auto", "az64", "bytedict", "delta", "delta32k", "lzo", "mostly8", "mostly16", "mostly32", "raw", "runlength", "text255", "text32k", "zstd"]
 Share = Annotated[str, Field(pattern=r"^(100|\d{1,2}(\.\d+)?) ?%$")]
@@ -33,27 +32,6 @@ Reader = Literal["spark", "athena", "redshift", "trino", "snowflake", "duckdb"]
 NULL_UPDATES = ("ignore_null_updates", "ignore_null_updates_column_list", "ignore_null_updates_except_column_list")
 ORDER_AND_KINDS = ("sequence_by", "apply_as_deletes", "apply_as_truncates", *NULL_UPDATES)
 _PARTITION = re.compile(rf"(?:(years|months|days|hours)\(\s*({WRITTEN})\s*\)|(bucket|truncate)\(\s*([1-9]\d{{0,8}})\s*,\s*({WRITTEN})\s*\)|({WRITTEN}))")
-
-
-def _known_columns(columns: dict[str, str]) -> dict[str, str]:
-    parsed = []
-    for name, text in columns.items():
-        try:
-            parsed.append(Column.parse(name, text))
-        except ArgumentError as error:
-            raise ValueError(f"column {name!r}: {error.message}") from None
-        if is_reserved(name):
-            raise ValueError(f"column {name!r}: names that begin with two underscores are Penstock's own")
-        if fault := name_fault(name):
-            raise ValueError(f"column {name!r}: {fault}")
-    if twice := [name for name, n in Counter(paths(parsed)).items() if n > 1]:
-        raise ValueError(f"{twice[0]!r} is a column, or a field inside one, twice over; Iceberg takes the two for one")
-    if pair := same_but_for_case(columns):
-        raise ValueError(f"columns {pair[0]!r} and {pair[1]!r} differ only in case; engines take them for one")
-    return columns
-
-
-ColumnTypes = Annotated[dict[str, str], Field(min_length=1), AfterValidator(_known_columns)]
 
 
 class Table(Model):
@@ -302,52 +280,6 @@ class Update(Model):
         return self.into
 
 
-class Call(Model):
-    """A stored procedure. `definition` is a SQL file that creates what the procedure needs, itself included; it runs first, each time it changed."""
-
-    on: Name
-    procedure: str = Field(pattern=r"^[A-Za-z_][\w]*\.[A-Za-z_][\w]*$")
-    arguments: tuple[str | int | float | bool | None, ...] = ()
-    definition: str | None = None
-    idempotent: bool = Field(default=False, description="it commits by itself, and may be called again where a run was killed: the ledger is claimed after it")
-
-
-class Sql(Model):
-    """A script of statements in Redshift: with the ledger one transaction; with `idempotent: true` each its own, done again where a run was killed."""
-
-    on: Name
-    file: str = Field(min_length=1, description="a SQL file beside the pipeline file; :name is a parameter")
-    idempotent: bool = False
-
-
-class Unload(Model):
-    """A query's rows out of Redshift, as Parquet, CSV or JSON."""
-
-    from_: Name = Field(alias="from")
-    sql: str
-    into: Location
-    format: Literal["parquet", "csv", "json"] = "parquet"
-    header: bool = Field(default=False, description="csv: the names of the columns as the first line of each file")
-    compression: Literal["gzip", "zstd", "bzip2"] | None = Field(default=None, description="csv and json; Parquet has its own")
-    partition_by: tuple[Name, ...] = ()
-    include: bool = Field(default=False, description="keep the columns of partition_by in the files too")
-    max_file_mb: int | None = Field(default=None, ge=5, le=6200, description="how large a file may become; Redshift's own bound is 6.2 GB")
-    table: Location | None = Field(default=None, description="parquet: a table of a Glue catalog, made by this step, in which readers find the newest unload")
-    encrypted: bool = Field(default=False, description="have S3 encrypt the files by the key that the bucket says (ENCRYPTED AUTO)")
-
-    @model_validator(mode="after")
-    def _options_go_with_the_format(self) -> Self:
-        if self.header and self.format != "csv":
-            raise ValueError(f"header goes with format: csv, not with {self.format}")
-        if self.compression and self.format == "parquet":
-            raise ValueError("Parquet files are compressed by themselves; compression goes with csv and json")
-        if self.table and (self.format != "parquet" or self.include):
-            raise ValueError("a table is made of Parquet files, and has the columns of partition_by from their folders: leave include out")
-        if self.include and not self.partition_by:
-            raise ValueError("include goes with partition_by")
-        return self
-
-
 class Reconcile(Model):
     """Two tables compared by key, by value; a difference fails the run."""
 
@@ -413,6 +345,10 @@ class UnloadStep(_Step):
     unload: Unload
 
 
+class ExternalStep(_Step):
+    external: External
+
+
 class ReconcileStep(_Step):
     reconcile: Reconcile
 
@@ -421,7 +357,7 @@ class MaintainStep(_Step):
     maintain: Maintenance
 
 
-STEP_KINDS = ("read", "merge", "transform", "copy", "delete", "update", "call", "sql", "unload", "reconcile", "maintain")
+STEP_KINDS = ("read", "merge", "transform", "copy", "delete", "update", "call", "sql", "unload", "external", "reconcile", "maintain")
 
 
 def step_kind(value: Any) -> str | None:
@@ -442,6 +378,7 @@ Step = Annotated[
     | Annotated[CallStep, Tag("call")]
     | Annotated[SqlStep, Tag("sql")]
     | Annotated[UnloadStep, Tag("unload")]
+    | Annotated[ExternalStep, Tag("external")]
     | Annotated[ReconcileStep, Tag("reconcile")]
     | Annotated[MaintainStep, Tag("maintain")],
     Discriminator(

@@ -97,12 +97,14 @@ def _planned(loaded: Loaded, step: Any) -> PlannedStep:
             return PlannedStep(step.id, kind, (step.copy_.from_,), (step.copy_.into,), (), step.copy_.write, gate)
         case "delete" | "update":
             return PlannedStep(step.id, kind, (), (getattr(step, kind).table,), (), kind)
-        case "call":
-            return PlannedStep(step.id, kind, (step.call.on,), (step.call.on,))
-        case "sql":
-            return PlannedStep(step.id, kind, (step.sql.on,), (step.sql.on,))
+        case "call" | "sql":
+            on = getattr(step, kind).on
+            return PlannedStep(step.id, kind, (on,), (on,))
         case "unload":
             return PlannedStep(step.id, kind, (step.unload.from_,), tuple(filter(None, (step.unload.into, step.unload.table))))
+        case "external":
+            reads = tuple(t.from_ for t in step.external.tables.values())
+            return PlannedStep(step.id, kind, (*reads, step.external.on), (step.external.on,))
         case "maintain":
             return PlannedStep(step.id, kind, step.maintain.tables)
     return PlannedStep(step.id, kind, (step.reconcile.left, step.reconcile.right))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -186,7 +187,6 @@ class Externals:
 
     def _written(self, database: str, name: str, location: str, query: str, keys: Sequence[str], *, create: bool) -> list[str]:
         """The query's rows as files below the location, then the table and its partitions."""
-        import json
         from secrets import token_hex
 
         prefix = f"{location.rstrip('/')}/"
@@ -263,14 +263,15 @@ class Externals:
     def _rows(self, kind: str, schema: str, table: ExternalTable) -> list[dict[str, Any]]:
         about = {"schemaname": schema, "tablename": table.name}
         if kind == "external_tables":
-            return [{**about, "tabletype": "TABLE", "location": table.location, "input_format": table.input_format, "parameters": "{}", "compressed": 0}]
+            return [{**about, "tabletype": "TABLE", "location": table.location, "input_format": table.input_format,
+                     "parameters": json.dumps(table.properties), "compressed": 0}]  # fmt: skip
         if kind == "external_columns":
             numbered = enumerate([*table.columns.items(), *table.keys.items()], 1)
             return [{**about, "columnname": n, "external_type": t, "columnnum": i,
                      "part_key": list(table.keys).index(n) + 1 if n in table.keys else 0, "is_nullable": "true"} for i, (n, t) in numbered]  # fmt: skip
         if not table.keys:
             return []
-        return [{**about, "values": str(p["values"]).replace("'", '"'), "location": p["location"]} for p in self._partitions(table)]
+        return [{**about, "values": json.dumps(p["values"]), "location": p["location"]} for p in self._partitions(table)]
 
 
 def as_pg(table: ExternalTable) -> list[tuple[str, str]]:

@@ -71,6 +71,7 @@ class ExternalTable:
     keys: Mapping[str, str]
     properties: Mapping[str, str]
     input_format: str = ""
+    serde: str = ""
 
 
 def external_table(found: Mapping[str, Any]) -> ExternalTable:
@@ -82,7 +83,7 @@ def external_table(found: Mapping[str, Any]) -> ExternalTable:
     input_format = str(descriptor.get("InputFormat", ""))
     kind = _kind(parameters, input_format, str(serde.get("SerializationLibrary", "")))
     return ExternalTable(found["DatabaseName"], found["Name"], kind, str(descriptor.get("Location", "")), columns, {} if kind == "iceberg" else keys,
-                         {**parameters, **(serde.get("Parameters") or {})}, input_format)  # fmt: skip
+                         {**parameters, **(serde.get("Parameters") or {})}, input_format, str(serde.get("SerializationLibrary", "")))  # fmt: skip
 
 
 def _kind(parameters: Mapping[str, str], input_format: str, serde: str) -> Kind:

@@ -218,7 +218,7 @@ def _typed(expression: str, column: str, table: ExternalTable, *, text: bool) ->
 
 
 def _delimited(table: ExternalTable, paths: str) -> str:
-    delimiter = table.properties.get("field.delim") or table.properties.get("separatorChar") or ("," if "CSV" in str(table.properties) else "\x01")
+    delimiter = table.properties.get("field.delim") or table.properties.get("separatorChar") or ("," if "CSV" in table.serde else "\x01")
     skip = table.properties.get("skip.header.line.count", "0")
     columns = "{" + ", ".join(f"'f{i}': 'VARCHAR'" for i in range(len(table.columns))) + "}"
     return (
