@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
 from urllib.parse import unquote
 
 from penstock.batches import Batch
@@ -15,40 +14,43 @@ from penstock.errors import DataError
 from penstock.objects import ObjectStore
 from penstock.pipeline import ExternalStep
 from penstock.redshift_steps import ExternalTable
-from penstock.schema import Column, names
+from penstock.schema import Column, names, quote
 
 from .context import Context
 from .cut import cut_pins
-from .pins import pin_of_text
+from .pins import hashed
 from .record import StepRecord
 
 
 def cut(context: Context, step: ExternalStep) -> Sequence[Batch]:
-    """A batch when a declaration or a view's text changed, or a folder came."""
+    """A batch when a declaration, what it means here, or a view's text changed, or a folder came."""
     tables = _tables(context, step)
-    pins = {"declared": _hashed(step.external.model_dump_json()), "folders": _hashed(*(t.name + f for t in tables for _, f in t.partitions))}
-    for file in step.external.views.values():
-        pins |= pin_of_text(context.loaded.folder / file)
-    return cut_pins(context.batches(step.id), step.id, pins)
+    views = [text for pair in sorted(_views(context, step).items()) for text in pair]
+    places = [part for t in tables for part in (t.name, t.location, *(folder for _, folder in t.partitions))]
+    return cut_pins(context.batches(step.id), step.id, {"declared": hashed(step.external.model_dump_json(), *views, *places)})
 
 
 def apply(context: Context, step: ExternalStep, batch: Batch) -> StepRecord:
     """Run what is missing, each statement by itself, for they go into no transaction, then claim the ledger."""
-    said, warehouse, key = step.external, context.warehouse(step.external.on), context.key(step.id)
+    said, warehouse, keys = step.external, context.warehouse(step.external.on), context.keys(step.id)
     connection = context.pipeline.connections[said.on]
     assert isinstance(connection, RedshiftConnection)
-    database = said.database or said.schema_
+    database, declared = said.database or said.schema_, _tables(context, step)
     warehouse.define(external.create_schema(said.schema_, database, connection.iam_role))
-    schemas, tables, columns, partitions = (warehouse.query(text).to_pylist() for text in external.told(said.schema_))
+    schemas, tables, partitions = (warehouse.query(text).to_pylist() for text in external.told(said.schema_))
     if shown := [s["database"] for s in schemas if s["database"] != database]:
         raise DataError(f"external schema {said.schema_} shows the database {shown[0]}, not {database}", hint="give the schema another name, or drop that one")
-    made = external.statements(said.schema_, key, _tables(context, step), external.held(tables, columns, partitions))
-    texts = {name: bound((context.loaded.folder / file).read_text(), context.loaded.parameters) for name, file in said.views.items()}
-    schemas_of_views = [f"CREATE SCHEMA IF NOT EXISTS {s}" for s in dict.fromkeys(n.partition(".")[0] for n in texts)]
+    made = external.statements(said.schema_, keys, declared, external.held(tables, partitions, declared))
+    texts = _views(context, step)
+    of_views = [f"CREATE SCHEMA IF NOT EXISTS {quote(s)}" for s in dict.fromkeys(n.partition(".")[0] for n in texts)]
     views = [external.view(name, query) for name, query in texts.items()]
-    warehouse.script(context.keys(step.id), batch.number, [*made, *schemas_of_views, *views], together=False)
+    warehouse.script(keys, batch.number, [*made, *of_views, *views], together=False)
     note = f"{len(made)} statements for {len(said.tables)} tables, {len(views)} views"
     return StepRecord(step.id, "external", "done", (batch.number,), commits=len(made) + len(views), note=note)
+
+
+def _views(context: Context, step: ExternalStep) -> dict[str, str]:
+    return {name: bound((context.loaded.folder / file).read_text(), context.loaded.parameters) for name, file in step.external.views.items()}
 
 
 def _tables(context: Context, step: ExternalStep) -> list[external.Table]:
@@ -70,7 +72,3 @@ def _values(path: str, keys: Sequence[str], folder: str) -> tuple[str, ...]:
             f"{folder}/ does not name its partition: {'/'.join(f'{k}=…' for k in keys)}/ is declared", hint="move its files, or correct partition_by"
         )
     return tuple(unquote(value) for _, _, value in named)
-
-
-def _hashed(*parts: str) -> int:
-    return int(sha256("\0".join(parts).encode()).hexdigest()[:15], 16)

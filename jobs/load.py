@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from penstock.batches import Batch
 from penstock.changes.counts import Counts
+from penstock.config import AwsSettings
 from penstock.connections import S3Connection
 from penstock.connectors.redshift import files
 from penstock.connectors.redshift.loading import Load
-from penstock.connectors.redshift.sql import Layout, StagedFile, Target, manifest
+from penstock.connectors.redshift.sql import Layout, StagedFile, Target, literal, manifest
 from penstock.connectors.redshift.warehouse import Warehouse
 from penstock.connectors.stores import open_store
 from penstock.killpoints import reach
@@ -68,23 +69,26 @@ def of_files(context: Context, step: CopyStep, batch: Batch, _: Warehouse) -> tu
     check = partial(files.check_unchanged, source, batch.files)
     check()
     columns, null = columns_of(context, read, copy.into), read.read.null or ""
-    found = files.examined(batch.files, read.read.format, columns, copy.options, null, context.aws)
-    store = _own_folder(context, step, batch, state if state.startswith("s3://") else source.root)
-    lines = partial(_lines, context, read.read.format) if copy.options.maxerror else None
+    region = getattr(context.pipeline.connections[read.read.from_.partition("/")[0]], "region", None)
+    aws, is_of_rows = context.aws.at(region), read.read.format in ("csv", "json", "avro")
+    found = files.examined(batch.files, read.read.format, columns, copy.options, null, aws)
+    store = _own_folder(context, step, batch, state) if state.startswith("s3://") else _own_folder(context, step, batch, source.root, region)
+    lines = partial(_lines, aws, read.read.format, copy.options.encoding) if copy.options.maxerror > 1 else None
+    clauses = found.clauses + (f" REGION {literal(region)}" if region and is_of_rows else "")
     write = _OF_FILES.get(copy.write, copy.write)
-    return Load(target_table(context, copy.into), found.files, write, store.root + _manifest(context), None, found.columns, found.clauses, lines, check), store
+    return Load(target_table(context, copy.into), found.files, write, store.root + _manifest(context), None, found.columns, clauses, lines, check), store
 
 
-def _lines(context: Context, format_name: str, url: str, numbers: list[int]) -> dict[int, str]:
-    return {} if format_name == "avro" else dict(files.lines(url, numbers, context.aws))
+def _lines(aws: AwsSettings, format_name: str, encoding: str, url: str, numbers: Sequence[int]) -> Mapping[int, str]:
+    return {} if format_name == "avro" else files.lines(url, numbers, encoding, aws)
 
 
 def _manifest(context: Context) -> str:
     return f"{context.run}.manifest"
 
 
-def _own_folder(context: Context, step: CopyStep, batch: Batch, home: str) -> ObjectStore:
+def _own_folder(context: Context, step: CopyStep, batch: Batch, home: str, region: str | None = None) -> ObjectStore:
     """Where what one batch alone needs waits for COPY."""
     bucket, _, prefix = home.removeprefix("s3://").rstrip("/").partition("/")
     path = f"{prefix}/_penstock/staging/{context.key(step.id)}/{batch.number:08d}"
-    return open_store(S3Connection(kind="s3", bucket=bucket), context.aws, context.loaded.folder, path)
+    return open_store(S3Connection(kind="s3", bucket=bucket, region=region), context.aws, context.loaded.folder, path)

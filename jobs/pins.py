@@ -72,6 +72,11 @@ def pin_of_text(path: Path) -> dict[str, int]:
     return {f"file {path.name}": int(hashlib.sha256(path.read_bytes()).hexdigest()[:15], 16)}
 
 
+def hashed(*parts: str) -> int:
+    """What texts say as a pin."""
+    return int(hashlib.sha256("\0".join(parts).encode()).hexdigest()[:15], 16)
+
+
 def is_warehouse(context: Context, location: str) -> bool:
     return isinstance(context.pipeline.connections[context.table_location(location).connection], RedshiftConnection)
 

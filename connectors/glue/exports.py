@@ -22,11 +22,14 @@ _STEP, _BATCH = "penstock.step", "penstock.batch"
 
 @dataclass(frozen=True)
 class Export:
-    """What one batch of a step unloaded: Parquet files (their URIs) below `folder`, in Hive's folders by `keys`. Types are Hive's."""
+    """What one batch of a step unloaded: Parquet files (their URIs) below `folder`, in Hive's folders by `keys`. Types are Hive's.
+
+    `steps`: the step's keys, the present one first.
+    """
 
     database: str
     table: str
-    step: str
+    steps: Sequence[str]
     batch: int
     folder: str
     files: Sequence[str]
@@ -68,8 +71,10 @@ def _is_ours(glue: Any, export: Export) -> bool:
         found = glue.get_table(DatabaseName=export.database, Name=export.table)["Table"]
     except glue.exceptions.EntityNotFoundException:
         return False
-    if found.get("Parameters", {}).get(_STEP) != export.step:
-        raise ArgumentError(f"Glue's table {export.database}.{export.table} was not made by step {export.step}", hint="name another table, or drop that one")
+    if found.get("Parameters", {}).get(_STEP) not in export.steps:
+        raise ArgumentError(
+            f"Glue's table {export.database}.{export.table} was not made by step {export.steps[0]}", hint="name another table, or drop that one"
+        )
     return True
 
 
@@ -77,7 +82,7 @@ def _save(glue: Any, export: Export, *, is_there: bool) -> None:
     table = {
         "Name": export.table,
         "TableType": "EXTERNAL_TABLE",
-        "Parameters": {"EXTERNAL": "TRUE", "classification": "parquet", _STEP: export.step, _BATCH: str(export.batch)},
+        "Parameters": {"EXTERNAL": "TRUE", "classification": "parquet", _STEP: export.steps[0], _BATCH: str(export.batch)},
         "StorageDescriptor": _described(export, export.folder),
         "PartitionKeys": [{"Name": n, "Type": t} for n, t in export.keys],
     }

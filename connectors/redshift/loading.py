@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from penstock.errors import ConnectionFailedError, DataError, WarehouseBusyError, WarehouseError
 from penstock.locations import QUARANTINE
+from penstock.maintenance import packed
 from penstock.schema import Columns
 
 from . import publishing, sql
 from .statements import Client, Statements
 
-T = TypeVar("T")
 Lines = Callable[[str, Sequence[int]], Mapping[int, str]]
 _TOLD_WITHIN = 20.0
-_ROWS_A_STATEMENT, _STATEMENTS_A_TRANSACTION = 40, 35
+_BYTES_A_STATEMENT, _STATEMENTS_A_TRANSACTION = 60_000, 35  # the Data API takes 100 KB, and 40 statements
 _PARQUET = "FORMAT AS PARQUET"
 
 
@@ -76,9 +76,8 @@ class Loading:
         Raises DataError when the stage holds other rows than the files, or a key twice, WarehouseError for files that cannot be loaded.
         """
         self._ensure()
-        rows = self._filled()
-        told = self._told(rows) if any(f.rows is None for f in self._load.files) else None
-        rejected = self._rejected(told) if told and self._load.lines else []
+        rows, query = self._filled()
+        rejected = self._told(query, rows) if any(f.rows is None for f in self._load.files) else []
         if self._load.lines:
             self._put_aside(rejected)
         return Loaded(rows, len(rejected))
@@ -102,14 +101,14 @@ class Loading:
         for statement in [*(sql.add_column(target, c) for c in added), *(sql.widen_column(target, c) for c in longer)]:
             self._api.run([statement])
 
-    def _filled(self) -> int:
-        """COPY into a new stage, and count what it holds, in one transaction: nobody ever sees a stage that is not whole."""
+    def _filled(self) -> tuple[int, int]:
+        """(rows, the number of the COPY): into a new stage, counted in one transaction, so that nobody ever sees a stage that is not whole."""
         load, target = self._load, self._load.target
         columns = publishing.stage_columns(load.filled, load.write)
         made = sql.stage(self.stage, columns, load.manifest_url if load.files else None, self._role, load.clauses)
         keys = target.keys if load.write in publishing.BY_KEY else ()
         try:
-            *_, counted = self._statements.run(self._step, "stage", [*made, sql.counted(self.stage, keys)]).parts
+            *_, copied, counted = self._statements.run(self._step, "stage", [*made, sql.LAST_COPY, sql.counted(self.stage, keys)]).parts
         except WarehouseError as error:
             raise self._explained(error) from error
         (found,) = self._api.rows(counted.id).to_pylist()
@@ -120,29 +119,29 @@ class Loading:
             raise DataError(
                 f"{found['doubled']} keys of {target.name} ({', '.join(target.keys)}) stand more than once in the rows to be loaded; nothing was published"
             )
-        return int(found["loaded"])
+        return int(found["loaded"]), int(self._api.rows(copied.id)["query"][0].as_py() or 0)
 
-    def _told(self, rows: int) -> Mapping[str, Any]:
-        """What Redshift's own record says of the load: all files, and the rows that the stage holds. It may come a little later."""
-        files, until, told = len({f.url for f in self._load.files}), time.monotonic() + _TOLD_WITHIN, {}
+    def _told(self, query: int, rows: int) -> list[Rejected]:
+        """The rows that COPY rejected. Redshift's own record, which may come a little later, has to tell of all files, and of the rows that the stage holds.
+
+        Raises DataError where it tells of others, or not of each rejected row: it keeps no more than so many for each slice.
+        """
+        files, until = len({f.url for f in self._load.files}), time.monotonic() + _TOLD_WITHIN
         while True:
-            for told in self._api.query(sql.load_history(self.stage)).to_pylist():
-                if (told["rows"], told["files"]) == (rows, files):
-                    return dict(told)
+            told = next(iter(self._api.query(sql.load_history(query)).to_pylist()), {"rows": 0, "files": 0, "errors": 0})
+            rows_told = self._api.query(sql.rejected(query)).to_pylist() if told["errors"] else []
+            found = [Rejected(self._named(r["file"]), int(r["line"]), r["reason"]) for r in rows_told]
+            if (told["rows"], told["files"], told["errors"]) == (rows, files, len(found)):
+                return found
             if time.monotonic() > until:
-                said = f"{told['rows']} rows of {told['files']} files" if told else "nothing"
-                raise DataError(f"{self.stage} holds {rows} rows of {files} files, where sys_load_history tells of {said}; nothing was published")
+                said = f"{told['rows']} rows of {told['files']} files and {told['errors']} rejected ones, sys_load_error_detail of {len(found)} of these"
+                hint = "lower maxerror and correct the files, or bring them into a lake table, where every bad row is kept" if told["errors"] else None
+                raise DataError(f"{self.stage} holds {rows} rows of {files} files, where sys_load_history tells of {said}; nothing was published", hint=hint)
             time.sleep(0.5)
 
-    def _rejected(self, told: Mapping[str, Any]) -> list[Rejected]:
-        """Raises DataError where Redshift does not tell of each: it keeps no more than so many for each slice."""
-        if not told["errors"]:
-            return []
-        found = [Rejected(r["file"], int(r["line"]), r["reason"]) for r in self._api.query(sql.rejected(told["query"])).to_pylist()]
-        if len(found) != told["errors"]:
-            hint = "lower maxerror and correct the files, or bring them into a lake table, where every bad row is kept"
-            raise DataError(f"COPY rejected {told['errors']} rows, and Redshift tells of {len(found)} of them; nothing was published", hint=hint)
-        return found
+    def _named(self, told: str) -> str:
+        """The file that a system view names: it keeps the first 256 characters."""
+        return next((f.url for f in self._load.files if f.url.startswith(told)), told)
 
     def _put_aside(self, rejected: Sequence[Rejected]) -> None:
         """The batch's rows in `<table>__quarantine`, in place of what an attempt before left there."""
@@ -153,9 +152,9 @@ class Loading:
             by_file.setdefault(row.url, []).append(row.line)
         texts = {url: self._load.lines(url, numbers) for url, numbers in by_file.items()}
         rows = [(f"{r.url}#{r.line}", r.reason, texts[r.url].get(r.line)) for r in rejected]
-        inserts = [sql.quarantine(table.name, self._step, self._batch, part) for part in _parts(rows, _ROWS_A_STATEMENT)]
+        inserts = [sql.quarantine(table.name, self._step, self._batch, part) for part in packed(rows, _BYTES_A_STATEMENT, _most_bytes)]
         self._api.run(sql.quarantine_table(table.schema, table.name))
-        for statements in _parts([sql.released(table.name, [self._step], self._batch), *inserts], _STATEMENTS_A_TRANSACTION):
+        for statements in packed([sql.released(table.name, [self._step], self._batch), *inserts], _STATEMENTS_A_TRANSACTION, lambda _: 1):
             self._api.run(statements)
 
     def _explained(self, error: WarehouseError) -> WarehouseError:
@@ -170,8 +169,9 @@ class Loading:
         return WarehouseError(f"{error.message}{told}", hint=error.hint)
 
 
-def _parts(items: Sequence[T], most: int) -> Iterator[Sequence[T]]:
-    return (items[i : i + most] for i in range(0, len(items), most))
+def _most_bytes(row: tuple[str | None, ...]) -> int:
+    """What a row may take as literals, each character of which may be doubled."""
+    return 2 * sum(len((text or "").encode()) for text in row) + 600
 
 
 def _is_longer(held: Mapping[str, Any] | None, declared: Mapping[str, Any] | None) -> bool:

@@ -215,16 +215,18 @@ def load_errors(urls: Sequence[str]) -> str:
     return f"SELECT {columns} FROM sys_load_error_detail WHERE file_name IN ({named}) ORDER BY start_time DESC, line_number LIMIT 5"
 
 
-def load_history(stage_name: str) -> str:
-    """The newest load of a stage that is done: its `query`, `rows` loaded, `files` read, and `errors`, the rows that were rejected."""
-    columns = "query_id AS query, loaded_rows AS rows, source_file_count AS files, error_count AS errors"
-    named = literal(stage_name.partition(".")[2].strip('"'))
-    return f"SELECT {columns} FROM sys_load_history WHERE table_name = {named} AND status = 'completed' ORDER BY start_time DESC LIMIT 1"
+LAST_COPY = "SELECT PG_LAST_COPY_ID() AS query"
+
+
+def load_history(query: int) -> str:
+    """Of a load that is done: `rows` loaded, `files` read, and `errors`, the rows that were rejected."""
+    columns = "loaded_rows AS rows, source_file_count AS files, error_count AS errors"
+    return f"SELECT {columns} FROM sys_load_history WHERE query_id = {query} AND status = 'completed'"
 
 
 def rejected(query: int) -> str:
     """The rows that one load rejected."""
-    reason = "'column ' || TRIM(column_name) || ': ' || TRIM(error_message)"
+    reason = "'column ' || TRIM(NVL(column_name, '')) || ': ' || TRIM(NVL(error_message, ''))"
     columns = f"TRIM(file_name) AS file, line_number AS line, {reason} AS reason"
     return f"SELECT {columns} FROM sys_load_error_detail WHERE query_id = {query} ORDER BY file_name, line_number"
 

@@ -23,5 +23,5 @@ def statements(target: Target, found: Mapping[str, Any], policy: Maintain) -> li
     rows, visible = float(found["rows"] or 0), float(found["visible"] or 0)
     is_thin, is_unsorted = rows - visible > rows * policy.max_delete_share, unsorted > policy.max_unsorted * 100
     kind = "FULL" if is_thin and is_unsorted else "DELETE ONLY" if is_thin else "SORT ONLY"
-    due = [f"VACUUM {kind} {target.name}"] if is_thin or is_unsorted else []
+    due = [f"VACUUM {kind} {target.name} TO {100 - int(policy.max_unsorted * 100)} PERCENT"] if is_thin or is_unsorted else []
     return due + ([f"ANALYZE {target.name}"] if stale > policy.max_stale * 100 else [])

@@ -132,9 +132,17 @@ class Warehouse:
         return done.parts[1:] if done else ()
 
     def unload(
-        self, steps: Sequence[str], batch: int, text: str, prefix: str, options: sql.UnloadOptions, parameters: Mapping[str, Any], read: Callable[[str], bytes]
+        self,
+        steps: Sequence[str],
+        batch: int,
+        text: str,
+        prefix: str,
+        options: sql.UnloadOptions,
+        parameters: Mapping[str, Any],
+        read: Callable[[str], bytes],
+        note: Callable[[Unloaded], None] = lambda _: None,
     ) -> Unloaded:
-        """Unload a query's rows to a prefix that only this batch uses, verify the manifest (read by `read`), then claim the ledger.
+        """Unload a query's rows to a prefix that only this batch uses, verify the manifest (read by `read`), have it noted, then claim the ledger.
 
         A batch that the ledger holds is not unloaded again: its manifest is read. Raises DataError when the manifest's rows are not the query's.
         """
@@ -150,6 +158,7 @@ class Warehouse:
             raise DataError(
                 f"the unload to {prefix} holds {found.rows} rows where the query gives {expected}", hint="run again; this batch's prefix is cleared first"
             )
+        note(found)
         self._publish(steps, batch, [])
         return found
 

@@ -113,8 +113,9 @@ def beside(loaded: Loaded) -> tuple[str, ...]:
     """What a pipeline's steps name, and the Python files beside it, relative to its folder. Raises ArgumentError for one that lies elsewhere."""
     named = {found.name for found in loaded.folder.glob("*.py")}
     for step in loaded.pipeline.steps:
-        parts = [getattr(step, kind, None) for kind in ("transform", "call", "unload")]
-        named |= {text for part in parts for field in ("sql", "python", "definition") if (text := getattr(part, field, None))}
+        parts = [getattr(step, kind, None) for kind in ("transform", "call", "sql", "unload", "external")]
+        named |= {text for part in parts for field in ("sql", "python", "definition", "file") if (text := getattr(part, field, None))}
+        named |= {text for part in parts for text in getattr(part, "views", {}).values()}
         named |= {f"{gate.suite}.json"} if (gate := getattr(step, "gate", None)) else set()
     for name in named:
         if not (loaded.folder / name).resolve().is_relative_to(loaded.folder.resolve()):

@@ -92,9 +92,12 @@ def test_tables_partitions_and_views_as_declared_and_what_comes_later(outside: O
     outside.sales("2026-02-01", "it's%2Fb", [3])
     assert "1 statements for 3 tables" in outside.run()["note"]
     assert outside.held("NAME_ext.sales", "id, month, kind")[2] == [3, "2026-02-01", "it's/b"]
-    outside.write("pipeline.yaml", PIPELINE.replace("id: int, at", "id: bigint, at").replace("least: 2", "least: 3"))
+    outside.write("pipeline.yaml", PIPELINE.replace("least: 2", "least: 1"))
+    assert "0 statements for 3 tables" in outside.run()["note"]
+    assert outside.held("NAME.large") == [[1, "a, b"], [2, "c"]], "a parameter is part of a view"
+    outside.write("pipeline.yaml", PIPELINE.replace("format: json", "format: csv"))
     assert "2 statements for 3 tables" in outside.run()["note"], "the one that differs is made anew, the others stay"
-    outside.write("large.sql", "SELECT COUNT(*) AS n FROM NAME_ext.sales")
+    outside.write("large.sql", "SELECT COUNT(*) AS n FROM NAME_ext.sales -- all of them")
     assert "0 statements" in outside.run()["note"]
     assert outside.held("NAME.large") == [[3]]
 

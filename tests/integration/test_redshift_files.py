@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,7 @@ def test_bad_rows_are_put_aside_with_their_reasons_and_not_twice(sales: Sales) -
     sales.deliver("2.csv", HEADER + "".join("x,2026-01-01,b,1.00\n" for _ in range(4)))
     said = sales.refused()
     assert "2.csv, line 2, column id" in said, said
-    sales.declare(options="maxerror: 6")
+    sales.declare(options="maxerror: 7")
     assert sales.run()["quarantined"] == 4
     assert len(sales.held("sales__quarantine")) == 6
     assert sales.project.penstock("run", ".", "--env", "local", "--full-refresh").code == 0
@@ -167,6 +168,38 @@ def test_files_that_are_not_what_is_declared_publish_nothing(sales: Sales) -> No
     sales.deliver("3.csv", "day,id,name,amount\n2026-01-01,1,a,1.00\n")
     assert "3.csv have their columns in different orders" in sales.refused()
     assert len(sales.held()) == 1
+
+
+@pytest.mark.parametrize(("read", "text"), [("", "\nid,day,name,amount\n1,2026-01-01,a,1.00\n"), ("", "")], ids=["an empty first line", "nothing"])
+def test_a_file_without_names_is_refused(sales: Sales, read: str, text: str) -> None:
+    sales.deliver("1.csv", text)
+    assert "has no first line with the names of its columns" in sales.refused()
+
+
+def test_a_batch_that_lost_its_only_file_is_a_batch_without_rows(sales: Sales) -> None:
+    sales.deliver("1.csv", HEADER + "x,y\n")
+    sales.refused()
+    sales.s3.delete_object(Bucket=sales.bucket, Key="in/sales/1.csv")
+    assert sales.project.penstock("batch", "retry", ".", "files", "1", "--env", "local").code == 0
+    assert sales.run()["applied"] == 0
+
+
+def test_names_that_begin_as_a_packed_file_does(sales: Sales) -> None:
+    sales.project.write("pipeline.yaml", sales.project.text("pipeline.yaml").replace("{id: bigint!", "{BZ: string, id: bigint!"))
+    sales.deliver("1.csv", "BZ," + HEADER + "z,1,2026-01-01,a,1.00\n")
+    assert sales.run()["applied"] == 1
+
+
+@pytest.mark.parametrize("at", ["after_stage", "after_publish"])
+def test_a_load_killed_anywhere_puts_each_row_where_it_belongs_once(sales: Sales, at: str) -> None:
+    sales.declare(options="maxerror: 2, encoding: utf16le")
+    text = HEADER + "1,2026-01-01,a,1.00\nx,2026-01-01,\u20ac,1.00\n"
+    sales.deliver("1.csv", text.encode("utf-16-le"))
+    killed = sales.project.process("run", ".", "--env", "local", PENSTOCK_KILL_AT=at)
+    assert killed.code == -signal.SIGKILL, killed.err
+    sales.run()
+    assert sales.held(columns="id") == [[1]]
+    assert [r[4] for r in sales.held("sales__quarantine")] == ["x,2026-01-01,\u20ac,1.00"]
 
 
 def test_a_truncated_file_and_one_that_vanished(sales: Sales) -> None:

@@ -41,9 +41,9 @@ TARGET = Target("Mart", "sales", (Column.parse("id", "bigint!"),))
     [
         ({"unsorted": None, "stats_off": 0, "rows": 100, "visible": 100}, []),
         ({"unsorted": 5, "stats_off": 10, "rows": 100, "visible": 90}, []),
-        ({"unsorted": 5.1, "stats_off": 10, "rows": 100, "visible": 100}, ['VACUUM SORT ONLY "Mart"."sales"']),
-        ({"unsorted": 0, "stats_off": 10.5, "rows": 100, "visible": 89}, ['VACUUM DELETE ONLY "Mart"."sales"', 'ANALYZE "Mart"."sales"']),
-        ({"unsorted": 50, "stats_off": None, "rows": 100, "visible": 10}, ['VACUUM FULL "Mart"."sales"']),
+        ({"unsorted": 5.1, "stats_off": 10, "rows": 100, "visible": 100}, ['VACUUM SORT ONLY "Mart"."sales" TO 95 PERCENT']),
+        ({"unsorted": 0, "stats_off": 10.5, "rows": 100, "visible": 89}, ['VACUUM DELETE ONLY "Mart"."sales" TO 95 PERCENT', 'ANALYZE "Mart"."sales"']),
+        ({"unsorted": 50, "stats_off": None, "rows": 100, "visible": 10}, ['VACUUM FULL "Mart"."sales" TO 95 PERCENT']),
     ],
 )
 def test_what_is_due(found: dict[str, Any], due: list[str]) -> None:
@@ -67,6 +67,6 @@ def test_a_table_is_kept_after_its_load_and_a_view_refreshed(tmp_path: Path, loc
     assert (steps["keep"]["status"], steps["keep"]["note"]) == ("done", f'ANALYZE "{name}"."sales"')
     project.write("refresh.sql", REFRESH.replace("NAME", name))
     steps = run("2.csv", range(30), "south")
-    assert steps["keep"]["note"] == f'VACUUM DELETE ONLY "{name}"."sales"; ANALYZE "{name}"."sales"'
+    assert steps["keep"]["note"] == f'VACUUM DELETE ONLY "{name}"."sales" TO 95 PERCENT; ANALYZE "{name}"."sales"'
     assert project.rows(f"{name}.by_region", connection="warehouse") == [{"region": "north", "n": 10}, {"region": "south", "n": 30}]
     assert run("3.csv", range(40, 41), "north")["keep"]["status"] == "nothing to do"

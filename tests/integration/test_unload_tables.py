@@ -110,6 +110,16 @@ def test_a_run_killed_anywhere_leaves_a_whole_table_and_the_next_one_goes_on(exp
     assert b'"batch": 2' in pointed
 
 
+def test_what_was_unloaded_is_published_as_it_was_though_the_query_changed_since(exports: Exports) -> None:
+    exports.fill(JANUARY)
+    killed = exports.project.process("run", ".", "--env", "local", PENSTOCK_KILL_AT="after_claim")
+    assert killed.code == -signal.SIGKILL, killed.err
+    exports.write("export.sql", "SELECT id, month AS of_month FROM NAMESPACE.sales")
+    exports.write("pipeline.yaml", PIPELINE.replace("[month]", "[of_month]"))
+    exports.run()
+    assert exports.held("*") == [[1, "2026/01"]]
+
+
 def test_a_table_of_somebody_elses_is_left_alone(exports: Exports) -> None:
     exports.fill(JANUARY)
     exports.glue().create_database(DatabaseInput={"Name": f"{exports.schema}_lake"})

@@ -32,7 +32,7 @@ CLAUSES = (
     clauses("csv", CopyOptions(delimiter="|", quote="'", ignoreheader=0, dateformat="DD.MM.YYYY", maxerror=10, truncatecolumns=True), "\\N"),
     clauses("json", CopyOptions(), ""),
     clauses("json", CopyOptions(json="s3://b/it's.jsonpaths", timeformat="epochmillisecs", compupdate="off", statupdate="off", encoding="utf16"), ""),
-    clauses("avro", CopyOptions(avro="auto", acceptanydate=True), ""),
+    clauses("avro", CopyOptions(avro="auto", acceptanydate=True, compupdate=None), ""),
     clauses("parquet", CopyOptions(), ""),
     clauses("orc", CopyOptions(statupdate="on"), ""),
 )
@@ -53,7 +53,7 @@ def statements() -> dict[str, list[str]]:
         "stage of changes": sql.stage(STAGE, publishing.stage_columns(TARGET, "changes"), "s3://b/manifest", role),
         "copied": [sql.copied(["flights/load"]), *sql.note_copied(["flights/load"], 7)],
         "stage of files": [s for said in CLAUSES for s in sql.stage(STAGE, TARGET.columns, "s3://b/manifest", role, said)[2:]],
-        "history of a load": [sql.load_history(STAGE), sql.rejected(7)],
+        "history of a load": [sql.LAST_COPY, sql.load_history(7), sql.rejected(7)],
         "quarantine": [
             *sql.quarantine_table("mart", '"mart"."t__quarantine"'),
             sql.released('"mart"."t__quarantine"', ["flights/load"], 42),

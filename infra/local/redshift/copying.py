@@ -78,13 +78,13 @@ class Copies:
         return rows, size, bad
 
     def _judged(self, loading: Loading, bad: Sequence[BadRow], rows: int, objects: Sequence[Object], size: int, start: str) -> None:
-        """Remember the load and its bad rows; raises LoadError where there are more than MAXERROR allows."""
+        """Remember the load and its bad rows; raises LoadError where there are as many as MAXERROR says, or one where it says nothing."""
         for row in bad:
             self._logs.add("load_errors", query_id=loading.query, transaction_id=loading.query, session_id=loading.session, table_id=loading.oid,
                            start_time=now(), file_name=row.file, line_number=row.line, column_name=row.column, column_type=row.type, column_length=row.length,
                            position=row.position, error_code=row.code, error_message=row.reason, raw_line=row.raw_line, raw_value=row.raw_value)  # fmt: skip
         most = int(loading.copy.options.get("MAXERROR", "0"))
-        failed = bool(bad) and (loading.copy.is_columnar or len(bad) > most) and "IGNOREALLERRORS" not in loading.copy.options
+        failed = bool(bad) and (loading.copy.is_columnar or len(bad) >= max(most, 1)) and "IGNOREALLERRORS" not in loading.copy.options
         self._logs.add("loads", query_id=loading.query, transaction_id=loading.query, session_id=loading.session, status="failed" if failed else "completed",
                        table_name=loading.table.replace('"', "").rpartition(".")[2], start_time=start, end_time=now(), duration=0,
                        data_source=loading.copy.source, file_format=loading.copy.format, loaded_rows=0 if failed else rows, loaded_bytes=size,

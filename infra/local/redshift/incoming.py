@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import csv
 import gzip
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ class BadRow:
     reason: str
     raw_line: str
     raw_value: str
+
+
+_ENCODINGS = {"UTF16": "utf-16", "UTF16LE": "utf-16-le", "UTF16BE": "utf-16-be", "ISO88591": "iso-8859-1"}
 
 
 @contextmanager
@@ -143,7 +147,7 @@ def _too_long(connection: duckdb.DuckDBPyConnection, columns: Sequence[Target], 
 
 
 def _fields(connection: duckdb.DuckDBPyConnection, copy: Copy, columns: Sequence[Target], path: Path, url: str, table: str) -> list[BadRow]:
-    unpacked = _unpacked(path, copy)
+    unpacked = _in_utf8(_unpacked(path, copy), copy, url)
     source, rejected = _avro(connection, unpacked, columns) if copy.format == "avro" else _SOURCES[copy.format](unpacked, copy, columns)
     found = [converted(f"f{i}", c, copy.options) for i, c in enumerate(columns)]
     checks = [_check(c, made) for c, made in zip(columns, found, strict=True)]
@@ -157,6 +161,25 @@ def _fields(connection: duckdb.DuckDBPyConnection, copy: Copy, columns: Sequence
     values = ", ".join(f"{made.value} AS {quoted(c.name)}" for c, made in zip(columns, found, strict=True))
     connection.execute(f"CREATE TABLE {table} AS SELECT {values} FROM fields{where}")
     return rows
+
+
+def _in_utf8(path: Path, copy: Copy, url: str) -> Path:
+    """A file of another ENCODING as UTF-8, packed as it was."""
+    encoding = copy.options.get("ENCODING", "UTF8").upper()
+    if encoding == "UTF8":
+        return path
+    if encoding not in _ENCODINGS:
+        raise LoadError(f"ENCODING {encoding} is none of UTF8, {', '.join(_ENCODINGS)}")
+    if _compression(copy) not in ("none", "gzip"):
+        raise NotLocalError(f"ENCODING {encoding} of files packed otherwise than by GZIP")
+    opened = gzip.open if _compression(copy) == "gzip" else open
+    found = path.with_suffix(".utf8")
+    try:
+        with opened(path, "rt", encoding=_ENCODINGS[encoding], newline="") as source, opened(found, "wt", encoding="utf-8", newline="") as out:
+            shutil.copyfileobj(source, out)
+    except UnicodeError as error:
+        raise LoadError(f"{url} is not {encoding}: {error}") from None
+    return found
 
 
 def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> int:

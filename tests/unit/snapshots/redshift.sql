@@ -99,8 +99,9 @@ COPY penstock."stage_flights_load_0e3cbfc6_42" FROM 's3://b/manifest' IAM_ROLE '
 COPY penstock."stage_flights_load_0e3cbfc6_42" FROM 's3://b/manifest' IAM_ROLE 'arn:aws:iam::123456789012:role/copy' FORMAT AS ORC STATUPDATE ON MANIFEST;
 
 -- history of a load
-SELECT query_id AS query, loaded_rows AS rows, source_file_count AS files, error_count AS errors FROM sys_load_history WHERE table_name = 'stage_flights_load_0e3cbfc6_42' AND status = 'completed' ORDER BY start_time DESC LIMIT 1;
-SELECT TRIM(file_name) AS file, line_number AS line, 'column ' || TRIM(column_name) || ': ' || TRIM(error_message) AS reason FROM sys_load_error_detail WHERE query_id = 7 ORDER BY file_name, line_number;
+SELECT PG_LAST_COPY_ID() AS query;
+SELECT loaded_rows AS rows, source_file_count AS files, error_count AS errors FROM sys_load_history WHERE query_id = 7 AND status = 'completed';
+SELECT TRIM(file_name) AS file, line_number AS line, 'column ' || TRIM(NVL(column_name, '')) || ': ' || TRIM(NVL(error_message, '')) AS reason FROM sys_load_error_detail WHERE query_id = 7 ORDER BY file_name, line_number;
 
 -- quarantine
 CREATE SCHEMA IF NOT EXISTS "mart";
