@@ -394,8 +394,10 @@ class Environment(Model):
 
     aws: Literal["account", "local"] = "account"
     engine: EngineName = Field(default="embedded", description="who does the work of steps that do not say: the engine of one machine, or Spark")
-    spark_from_mb: int = Field(
-        default=256, ge=0, description="with `engine: spark`, a batch of less than this, and files of less that it touches, are the driver's alone"
+    spark_from_mb: int | None = Field(
+        default=None,
+        ge=0,
+        description="with `engine: spark`, a batch of less, and files of less that it touches, are the driver's alone; by default what it has memory for",
     )
     artifacts: ArtifactsLocation | None = Field(
         default=None, description="where `penstock deploy` puts what runs elsewhere: connection/path/, or s3://bucket/prefix/"

@@ -28,6 +28,7 @@ from tables import KEY, Place, fill
 from penstock.config import AwsSettings
 from penstock.engines.base import Work
 from penstock.engines.embedded.engine import EmbeddedEngine
+from penstock.engines.opening import light_mb
 from penstock.engines.spark.engine import SparkEngine
 from penstock.engines.spark.session import SparkBatchSession
 from penstock.tables import Design
@@ -113,7 +114,7 @@ class ByHand:
 
     def merge(self, batch: Path) -> None:
         columns = self._columns
-        newest = self._spark.sql(f"""SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY {KEY} ORDER BY __sequence_1 DESC) AS place
+        newest = self._spark.sql(f"""SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY {KEY} ORDER BY __sequence_1 DESC, CASE __op WHEN 'd' THEN 0 ELSE 1 END) AS place
           FROM parquet.`{batch}`) WHERE place = 1""").cache()
         newest.createOrReplaceTempView("newest")
         every, values = ", ".join(f"t.{c} = s.{c}" for c in columns), ", ".join(f"s.{c}" for c in columns)
@@ -171,8 +172,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--changes", type=int, default=100_000)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--from-mb", type=int, default=256, help="`spark_from_mb` of the pipeline; 0 has Spark do everything")
+    parser.add_argument("--from-mb", type=int, default=light_mb(), help="`spark_from_mb` of the pipeline; 0 has Spark do everything")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
     parser.add_argument("--folder", help="where tables are made: some 3 GB a case for 10 M rows")
     said = parser.parse_args()
     lines = []
@@ -180,7 +182,7 @@ def main() -> None:
         generate.orders(Path(base) / "orders.parquet", said.rows)
         spark = started(Path(base))
         for name in said.cases:
-            lines += [measure(spark, Path(base), name, table_format, said.rows, said.changes, said.repeat, said.from_mb) for table_format in FORMATS]
+            lines += [measure(spark, Path(base), name, table_format, said.rows, said.changes, said.repeat, said.from_mb) for table_format in said.formats]
         spark.stop()
     print(f"{said.rows:,} rows x 12 columns, {said.changes:,} changes, Spark on local[2], warm, median of {said.repeat} batches; rows that differ: 0")
     print(f"spark_from_mb: {said.from_mb}\n")

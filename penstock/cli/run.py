@@ -12,6 +12,7 @@ from pathlib import Path
 
 from penstock.cli.opening import data_interval, ready
 from penstock.errors import ArgumentError
+from penstock.memory import half_of_memory
 from penstock.report.summary import show_summary
 from penstock.report.watch import watching
 from penstock.runtimes import HERE, submit_args
@@ -48,7 +49,7 @@ def run_command(path: Path, env: str | None, param: list[str], given: RunOptions
         arguments = (f"--env={loaded.env}", *(f"--param={text}" for text in param), *given.elsewhere())
         return run_elsewhere(loaded, plan, arguments, run_id, as_json=as_json)
     if runtime and runtime != HERE:
-        _start_spark_as(submit_args(runtime, loaded.pipeline, _half_of_memory()))
+        _start_spark_as(submit_args(runtime, loaded.pipeline, half_of_memory() // 2**20))
     try:
         with watching(sys.stdout, as_json=as_json) as watch:
             finished = run(loaded, plan, select=given.select, full_refresh=given.full_refresh, backfill=given.backfill, watch=watch, run_id=run_id)
@@ -65,13 +66,6 @@ def run_command(path: Path, env: str | None, param: list[str], given: RunOptions
         traceback.print_exception(finished.error.__cause__)
     print(f"penstock: step {finished.failed_step}: {finished.error}", file=sys.stderr)  # noqa: T201
     return finished.error.exit_code
-
-
-def _half_of_memory() -> int:
-    """In MB; Spark's own default, 1 GB, is too little for the driver's part in a batch."""
-    has, allowed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), Path("/sys/fs/cgroup/memory.max")
-    said = allowed.read_text().strip() if allowed.exists() else "max"
-    return min(has, int(said) if said.isdigit() else has) // 2**21
 
 
 def _start_spark_as(options: Sequence[str]) -> None:

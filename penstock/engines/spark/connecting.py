@@ -69,12 +69,17 @@ def signing(connection: Connection) -> Any:
     return Signing(connection.address)
 
 
+def is_submitted() -> bool:
+    """Whether spark-submit, EMR or Glue started this process as the driver of an application."""
+    return _SUBMITTED in os.environ and not os.environ.get("SPARK_REMOTE")
+
+
 def begin(aws: AwsSettings) -> None:
     """Have the application of a driver that was submitted start while the driver does other things: YARN waits for it a hundred seconds, and no longer.
 
     Whoever asks for a session waits for it, and is told what went wrong; the process does not end before it. Raises MissingExtraError as `new_session` does.
     """
-    if _SUBMITTED in os.environ and not os.environ.get("SPARK_REMOTE"):
+    if is_submitted():
         Thread(target=_attempt, args=(_builder(aws),), name="spark").start()
 
 
