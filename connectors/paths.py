@@ -1,10 +1,11 @@
-"""Names of data files. They are for people: what partition a file belongs to stands in the table's metadata."""
+"""Names of data files. They are for people: what partition a file belongs to stands in the table's metadata; in tables of Hive's alone folders tell it."""
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from urllib.parse import unquote
 
 # Clients disagree on when a path is percent-encoded; names made of these characters are the same for all.
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+|^\.+")
@@ -32,3 +33,9 @@ def is_own(uri: str) -> bool:
 
 def _safe(text: str) -> str:
     return _UNSAFE.sub("_", text)[:64]
+
+
+def partition_values(path: str, keys: Sequence[str]) -> tuple[str, ...] | None:
+    """What Hive's folders `month=2026-01/kind=a` tell of their partition, in the keys' order; None for folders that name others."""
+    named = [part.partition("=") for part in path.split("/")]
+    return tuple(unquote(value) for _, _, value in named) if [n for n, _, _ in named] == list(keys) else None

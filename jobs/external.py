@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import unquote
 
 from penstock.batches import Batch
 from penstock.connections import RedshiftConnection
+from penstock.connectors.paths import partition_values
 from penstock.connectors.readers import data_files
 from penstock.connectors.redshift import external
 from penstock.connectors.redshift.sql import bound
@@ -66,9 +66,9 @@ def _table(store: ObjectStore, name: str, declared: ExternalTable) -> external.T
 
 def _values(path: str, keys: Sequence[str], folder: str) -> tuple[str, ...]:
     """The values that a folder's path tells, in the keys' order. Raises DataError for one that names other keys."""
-    named = [part.partition("=") for part in path.split("/")]
-    if [n for n, _, _ in named] != list(keys):
+    values = partition_values(path, keys)
+    if values is None:
         raise DataError(
             f"{folder}/ does not name its partition: {'/'.join(f'{k}=…' for k in keys)}/ is declared", hint="move its files, or correct partition_by"
         )
-    return tuple(unquote(value) for _, _, value in named)
+    return values

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import unquote
 
+from penstock.connectors.paths import partition_values
 from penstock.errors import ArgumentError, WarehouseError
 
 T = TypeVar("T")
@@ -40,10 +40,10 @@ class Export:
         """The values of each partition that has files, and its folder. Raises WarehouseError for folders that name others."""
         found = {}
         for folder in {uri.rpartition("/")[0] for uri in self.files} if self.keys else ():
-            named = [p.partition("=") for p in folder.removeprefix(self.folder).split("/")]
-            if [n for n, _, _ in named] != [n for n, _ in self.keys]:
+            values = partition_values(folder.removeprefix(self.folder), [n for n, _ in self.keys])
+            if values is None:
                 raise WarehouseError(f"{folder}/ does not name the partitions {', '.join(n for n, _ in self.keys)}, as Hive's folders do")
-            found[tuple(unquote(value) for _, _, value in named)] = f"{folder}/"
+            found[values] = f"{folder}/"
         return found
 
 

@@ -18,7 +18,6 @@ from .statements import Client, Statements
 Lines = Callable[[str, Sequence[int]], Mapping[int, str]]
 _TOLD_WITHIN = 20.0
 _BYTES_A_STATEMENT, _STATEMENTS_A_TRANSACTION = 60_000, 35  # the Data API takes 100 KB, and 40 statements
-_PARQUET = "FORMAT AS PARQUET"
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Load:
     manifest_url: str = ""
     version: int | None = None
     columns: Columns = ()
-    clauses: str = _PARQUET
+    clauses: str = sql.PARQUET
     lines: Lines | None = None
     check: Callable[[], None] = lambda: None
 

@@ -12,6 +12,7 @@ from typing import Any
 from penstock.schema import Column, Columns, quote
 
 SCHEMA = "penstock"
+PARQUET = "FORMAT AS PARQUET"
 LEDGER_FORMAT = 1
 CLAIM_FAILED = "penstock: the ledger of"
 
@@ -157,7 +158,7 @@ def iam(role: str) -> str:
     return "IAM_ROLE default" if role == "default" else f"IAM_ROLE {literal(role)}"
 
 
-def stage(name: str, columns: Columns, manifest_url: str | None, role: str, clauses: str = "FORMAT AS PARQUET") -> list[str]:
+def stage(name: str, columns: Columns, manifest_url: str | None, role: str, clauses: str = PARQUET) -> list[str]:
     """A new stage with the rows of the manifest's files, or without any."""
     copied = [f"COPY {name} FROM {literal(manifest_url)} {iam(role)} {clauses} MANIFEST"] if manifest_url else []
     return [f"DROP TABLE IF EXISTS {name}", f"CREATE TABLE {name} ({definition(columns)})", *copied]

@@ -112,16 +112,13 @@ class Warehouse:
 
     def call(self, steps: Sequence[str], batch: int, procedure: str, arguments: Sequence[Any], *, together: bool = True) -> Mapping[str, Any]:
         """Claim the ledger and call a procedure in one transaction, or not `together`; returns what it gives back, its INOUT and OUT parameters."""
-        done = self._act(steps, batch, [sql.call(procedure, arguments)], together=together)
+        done = self.script(steps, batch, [sql.call(procedure, arguments)], together=together)
         if not done or not done[-1].gives_rows:
             return {}
         return next(iter(self._api.rows(done[-1].id).to_pylist()), {})
 
     def script(self, steps: Sequence[str], batch: int, statements: Sequence[str], *, together: bool) -> Sequence[Part]:
         """Claim the ledger and run statements in one transaction; not `together`, each by itself, and the claim after them. Returns what each did."""
-        return self._act(steps, batch, statements, together=together)
-
-    def _act(self, steps: Sequence[str], batch: int, statements: Sequence[str], *, together: bool) -> Sequence[Part]:
         if self.applied(steps) >= batch:
             return ()
         if not together:
