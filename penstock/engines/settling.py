@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from penstock.changes.counts import Counts
@@ -20,15 +21,21 @@ from penstock.tables import DataFile, LakeTable, Pinned
 
 from .base import Session, Settled
 
+TO_REMEMBER = "to_remember"
 
-class Finder(Session, Protocol):
-    """A session that finds stored rows, and keeps what it computes."""
 
-    found: dict[tuple[str, int | None], str]
+class Naming(Session, Protocol):
+    """A session that keeps what it computes."""
 
     def name(self, name: str, sql: str, kind: str = "TABLE") -> None:
         """Name the rows of a query; those of a `VIEW` are read once more at most."""
         ...
+
+
+class Finder(Naming, Protocol):
+    """A session that finds stored rows."""
+
+    found: dict[tuple[str, int | None], str]
 
     def locate(self, name: str, wanted: str | None, table: LakeTable, pinned: Pinned, keys: Sequence[str], columns: Iterable[str]) -> None:
         """Name the stored rows of the wanted keys (all rows for None), with `__file` and `__row`: where each is."""
@@ -55,30 +62,108 @@ def unknown(session: Finder, table: LakeTable, pinned: Pinned, rows: str, sequen
     return "unknown"
 
 
+class Stored(Protocol):
+    """Where rows of the wanted keys are found."""
+
+    def locate(self, name: str, wanted: str | None, columns: Sequence[str]) -> None:
+        """As `Finder.locate`."""
+        ...
+
+    def locate_sequences(self, name: str, wanted: str, least: object) -> None:
+        """As `Finder.locate_sequences`."""
+        ...
+
+
+@dataclass(frozen=True)
+class StoredIn:
+    """Implements `Stored` for a table."""
+
+    session: Finder
+    spec: MergeSpec
+    table: LakeTable
+    pinned: Pinned
+
+    def locate(self, name: str, wanted: str | None, columns: Sequence[str]) -> None:
+        self.session.locate(name, wanted, self.table, self.pinned, self.spec.keys, columns)
+
+    def locate_sequences(self, name: str, wanted: str, least: object) -> None:
+        self.session.locate_sequences(name, wanted, self.table, self.pinned, self.spec.keys, self.spec.sequence, least)
+
+
+@dataclass(frozen=True)
+class Nature:
+    """What decides which rules a batch needs."""
+
+    rows: int
+    truncates: bool
+    partial: bool
+
+
 def settle(session: Finder, spec: MergeSpec, table: LakeTable, pinned: Pinned, memory: LakeTable, remembered: Pinned) -> Settled:
     """Name what is to be written; `session` remembers in which files the rows lie."""
-    keys = f"SELECT {listed('{0}', spec.keys)} FROM batch WHERE __op <> 't'"
-    (batch,) = session.query("SELECT COALESCE(BOOL_OR(__op = 't'), FALSE) AS truncates, COUNT(__unavailable) > 0 AS partial FROM batch").to_pylist()
-    _recall(session, spec, keys, memory, remembered, everything=batch["truncates"])
-    if spec.key_changes and batch["partial"]:
-        batch["partial"] = _follow(session, spec, table, pinned, memory, remembered)
-    if spec.history and not batch["truncates"]:
-        session.locate("stored", keys, table, pinned, spec.keys, spec.stored)
-        counted, found = _run_history(session, spec), "stored"
-    elif spec.history or batch["truncates"] or batch["partial"] or _is_involved(session, spec):
-        text = history_rules(spec) if spec.history else general_rules(spec)
-        session.locate("stored", None if batch["truncates"] else keys, table, pinned, spec.keys, spec.stored)
-        _run(session, spec, text)
-        counted, found = text.counts, "stored"
-    else:
-        _run_whole_rows(session, spec, keys, table, pinned)
-        counted, found = whole_row_rules(spec).counts, "located"
-    types = {c.name: c.type.duckdb for c in remembered.columns}
-    typed = ", ".join(f"CAST({quote(c)} AS {types[c]}) AS {quote(c)}" for c in spec.event)
-    session.name("to_remember", f"SELECT {typed} FROM remember")
+    return settled(session, spec, table, pinned, memory, remembered, recall(session, spec, table, pinned, memory, remembered))
+
+
+def settled(session: Finder, spec: MergeSpec, table: LakeTable, pinned: Pinned, memory: LakeTable, remembered: Pinned, nature: Nature) -> Settled:
+    """As `settle`, of a batch whose memory is recalled."""
+    counts, found = ruled(session, spec, StoredIn(session, spec, table, pinned), nature)
+    session.name(TO_REMEMBER, typed_memory(spec, remembered))
     session.found = {(table.name, pinned.version): found, (memory.name, remembered.version): "remembered"}
-    counts = sum((Counts(**row) for row in session.query(counted).to_pylist()), Counts())
-    return Settled(counts, remember="to_remember")
+    return Settled(counts, remember=TO_REMEMBER)
+
+
+def typed_memory(spec: MergeSpec, remembered: Pinned) -> str:
+    """A query for `remember` in the types of the memory."""
+    types = {c.name: c.type.duckdb for c in remembered.columns}
+    return f"SELECT {', '.join(f'CAST({quote(c)} AS {types[c]}) AS {quote(c)}' for c in spec.event)} FROM remember"
+
+
+def recall(session: Finder, spec: MergeSpec, table: LakeTable, pinned: Pinned, memory: LakeTable, remembered: Pinned) -> Nature:
+    """Name what is remembered of the keys of `batch`, and complete in it the events of rows whose key changed."""
+    nature = nature_of(session)
+    _recall(session, spec, wanted_keys(spec), memory, remembered, everything=nature.truncates)
+    if spec.key_changes and nature.partial:
+        return replace(nature, partial=_follow(session, spec, table, pinned, memory, remembered))
+    return nature
+
+
+def nature_of(session: Session) -> Nature:
+    (seen,) = session.query("""SELECT COUNT(*) AS rows, COALESCE(BOOL_OR(__op = 't'), FALSE) AS truncates, COUNT(__unavailable) > 0 AS partial
+      FROM batch""").to_pylist()
+    return Nature(**seen)
+
+
+def has_deletes_alone(memory: Sequence[DataFile]) -> bool:
+    """True where its statistics say that a memory holds neither partial events nor truncates."""
+    return all(isinstance(top := file.upper.get("__op"), str) and top < "t" for file in memory)
+
+
+def wanted_keys(spec: MergeSpec) -> str:
+    """A query for the keys of `batch`."""
+    return f"SELECT {listed('{0}', spec.keys)} FROM batch WHERE __op <> 't'"
+
+
+def needs_content(session: Session, spec: MergeSpec, nature: Nature) -> bool:
+    """True where keys and sequences of the stored rows are not enough, whatever ties there are."""
+    return spec.history or nature.truncates or nature.partial or _is_involved(session, spec)
+
+
+def ruled(session: Naming, spec: MergeSpec, stored: Stored, nature: Nature) -> tuple[Counts, str]:
+    """Run the least of the rules that are enough for `batch` and `remembered`; returns the relation besides that has the rows which were found."""
+    keys, found = wanted_keys(spec), "stored"
+    if spec.history and not nature.truncates:
+        stored.locate(found, keys, spec.stored)
+        counted = _run_history(session, spec)
+    elif needs_content(session, spec, nature):
+        text = history_rules(spec) if spec.history else general_rules(spec)
+        stored.locate(found, None if nature.truncates else keys, spec.stored)
+        _run(session, spec, text)
+        counted = text.counts
+    else:
+        found = "located"
+        _run_whole_rows(session, spec, keys, stored)
+        counted = whole_row_rules(spec).counts
+    return sum((Counts(**row) for row in session.query(counted).to_pylist()), Counts()), found
 
 
 def _recall(session: Finder, spec: MergeSpec, keys: str, memory: LakeTable, remembered: Pinned, *, everything: bool) -> None:
@@ -117,7 +202,7 @@ def _follow(session: Finder, spec: MergeSpec, table: LakeTable, pinned: Pinned, 
     return bool(lost)
 
 
-def _is_involved(session: Finder, spec: MergeSpec) -> bool:
+def _is_involved(session: Session, spec: MergeSpec) -> bool:
     """True where the memory holds a partial event of the batch's keys, or a truncate that is not older than all of the batch."""
     sequence = listed("{0}", spec.sequence)
     (found,) = session.query(f"""SELECT (SELECT COUNT(*) FROM remembered WHERE __op = 'u') AS partial,
@@ -126,7 +211,7 @@ def _is_involved(session: Finder, spec: MergeSpec) -> bool:
     return bool(found["partial"] or found["truncated"])
 
 
-def _run(session: Finder, spec: MergeSpec, text: Rules) -> None:
+def _run(session: Naming, spec: MergeSpec, text: Rules) -> None:
     remember, forget = remembered_changes(spec)
     for name, sql in (
         ("settled", text.settled), ("memory", text.memory), ("upserts", text.upserts), ("deletes", text.deletes), ("remember", remember), ("forget", forget),
@@ -134,7 +219,7 @@ def _run(session: Finder, spec: MergeSpec, text: Rules) -> None:
         session.name(name, sql)
 
 
-def _run_history(session: Finder, spec: MergeSpec) -> str:
+def _run_history(session: Naming, spec: MergeSpec) -> str:
     """Short rules for most keys, the general ones for those that are astray; returns the query for what became of the events, a row for each part."""
     text, general = in_order_rules(spec), of_astray(history_rules(spec))
     for name in (ASTRAY, "upserts"):
@@ -159,16 +244,16 @@ def _run_history(session: Finder, spec: MergeSpec) -> str:
     return f"({text.counts}) UNION ALL ({general.counts})"
 
 
-def _run_whole_rows(session: Finder, spec: MergeSpec, keys: str, table: LakeTable, pinned: Pinned) -> None:
+def _run_whole_rows(session: Naming, spec: MergeSpec, keys: str, stored: Stored) -> None:
     """Only keys and sequences are read, the content of a stored row only where an event has the very same sequence."""
     text = whole_row_rules(spec)
     (batch,) = session.query(f"SELECT MIN({quote(spec.sequence[0])}) AS least FROM batch").to_pylist()
-    session.locate_sequences("located", keys, table, pinned, spec.keys, spec.sequence, batch["least"])
+    stored.locate_sequences("located", keys, batch["least"])
     session.name("settled", text.settled)
     session.name("tied", text.tied)
     (seen,) = session.query("SELECT COUNT(*) AS tied FROM tied").to_pylist()
     if seen["tied"]:
-        session.locate("held", "SELECT * FROM tied", table, pinned, spec.keys, (*spec.keys, *spec.data))
+        stored.locate("held", "SELECT * FROM tied", (*spec.keys, *spec.data))
         session.name("compared", text.compared)
         session.name("upserts", text.all_upserts)
         session.name("settled", text.all_settled)

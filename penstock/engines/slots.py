@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from penstock.tables import DataFile
 
@@ -15,11 +16,16 @@ Partition = tuple[object, ...]
 
 @dataclass(frozen=True)
 class Slot:
-    """One file to be written: in place of live ones, or new in its partition."""
+    """One file to be written: in place of live ones, or new in its partition. `begins`: the least key that comes to it, where that is none of a file's."""
 
     number: int
     partition: Partition
     files: tuple[DataFile, ...] = ()
+    begins: object = None
+
+    def least(self, first_key: str) -> object:
+        """The least key of the rows that come to it rather than to another slot of its partition; None for all that come to no other."""
+        return self.files[0].lower.get(first_key) if self.begins is None and len(self.files) == 1 else self.begins
 
 
 def place(partition: Partition) -> Partition:
@@ -53,6 +59,35 @@ def slots_of(arrivals: Sequence[Arrival], files: Sequence[DataFile], rewritten: 
     listed_uris = {f.uri for slot in found for f in slot.files}
     found += [Slot(0, f.partition, (f,)) for f in files if f.uri in rewritten and f.uri not in listed_uris]
     return [Slot(i, slot.partition, slot.files) for i, slot in enumerate(found)]
+
+
+def slots_by_place(slots: Iterable[Slot]) -> dict[Partition, list[Slot]]:
+    """The slots of each partition."""
+    found: dict[Partition, list[Slot]] = defaultdict(list)
+    for slot in slots:
+        found[place(slot.partition)].append(slot)
+    return found
+
+
+def slot_of(home: Sequence[Slot], key: Any, first_key: str) -> Slot:
+    """That one of a partition's slots to which a key comes."""
+    fit = [s for s in home if bound(s.least(first_key)) is not None and bound(key) is not None and s.least(first_key) <= key]
+    return max(fit, key=lambda s: s.least(first_key)) if fit else min(home, key=lambda s: s.number)  # type: ignore[arg-type,return-value]
+
+
+def shares(slots: Sequence[Slot], new: Mapping[int, int], keys: Mapping[Partition, Sequence[Any]], first_key: str, file_rows: int) -> list[Slot]:
+    """Further slots, which share what comes to those to which more comes than a file should have. `keys`: some of what comes to each partition."""
+    found: list[Slot] = []
+    homes = slots_by_place(slots)
+    for slot in slots:
+        pieces = -(-new.get(slot.number, 0) // file_rows)
+        if pieces < 2:
+            continue
+        home = homes[place(slot.partition)]
+        mine = sorted(k for k in keys[place(slot.partition)] if bound(k) is not None and slot_of(home, k, first_key) == slot)
+        begins = sorted({mine[len(mine) * i // pieces] for i in range(1, pieces)} - set(mine[:1])) if mine else []
+        found += [Slot(number, slot.partition, (), key) for number, key in enumerate(begins, len(slots) + len(found))]
+    return found
 
 
 def bound(value: object) -> str | None:

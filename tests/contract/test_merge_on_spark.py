@@ -19,27 +19,33 @@ from penstock.config import AwsSettings
 from penstock.connectors.catalogs import Catalog
 from penstock.engines import deleting, opening
 from penstock.engines.embedded.engine import EmbeddedEngine
-from penstock.engines.spark import executing
+from penstock.engines.spark import by_key, executing
+from penstock.engines.spark import session as spark_session
 from penstock.engines.spark.engine import SparkEngine
 from penstock.engines.spark.session import SparkBatchSession
 from penstock.engines.spark.slot_writing import SlotWriting
 from penstock.tables import PartitionField
 
 # a history's batch without truncates is settled key by key, by short rules or by the general ones
-CASES = [(SPEC, 0.03), (SOFT, 0.03), (HISTORY, 0.03), (HISTORY, 0.0)]
+CASES = [(SPEC, 0.2, 0.03), (SPEC, 0.0, 0.0), (SOFT, 0.2, 0.03), (HISTORY, 0.2, 0.03), (HISTORY, 0.2, 0.0)]
 
 
-@pytest.mark.parametrize(("spec", "truncates"), CASES, ids=["scd1", "soft_delete", "scd2", "scd2_by_key"])
+@pytest.mark.parametrize(("spec", "partial", "truncates"), CASES, ids=["scd1", "scd1_whole_rows", "soft_delete", "scd2", "scd2_by_key"])
 def test_engines_in_turns_end_as_the_model(
-    lake: Catalog, table_format: str, spec: MergeSpec, truncates: float, on_spark: SparkEngine, seed: int, monkeypatch: pytest.MonkeyPatch
+    lake: Catalog, table_format: str, spec: MergeSpec, partial: float, truncates: float, on_spark: SparkEngine, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Files of a few rows stay where they are, so that each engine reads the deleted positions of the other, and writes upon them.
 
-    To the driver every batch is light, and every table heavy: executors find the rows for it, and rewrite files.
+    To the driver every batch is light, and every table heavy: executors find the rows for it, and rewrite files. On Spark a batch has many parts, and slots are
+    shared out.
     """
     monkeypatch.setattr(deleting, "LARGE_ROWS", 1)
+    monkeypatch.setattr(by_key, "PART_ROWS", 25)
+    monkeypatch.setattr(spark_session, "FILE_ROWS", 15)
     r = random.Random(seed)
-    events = stream(seed, partial=0.2, truncates=truncates, events_a_key=20)
+    for module in (by_key, spark_session):
+        monkeypatch.setattr(module, "MANY_TIMES", r.choice((0, 4)))
+    events = stream(seed, partial=partial, truncates=truncates, events_a_key=20)
     merged = Merged(lake, table_format, PartitionField("identity", "order"), spec=spec, position_deletes=True)
     engines = {"spark": on_spark, "driver": replace(on_spark, least_bytes=1), "embedded": EmbeddedEngine(AwsSettings())}
     cut = [*batches(seed, events)[:2], events]
@@ -184,7 +190,7 @@ def test_of_a_heavy_table_executors_read_and_rewrite_what_a_light_batch_touches(
         (set(), [event("c", i, i, "new" if i % 3 else "old's", f"{i}.50") for i in range(1, 301)]),
         ({"gather", "of"}, [event("u", 1, 400, "old's", "7.00"), event("d", 2, 401), event("c", 301, 402, "new", "1.00"), event("u", 3, 1, "late")]),
         ({"gather", "of"}, [event("u", 4, 410, "old's", "8.00")]),
-        ({"settle"}, [truncate(500), event("c", 7, 501, "new", "2.00")]),
+        ({"settle", "of"}, [truncate(500), event("c", 7, 501, "new", "2.00")]),
     ]
     for number, (who, said) in enumerate(deliveries):
         executed.clear()

@@ -11,7 +11,7 @@ from penstock.changes.facts import listed
 from penstock.engines.partition import partition_value
 from penstock.engines.slots import Slot, bound, place
 from penstock.schema import literal, quote
-from penstock.tables import DataFile, FileTable, LakeTable, Pinned
+from penstock.tables import DataFile, FileTable, Pinned
 
 from .files import FILE_ROWS, Output, Writer, sorted_by, source
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import duckdb
 
 
-def incoming(connection: duckdb.DuckDBPyConnection, table: LakeTable, pinned: Pinned, rows: str) -> list[tuple[object, ...]]:
+def incoming(connection: duckdb.DuckDBPyConnection, table: FileTable, pinned: Pinned, rows: str) -> list[tuple[object, ...]]:
     """Name the rows to be written, with the number of their partition, as `incoming`; returns the partitions by that number."""
     types = {c.name: c.type for c in pinned.columns}
     values = [partition_value(p, types[p.column]) for p in table.partition_by]
@@ -55,7 +55,7 @@ def assign(connection: duckdb.DuckDBPyConnection, partitions: Sequence[tuple[obj
     connection.register("__slots", pa.table({
         "part": pa.array([numbers[place(s.partition)] for s in open_slots], pa.int32()),
         "slot": pa.array([s.number for s in open_slots], pa.int32()),
-        "least": pa.array([bound(s.files[0].lower.get(first_key)) if len(s.files) == 1 else None for s in open_slots], pa.string()),
+        "least": pa.array([bound(s.least(first_key)) for s in open_slots], pa.string()),
     }))  # fmt: skip
     connection.execute("CREATE OR REPLACE TABLE slots AS FROM __slots")
     connection.unregister("__slots")

@@ -14,11 +14,12 @@ Kind = Literal["query", "table", "view", "insert"]
 @dataclass(frozen=True)
 class Statement:
     """A query; with a `name`, one whose rows are kept (`table`), computed when they are read (`view`), or added to those of that name (`insert`),
-    column by column or `by_name`.
+    column by column or `by_name`. `asked`: the query as it was said.
     """
 
     kind: Kind
     query: str
+    asked: str = ""
     name: str = ""
     by_name: bool = False
 
@@ -42,7 +43,36 @@ def statement(text: str) -> Statement:
     target = tree.find(exp.Table)
     assert target is not None
     kind: Kind = "insert" if isinstance(tree, exp.Insert) else "view" if str(tree.args["kind"]).upper() == "VIEW" else "table"
-    return Statement(kind, _translated(tree.expression), target.name, bool(tree.args.get("by_name")))
+    return Statement(kind, _translated(tree.expression), tree.expression.sql("duckdb"), target.name, bool(tree.args.get("by_name")))
+
+
+@lru_cache(maxsize=1024)
+def chosen_from(query: str) -> str | None:
+    """The relation of which a query gives rows as they are, some of them, or values reckoned from each; None for a query that does more."""
+    from sqlglot import exp
+
+    tree = _parsed(query)
+    while isinstance(tree, exp.Select):
+        more = (
+            exp.Join,
+            exp.AggFunc,
+            exp.Window,
+            exp.Group,
+            exp.Distinct,
+            exp.Limit,
+            exp.Order,
+            exp.With,
+            exp.Rand,
+            exp.Uuid,
+            exp.CurrentTimestamp,
+            exp.Unnest,
+        )
+        subqueries = [s for s in tree.find_all(exp.Select) if s is not tree and not isinstance(s.parent.parent if s.parent else None, exp.From)]
+        source = tree.find(exp.From)
+        if subqueries or source is None or tree.find(*more):
+            return None
+        tree = source.this.this if isinstance(source.this, exp.Subquery) else source.this
+    return tree.name if isinstance(tree, exp.Table) else None
 
 
 def _parsed(text: str) -> object:

@@ -58,11 +58,8 @@ class DriverSession(EmbeddedSession):
         replaced = [f for one in filled for f in one.slot.files]
         if not self._is_heavy(replaced):
             return super()._write_slots(writer, table, pinned, keys, filled, thin)
-        gone = f"SELECT {FILE}, {ROW} FROM gone"
-        if already := [f for f in replaced if f.deletes]:
-            gone = f"{gone} UNION ALL {self._positions.of(already)}"
         new = self._in_parts(f"SELECT __slot, {self._typed(pinned, writer.columns)} FROM assigned ORDER BY __slot")
-        tasks = slot_tasks(table, filled, new, self._in_parts(f"{gone} ORDER BY ALL"), writer.tag)
+        tasks = slot_tasks(table, filled, new, self._in_parts(f"SELECT {FILE}, {ROW} FROM gone ORDER BY ALL"), writer.tag)
         try:
             added = written_by_executors(self._cluster().spark, SlotWriting.of(table, pinned, keys, self._aws), tasks)
         except TooHeavyError:  # one task, for an executor: the driver has more memory

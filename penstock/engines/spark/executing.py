@@ -6,19 +6,24 @@ import pickle
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 from zipimport import zipimporter
 
+from penstock.engines.embedded.duck import opened
 from penstock.errors import PenstockError, StepFailedError, TooHeavyError
 
 from .arrow import framed
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 _SENT_BYTES = 100_000_000  # of the 128 MiB that one message may have
+_TASK_MEMORY = "512MB"  # beside the heap of an executor, for each of its cores; what does not fit spills
 _PACKED = "install penstock[tables] where they run, or submit what `make dist` packs (spark.submit.pyFiles and spark.archives)"
 
 
@@ -28,6 +33,27 @@ def forget_archives() -> None:
     """
     for path in [p for p, finder in sys.path_importer_cache.items() if isinstance(finder, zipimporter)]:
         del sys.path_importer_cache[path]
+
+
+@cache
+def database() -> duckdb.DuckDBPyConnection:
+    """The database of a process that runs tasks, one at a time."""
+    found = opened(memory=_TASK_MEMORY)
+    found.execute("SET threads = 1")
+    return found
+
+
+def take_in(connection: duckdb.DuckDBPyConnection, batches: Iterable[pa.RecordBatch]) -> bool:
+    """Name the rows that come to a task `sent`; False where there are none."""
+    import pyarrow as pa
+
+    arriving = iter(batches)
+    if (first := next(arriving, None)) is None:
+        return False
+    connection.register("__arriving", pa.RecordBatchReader.from_batches(first.schema, chain([first], arriving)))
+    connection.execute("CREATE TABLE sent AS FROM __arriving")
+    connection.unregister("__arriving")
+    return True
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from penstock.tables import DataFile, FieldId, LakeTable, Pinned
 from .arrow import framed
 
 FILE, ROW = "__file", "__row"
+PLACE = (Column.parse(FILE, "string"), Column.parse(ROW, "bigint"))
+BROADCAST_ROWS = 2_000_000  # keys, or positions: some 100 MB on every executor
 _SPELLED = "__spelled"
 SPELLED = f"_metadata.file_path AS {_SPELLED}"
 _BEGINS = " ".join(f"WHEN startswith({_SPELLED}, '{head}') THEN substr({_SPELLED}, {len(head)})" for head in ("file:///", "file:/"))

@@ -12,10 +12,11 @@ from penstock.connectors.readers import Files
 from penstock.engines.base import Arrived, Settled
 from penstock.engines.changing import amend, evolved, overwriting, rewrite
 from penstock.engines.curve import SAMPLE_ROWS, SAMPLED, place_on_curve, sample_of
-from penstock.engines.deleting import Arrival, thinned
+from penstock.engines.deleting import thinned
+from penstock.engines.embedded.routing import FilledSlot
 from penstock.engines.partition import partition_value
-from penstock.engines.settling import settle, unknown
-from penstock.engines.slots import Partition, Slot, bound, place, slots_of
+from penstock.engines.settling import has_deletes_alone, nature_of, recall, settled, unknown
+from penstock.engines.slots import Partition, Slot, place, shares, slots_of
 from penstock.errors import NotSupportedError
 from penstock.evolution import UNCHANGED, Evolution
 from penstock.maintenance import Clustering, Group
@@ -26,17 +27,20 @@ from penstock.tables import Change, DataFile, LakeTable, Pinned, WrittenDeletes,
 from .arriving import read_files
 from .arrow import framed, runs, to_arrow
 from .buckets import make_buckets_known
-from .dialect import spark_sql, statement
-from .reading import FILE, ROW, Wanted, deleted_rows, rows_of
+from .by_key import FORGOTTEN, GONE, MANY_TIMES, settled_by_key
+from .dialect import chosen_from, spark_sql, statement
+from .packing import Noting, Packed, rows_in
+from .reading import BROADCAST_ROWS, FILE, PLACE, ROW, Wanted, deleted_rows, rows_of
+from .routing import NUMBER, Routing, arriving, by_number, gone_from, note_places, places_in, rows_of_slots, written
 from .sketching import sketched_on_executors
+from .slot_writing import SlotWriting
 from .writing import SLOT, Writer, exported
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FILE_ROWS = 1_000_000
-BROADCAST_ROWS = 2_000_000  # keys, or positions: some 100 MB on every executor
-_PART, _CURVE, _NUMBER = "__part", "__curve", "__number"
+_PART, _CURVE = "__part", "__curve"
 
 
 class SparkBatchSession:
@@ -46,8 +50,11 @@ class SparkBatchSession:
         self.spark, self._aws = spark, aws
         self._kept: list[Any] = []
         self._views = 0
+        self._packed: dict[str, Packed] = {}
+        self._at_hand: set[str] = set()  # relations whose rows are kept, or are chosen from such
         self._files: dict[tuple[str, int | None, int], Sequence[DataFile]] = {}
         self.found: dict[tuple[str, int | None], str] = {}
+        self._gone: dict[tuple[str, int | None], str] = {}  # where settling named the rows that go
 
     def close(self) -> None:
         """Let go of everything named."""
@@ -56,17 +63,17 @@ class SparkBatchSession:
     # relations
 
     def load(self, name: str, rows: pa.Table) -> None:
-        framed(self.spark, rows).createOrReplaceTempView(_view(name))
+        self._name(name, framed(self.spark, rows), lasting=False, at_hand=True)
 
     def read(self, name: str, files: Files) -> Arrived:
         rows, arrived = read_files(self.spark, files)
-        self._keep(name, rows, lasting=False)
+        self._name(name, rows, lasting=False, at_hand=True)
         return arrived
 
     def compute(self, name: str, made: Callable[[Any], Any]) -> int:
         """Name a DataFrame that is made of the session; returns how many rows it has."""
         rows = made(self.spark)
-        self._keep(name, rows, lasting=False)
+        self._name(name, rows, lasting=False, at_hand=True)
         return int(rows.count())
 
     def query(self, sql: str) -> pa.Table:
@@ -80,21 +87,35 @@ class SparkBatchSession:
 
     def execute(self, sql: str) -> None:
         said = statement(sql)
-        frame = self.spark.sql(said.query)
+        frame, lasting = self.spark.sql(said.query), said.kind != "view" and chosen_from(said.asked) not in self._at_hand
         if said.kind == "insert":
             before = self.spark.table(_view(said.name))
             frame = before.unionByName(frame if said.by_name else frame.toDF(*before.columns), allowMissingColumns=True)
-        self._keep(said.name, frame, lasting=said.kind != "view")
+        self._name(said.name, frame, lasting=lasting, at_hand=said.kind == "table")
 
     def name(self, name: str, sql: str, kind: str = "TABLE") -> None:
-        self._keep(name, self.frame(sql), lasting=kind == "TABLE")
+        lasting = kind == "TABLE" and chosen_from(sql) not in self._at_hand
+        self._name(name, self.frame(sql), lasting=lasting, at_hand=kind == "TABLE")
 
-    def _keep(self, name: str, frame: Any, *, lasting: bool) -> None:
+    def _name(self, name: str, frame: Any, *, lasting: bool, at_hand: bool) -> None:
+        """What only chooses from rows that are kept need not be kept again; it is `at_hand` like those."""
+        self.keep(name, frame, lasting=lasting)
+        if at_hand:
+            self._at_hand.add(name)
+
+    def keep(self, name: str, frame: Any, *, lasting: bool) -> None:
         if lasting:
             kept = frame.localCheckpoint()  # not persisted: the plan of a view upon views upon views is analysed anew for every query
             self._kept.append(kept)
             frame = kept.toDF(*kept.columns)  # columns of its own: joined with what it was made of, Spark 3.5 does not tell them apart
         frame.createOrReplaceTempView(_view(name))
+        self._at_hand.discard(name)
+        self._packed.pop(name, None)
+
+    def keep_packed(self, name: str, rows: Packed, columns: Sequence[Column]) -> None:
+        """Name packed rows."""
+        self.keep(name, rows_in(rows.frame.where(f"kind = '{rows.kind}'"), columns), lasting=False)
+        self._packed[name] = rows
 
     def _viewed(self, frame: Any) -> str:
         """A query for the rows of a frame."""
@@ -110,7 +131,18 @@ class SparkBatchSession:
         frame.drop(FILE, ROW).createOrReplaceTempView(_view(name))
 
     def settle(self, spec: MergeSpec, table: LakeTable, pinned: Pinned, memory: LakeTable, remembered: Pinned) -> Settled:
-        return settle(self, spec, table, pinned, memory, remembered)
+        nature, deletes = nature_of(self), self.files(memory, remembered)
+        known = None
+        if not nature.truncates and not nature.partial and has_deletes_alone(deletes) and sum(f.rows for f in deletes) <= MANY_TIMES * nature.rows:
+            known = deletes
+        else:
+            nature = recall(self, spec, table, pinned, memory, remembered)
+        if nature.truncates:
+            return settled(self, spec, table, pinned, memory, remembered, nature)
+        self._gone = {(table.name, pinned.version): GONE, (memory.name, remembered.version): FORGOTTEN}
+        going = (*spec.keys, *spec.start) if spec.history else spec.keys
+        upserts = Routing(SlotWriting.of(table, pinned, going, self._aws))
+        return settled_by_key(self, upserts, Routing(SlotWriting.of(memory, remembered, spec.keys, self._aws)), spec, table, pinned, nature, known)
 
     def files(self, table: LakeTable, pinned: Pinned) -> Sequence[DataFile]:
         state = (table.location, pinned.version, pinned.schema)
@@ -127,7 +159,7 @@ class SparkBatchSession:
             self.name(name, self.rows_of(table, pinned, files, columns))
             return
         only = Wanted(self.frame(wanted), tuple(keys))
-        self._keep(name, rows_of(self.spark, table, pinned, self._candidates(wanted, keys[0], files), list(columns), only), lasting=True)
+        self.keep(name, rows_of(self.spark, table, pinned, self.candidates(wanted, keys[0], files), list(columns), only), lasting=True)
 
     def locate_sequences(self, name: str, wanted: str, table: LakeTable, pinned: Pinned, keys: Sequence[str], sequence: Sequence[str], least: object) -> None:
         del least  # Spark skips what a query does not ask for; a column of sequences is small beside its start
@@ -140,7 +172,7 @@ class SparkBatchSession:
         only = Wanted(among.hint("broadcast") if few else among, tuple(wanted.column_names))
         return to_arrow(rows_of(self.spark, table, pinned, files, columns, only))
 
-    def _candidates(self, wanted: str, first_key: str, files: Sequence[DataFile]) -> list[DataFile]:
+    def candidates(self, wanted: str, first_key: str, files: Sequence[DataFile]) -> list[DataFile]:
         """The files whose range of the first key meets that of the wanted keys; a file without statistics may hold any."""
         (found,) = self.query(f"SELECT MIN({quote(first_key)}) AS least, MAX({quote(first_key)}) AS greatest FROM ({wanted})").to_pylist()
         least, greatest = found["least"], found["greatest"]
@@ -161,7 +193,13 @@ class SparkBatchSession:
     # changes
 
     def rewrite(self, table: LakeTable, pinned: Pinned, upserts: str, deletes: str, tag: str) -> Change:
-        return rewrite(self, table, pinned, upserts, deletes, tag)
+        gone = self._gone.get((table.name, pinned.version))
+        if gone is None:
+            return rewrite(self, table, pinned, upserts, deletes, tag)
+        if not any(map(self._count, (upserts, deletes))):
+            return Change("append")
+        self.keep_packed("gone", self._packed[gone], PLACE)
+        return self.written(table, pinned, upserts, self.columns(deletes), tag)
 
     def append(self, table: LakeTable, pinned: Pinned, rows: str, tag: str) -> Change:
         partitions, counts = self._incoming(table, pinned, rows, kind="VIEW")
@@ -191,7 +229,7 @@ class SparkBatchSession:
     def _curve(self, table: LakeTable, pinned: Pinned, group: Group, columns: Sequence[str]) -> str:
         files = sample_of(group.files)
         share = min(1.0, SAMPLE_ROWS / max(1, sum(f.rows for f in files)))
-        self._keep(SAMPLED, rows_of(self.spark, table, pinned, files, columns).sample(share, seed=1), lasting=True)
+        self.keep(SAMPLED, rows_of(self.spark, table, pinned, files, columns).sample(share, seed=1), lasting=True)
         return place_on_curve(self, columns, {c.name: c.type.duckdb for c in pinned.columns})
 
     def sketch(self, table: LakeTable, pinned: Pinned, columns: Sequence[str]) -> Mapping[str, Sketch]:
@@ -230,78 +268,44 @@ class SparkBatchSession:
         return partitions, {i: row["__rows"] for i, row in enumerate(found.to_pylist())}
 
     def written(self, table: LakeTable, pinned: Pinned, rows: str, keys: Sequence[str], tag: str) -> Change:
-        first_key = keys[0]
-        gone = {r[FILE]: r["n"] for r in self.query(f"SELECT {FILE}, COUNT(*) AS n FROM gone GROUP BY {FILE}").to_pylist()}
-        files = self.files(table, pinned)
-        partitions, arriving = self._incoming(table, pinned, rows)
+        routing, files = Routing(SlotWriting.of(table, pinned, keys, self._aws)), self.files(table, pinned)
+        new, places = self._as_packed(rows, pinned.columns, routing.note_arrivals), self._as_packed("gone", PLACE, note_places)
+        gone, arrivals = gone_from(places), arriving(new)
+        coming, going = new.rows(sum(one.arrival.rows for one in arrivals)), places.rows(sum(gone.values()))
         staying = {f.uri for f in thinned(files, gone)} if table.design.position_deletes else set()
-        arrivals = [Arrival(p, arriving.get(i, 0)) for i, p in enumerate(partitions)]
-        slots = slots_of(arrivals, files, set(gone) - staying, first_key, apart=table.design.position_deletes)
-        if len(slots) == 1:
-            new = {slots[0].number: sum(arriving.values())}
-            self.name("assigned", f"SELECT *, {slots[0].number} AS {SLOT} FROM incoming", "VIEW")
-        else:
-            new = self._assigned(partitions, slots, first_key, next(c for c in pinned.columns if c.name == first_key), lasting=bool(table.partition_by))
-        written = [s for s in slots if new.get(s.number) or any(f.uri in gone for f in s.files)]
-        counts = {s.number: new.get(s.number, 0) + sum(f.rows - gone.get(f.uri, 0) for f in s.files) for s in written}
-        removed = [f for s in written for f in s.files]
-        if sum(gone.values()) <= BROADCAST_ROWS:
-            self.spark.table("gone").hint("broadcast").createOrReplaceTempView("gone")
-        added = self._writer(table, pinned, tag, [first_key]).write(self._outgoing(table, pinned, written), written, counts)
+        slots = slots_of([one.arrival for one in arrivals], files, set(gone) - staying, keys[0], apart=table.design.position_deletes)
+        counts = rows_of_slots(routing, coming, slots, arrivals, gone)
+        more = shares(slots, counts, {place(one.arrival.partition): one.keys for one in arrivals}, keys[0], FILE_ROWS)
+        slots, counts = [*slots, *more], counts | {s.number: FILE_ROWS for s in more}
+        filled = [FilledSlot(s, counts.get(s.number, 0) + sum(f.rows - gone.get(f.uri, 0) for f in s.files)) for s in slots]
+        filled = [one for one in filled if counts.get(one.slot.number) or any(f.uri in gone for f in one.slot.files)]
+        removed = [f for one in filled for f in one.slot.files]
+        added = written(routing, table, coming, going, slots, filled, counts, tag)
         rewritten = {f.uri for f in removed}
-        deletes = self._deletes(table, pinned, [f for f in files if f.uri in staying - rewritten])
+        deletes = self._deletes(table, pinned, [f for f in files if f.uri in staying - rewritten], going)
         return Change("overwrite" if removed or deletes else "append", added, removed, deletes)
 
-    def _assigned(self, partitions: Sequence[Partition], slots: Sequence[Slot], first_key: str, column: Column, *, lasting: bool) -> dict[int, int]:
-        """Name the incoming rows with the slot that each goes to as `assigned`; slot -> rows. A partition's slots share its keys between them.
+    def _count(self, name: str) -> int:
+        return self._packed[name].total if name in self._packed else int(self.spark.table(_view(name)).count())
 
-        `lasting`: the incoming rows are not.
-        """
-        numbers = {place(partition): i for i, partition in enumerate(partitions)}
-        ranges: list[tuple[int, int, str | None, str | None]] = []
-        for part, number in numbers.items():
-            ranges += [(number, *found) for found in _ranges([s for s in slots if place(s.partition) == part], first_key)]
-        frame = self.spark.createDataFrame(ranges, f"part INT, {SLOT} INT, least STRING, next STRING")
-        kind, key = column.type.spark, backquote(first_key)
-        frame.selectExpr("part", SLOT, f"CAST(least AS {kind}) AS least", f"CAST(next AS {kind}) AS next").createOrReplaceTempView("ranges")
-        assigned = self.spark.sql(f"""SELECT /*+ BROADCAST(s) */ i.*, s.{SLOT} FROM incoming i
-          JOIN ranges s ON i.{_PART} = s.part
-            AND CASE WHEN i.{key} IS NULL THEN s.least IS NULL ELSE (s.least IS NULL OR i.{key} >= s.least) AND (s.next IS NULL OR i.{key} < s.next) END""")
-        self._keep("assigned", assigned, lasting=lasting)
-        return {r[SLOT]: r["n"] for r in self.query(f"SELECT {SLOT}, COUNT(*) AS n FROM assigned GROUP BY {SLOT}").to_pylist()}
+    def _as_packed(self, name: str, columns: Sequence[Column], note: Noting) -> Packed:
+        """A relation's rows in the types of columns."""
+        if name not in self._packed:
+            typed = [f"CAST({backquote(c.name)} AS {c.type.spark}) AS {backquote(c.name)}" for c in columns]
+            self._packed[name] = Packed.of(self.spark.table(_view(name)).selectExpr(*typed), name, note)
+        return self._packed[name]
 
-    def _outgoing(self, table: LakeTable, pinned: Pinned, slots: Sequence[Slot]) -> Any:
-        """The new rows, and those that stay of files which are replaced, with the slot of each."""
-        columns = ", ".join(map(backquote, names(pinned.columns)))
-        new = self.spark.sql(f"SELECT {columns}, {SLOT} FROM assigned")
-        replaced = [(f.uri, s.number) for s in slots for f in s.files]
-        if not replaced:
-            return new
-        old = self._viewed(rows_of(self.spark, table, pinned, [f for s in slots for f in s.files], names(pinned.columns)))
-        self.spark.createDataFrame(replaced, f"{FILE} STRING, {SLOT} INT").createOrReplaceTempView("replaced")
-        return new.unionByName(
-            self.spark.sql(f"""SELECT /*+ BROADCAST(s) */ {", ".join(f"o.{backquote(c)}" for c in names(pinned.columns))}, s.{SLOT}
-          FROM ({old}) o JOIN replaced s ON o.{FILE} = s.{FILE} LEFT ANTI JOIN gone g ON o.{FILE} = g.{FILE} AND o.{ROW} = g.{ROW}""")
-        )
+    def _deletes(self, table: LakeTable, pinned: Pinned, files: Sequence[DataFile], going: Any) -> Sequence[WrittenDeletes]:
+        """The positions of the rows of data files that go, with those that files of their own deleted before."""
+        import pyarrow as pa
 
-    def _deletes(self, table: LakeTable, pinned: Pinned, files: Sequence[DataFile]) -> Sequence[WrittenDeletes]:
-        """The positions of the rows of data files that `gone` names, with those that files of their own deleted before."""
         if not files:
             return []
-        every = self.spark.table("gone").unionByName(deleted_rows(self.spark, files, own=True))
-        numbers = self.spark.createDataFrame([(f.uri, i) for i, f in enumerate(files)], f"{FILE} STRING, {_NUMBER} INT")
-        # by number: a path takes ten times what a position takes, and all of them come to the driver
-        found = to_arrow(every.join(numbers.hint("broadcast"), FILE).select(_NUMBER, ROW)).sort_by([(_NUMBER, "ascending"), (ROW, "ascending")])
-        return table.layout(pinned).pack([(files[number], part[ROW]) for number, part in runs(found, _NUMBER).items()])
-
-
-def _ranges(slots: Sequence[Slot], first_key: str) -> list[tuple[int, str | None, str | None]]:
-    """Slots of one partition with the least key of each, and the first that is not its own, as text; None for no bound. Each key has one of them."""
-    lowest, *others = slots
-    found = [(s.files[0].lower.get(first_key), s.number) for s in others if len(s.files) == 1]
-    known: list[tuple[Any, int]] = sorted(((key, number) for key, number in found if bound(key) is not None), key=lambda one: one[0])
-    least = [None, *(bound(key) for key, _ in known)]
-    return list(zip([lowest.number, *(number for _, number in known)], least, [*least[1:], None], strict=True))
+        found = places_in(going, [f.uri for f in files])
+        if any(d.is_own for f in files for d in f.deletes):
+            found += by_number(to_arrow(deleted_rows(self.spark, files, own=True)), [f.uri for f in files])
+        rows = pa.concat_tables(found).sort_by([(NUMBER, "ascending"), (ROW, "ascending")])
+        return table.layout(pinned).pack([(files[number], part[ROW]) for number, part in runs(rows, NUMBER).items()])
 
 
 def _view(relation: str) -> str:
