@@ -94,6 +94,7 @@ $(OLD)/.installed: requirements/spark35.txt $(DEV)/.installed
 	@$(PYTHON) -m venv $(OLD)
 	@$(DEV)/bin/python -c "import sysconfig; print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
 	  > $$($(OLD)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/development.pth
+	@$(OLD)/bin/python $(PIP) uninstall --yes setuptools 2>/dev/null || true # an old one, which Python 3.11 brings, makes no wheels
 	@$(OLD)/bin/python $(PIP) install --no-compile --no-deps --no-build-isolation --require-hashes -r requirements/spark35.txt
 	@touch $@
 

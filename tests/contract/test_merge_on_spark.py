@@ -7,6 +7,7 @@ import random
 from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import spark_server
@@ -22,6 +23,7 @@ from penstock.engines.embedded.engine import EmbeddedEngine
 from penstock.engines.spark import by_key, executing
 from penstock.engines.spark import session as spark_session
 from penstock.engines.spark.engine import SparkEngine
+from penstock.engines.spark.packing import apart
 from penstock.engines.spark.session import SparkBatchSession
 from penstock.engines.spark.slot_writing import SlotWriting
 from penstock.tables import PartitionField
@@ -217,3 +219,9 @@ def test_what_is_light_needs_no_cluster(tmp_path: Path, table_format: str, monke
     done = project.penstock("run", ".", "--env", "large")
     assert done.code == 0, done.err
     assert project.rows("lake.shop.orders", "id, state") == [{"id": 2, "state": "new"}]
+
+
+def test_spark_sends_each_part_to_a_partition_of_its_own(spark: Any) -> None:
+    for count in (1, 2, 7, 30):
+        parts = spark.createDataFrame([(number,) for number in apart(count)], "part INT").repartition(count, "part")
+        assert len({row[0] for row in parts.selectExpr("spark_partition_id()").collect()}) == count

@@ -208,6 +208,8 @@ def written(
     """
     import pyarrow as pa
 
+    if not filled:
+        return []
     groups = groups_of(filled, {number: count * _ROW_BYTES for number, count in new.items()})
     at = apart(len(groups))
     plans = [(_PLAN, number, 0, pickle.dumps(plan_of(table, group, tag))) for number, group in zip(at, groups, strict=True)]
