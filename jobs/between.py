@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penstock.batches import Batch
 from penstock.connectors.redshift.publishing import DELETE, MARKER, OP, UPSERT
@@ -49,14 +49,16 @@ class Taking:
         then = None if write == "overwrite" or found.read_as or self.copied is None else _former(found.table, self.copied, found.pinned)
         if then is not None:
             self._scan_differing(found.table, then, found.pinned)
-            return {"append": self._appended, "merge": self._changed, "overwrite_partitions": self._of_partitions}.get(write, lambda: Taken("fresh", write))()
+            ways = {"append": self._appended, "merge": self._changed, "overwrite_partitions": self._of_partitions, "scd2": self._versions}
+            return ways.get(write, lambda: Taken("fresh", write))()
         if write == "append" and self.copied is not None:
             raise DataError(
                 f"{source} no longer has the state {self.copied}, up to which {self.step.copy_.into} was appended to, or has other columns since",
                 hint="keep states for longer than the time between two runs (maintain: keep), or write: merge",
             )
         scan_pinned(self.context, self.session, self.batch, source, "source")
-        return self._outgoing(f"SELECT {self._typed}{self._said(UPSERT) if write == 'overwrite_partitions' else ''} FROM source", write)
+        said = self._said(UPSERT) if write == "overwrite_partitions" else ""
+        return self._outgoing(f"SELECT {self._typed}{said} FROM source", "history" if write == "scd2" else write)
 
     def _outgoing(self, sql: str, write: str) -> Taken:
         self.session.execute(f"CREATE OR REPLACE TEMP VIEW outgoing AS {sql}")
@@ -93,6 +95,9 @@ class Taking:
         shown = ", ".join(f"l.{quote(c.name)}" for c in self.target.columns)
         lost = f"SELECT {shown}{self._said(DELETE)} FROM lost l WHERE NOT EXISTS (SELECT 1 FROM come c WHERE {same})"
         return self._outgoing(f"SELECT *{self._said(UPSERT)} FROM fresh UNION ALL {lost}", "changes")
+
+    def _versions(self) -> Taken:
+        return replace(self._changed(), write="history_of_changes")
 
     def _of_partitions(self) -> Taken:
         """All rows of the partitions in which any differs, and of each partition a row that says so: one may be empty now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from penstock.batches import Batch
@@ -16,7 +17,7 @@ from penstock.connectors.redshift.warehouse import Warehouse
 from penstock.connectors.stores import open_store
 from penstock.killpoints import reach
 from penstock.objects import ObjectStore
-from penstock.pipeline import CopyStep
+from penstock.pipeline import Copy, CopyStep
 
 from .between import Taking
 from .context import Context
@@ -24,13 +25,15 @@ from .reading import columns_of
 from .record import StepRecord
 
 Taken = Callable[[Context, CopyStep, Batch, Warehouse], tuple[Load, ObjectStore]]
-_OF_FILES = {"merge": "upsert", "overwrite_partitions": "replace_partitions"}
+_OF_FILES = {"merge": "upsert", "scd2": "history_of_rows", "overwrite_partitions": "replace_partitions"}
 
 
-def target_table(context: Context, location: str) -> Target:
+def target_table(context: Context, location: str, copy: Copy | None = None) -> Target:
+    """A table of Redshift as declared, and as `copy` writes it."""
     where, declared = context.table_location(location), context.declared(location)
     layout = Layout(declared.diststyle or "", declared.distkey or "", declared.sort_by, declared.encode)
-    return Target(where.namespace, where.table, declared.schema_columns, declared.keys, layout, tuple(p.column for p in declared.partition_fields))
+    partitions, history = tuple(p.column for p in declared.partition_fields), copy.history if copy and copy.write == "scd2" else None
+    return Target(where.namespace, where.table, declared.schema_columns, declared.keys, layout, partitions, history)
 
 
 def apply(context: Context, step: CopyStep, batch: Batch, taken: Taken) -> StepRecord:
@@ -54,12 +57,13 @@ def apply(context: Context, step: CopyStep, batch: Batch, taken: Taken) -> StepR
 def of_table(context: Context, step: CopyStep, batch: Batch, warehouse: Warehouse) -> tuple[Load, ObjectStore]:
     """Write the rows that are to be loaded out, as the target's columns in the target's order, below the lake's warehouse."""
     lake = context.catalog(context.table_location(step.copy_.from_).connection)
-    store, target = _own_folder(context, step, batch, lake.warehouse), target_table(context, step.copy_.into)
+    store, target = _own_folder(context, step, batch, lake.warehouse), target_table(context, step.copy_.into, step.copy_)
+    columns = tuple(c for c in target.columns if c.name not in (target.history or ()))
     with context.engine.session() as session:
-        take = Taking(context, session, step, batch, target, warehouse.copied(context.keys(step.id))).taken()
+        take = Taking(context, session, step, batch, replace(target, columns=columns), warehouse.copied(context.keys(step.id))).taken()
         written = session.export(take.relation, f"{store.root}{context.run}.parquet")
     staged = [StagedFile(f.uri, f.bytes, f.rows) for f in written]
-    return Load(target, staged, take.write, store.root + _manifest(context), batch.pins[step.copy_.from_]), store
+    return Load(target, staged, take.write, store.root + _manifest(context), batch.pins[step.copy_.from_], columns), store
 
 
 def of_files(context: Context, step: CopyStep, batch: Batch, _: Warehouse) -> tuple[Load, ObjectStore]:
@@ -68,7 +72,8 @@ def of_files(context: Context, step: CopyStep, batch: Batch, _: Warehouse) -> tu
     source, state = context.store(read.read.from_), context.state.root
     check = partial(files.check_unchanged, source, batch.files)
     check()
-    columns, null = columns_of(context, read, copy.into), read.read.null or ""
+    target, null = target_table(context, copy.into, copy), read.read.null or ""
+    columns = tuple(c for c in columns_of(context, read, copy.into) if c.name not in (target.history or ()))
     region = getattr(context.pipeline.connections[read.read.from_.partition("/")[0]], "region", None)
     aws, is_of_rows = context.aws.at(region), read.read.format in ("csv", "json", "avro")
     found = files.examined(batch.files, read.read.format, columns, copy.options, null, aws)
@@ -76,7 +81,7 @@ def of_files(context: Context, step: CopyStep, batch: Batch, _: Warehouse) -> tu
     lines = partial(_lines, aws, read.read.format, copy.options.encoding) if copy.options.maxerror > 1 else None
     clauses = found.clauses + (f" REGION {literal(region)}" if region and is_of_rows else "")
     write = _OF_FILES.get(copy.write, copy.write)
-    return Load(target_table(context, copy.into), found.files, write, store.root + _manifest(context), None, found.columns, clauses, lines, check), store
+    return Load(target, found.files, write, store.root + _manifest(context), None, found.columns, clauses, lines, check), store
 
 
 def _lines(aws: AwsSettings, format_name: str, encoding: str, url: str, numbers: Sequence[int]) -> Mapping[int, str]:

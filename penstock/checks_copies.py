@@ -31,6 +31,8 @@ def _into_lake(step: CopyStep, read: Read, target: Table) -> Iterator[Found]:
         yield ("from",), f"a {read.format} feed is change data: apply it with merge, or append its inserts to a table without keys"
     if write == "insert_missing":
         yield ("write",), "insert_missing is for Redshift, which keeps no keys; a merge step, or an append by a change feed, keeps a lake table without doubles"
+    if write == "scd2":
+        yield ("write",), "scd2 is for Redshift; a merge step with stored_as_scd_type: 2 keeps the versions of rows in a lake table"
     if write == "merge":
         yield ("write",), "files are merged by a merge step, whose sequence_by says which row of a key is the newer"
     yield from _without_options(step)
@@ -59,19 +61,38 @@ def _into_redshift(pipeline: Pipeline, step: CopyStep, read: Read, target: Table
 
 def _columns(step: CopyStep, read: Read, target: Table) -> Iterator[Found]:
     copy = step.copy_
-    own = read.columns or target.columns
+    apart = copy.history if copy.write == "scd2" else ()
+    own = read.columns or {n: kind for n, kind in target.columns.items() if n not in apart}
     for name in (n for n in own if n not in target.columns):
         yield ("from",), f"column {choice(name, target.columns)}; COPY takes all columns of a file"
-    missing = [n for n, kind in target.columns.items() if n not in own and (kind.endswith("!") or n in target.keys)]
+    missing = [n for n, kind in target.columns.items() if n not in (*own, *apart) and (kind.endswith("!") or n in target.keys)]
     if missing:
         yield ("into",), f"{copy.into} has columns that {copy.from_} does not read and that may not be NULL: {', '.join(missing)}"
-    if copy.write in ("overwrite_partitions", "insert_missing") and (left := [n for n in target.columns if n not in own]):
+    if copy.write in ("overwrite_partitions", "insert_missing", "scd2") and (left := [n for n in target.columns if n not in (*own, *apart)]):
         yield ("write",), f"{copy.write} compares whole rows or replaces them, and {copy.from_} does not read {', '.join(left)}"
     yield from _flat(copy.into, target)
-    if copy.write == "merge" and not target.keys:
-        yield ("write",), f"{copy.into} has no keys; merge needs them"
+    yield from _by_key(step, target)
     if copy.window:
         yield ("window",), "a window goes with a lake table; in Redshift the partitions that are in the files are replaced"
+
+
+def _by_key(step: CopyStep, target: Table) -> Iterator[Found]:
+    """What a write by key asks of the table in Redshift."""
+    copy = step.copy_
+    if copy.write in ("merge", "scd2") and not target.keys:
+        yield ("write",), f"{copy.into} has no keys; {copy.write} needs them"
+    if copy.write != "scd2":
+        if "history" in copy.model_fields_set:
+            yield ("history",), "only write: scd2 keeps a history"
+        return
+    for name in copy.history:
+        kind = target.columns.get(name)
+        if kind is None or kind.removesuffix("!") not in ("timestamp", "timestamp_ntz"):
+            yield ("history",), f"{copy.into} needs a column {name}: timestamp, for when a version of a row began or ended; it has {kind or 'none'}"
+        elif name in target.keys:
+            yield ("history",), f"{name} is no key: keys: of {copy.into} are those of a row, whose versions are kept"
+    if str(target.columns.get(copy.history[1])).endswith("!"):
+        yield ("history",), f"{copy.history[1]} is NULL for the version that is open; declare it without !"
 
 
 def _no_gate(step: CopyStep, instead: str) -> Iterator[Found]:
@@ -95,12 +116,12 @@ def of_table(pipeline: Pipeline, step: CopyStep, target: Table) -> Iterator[Foun
         return
     yield from _without_options(step)
     yield from _no_gate(step, "rows were sorted when they came into the lake table; say it on the step that writes that")
-    if copy.write == "merge" and not target.keys:
-        yield ("write",), f"{copy.into} has no keys; merge needs them"
+    yield from _by_key(step, target)
     if copy.window:
         yield ("window",), "a window goes with a lake table; in Redshift the partitions in which rows differ are replaced"
     yield from _flat(copy.into, target)
-    if missing := [c for c in target.columns if c not in source.columns]:
+    apart = copy.history if copy.write == "scd2" else ()
+    if missing := [c for c in target.columns if c not in (*source.columns, *apart)]:
         yield ("into",), f"{copy.into} has columns that {copy.from_} has not: {', '.join(missing)}"
     for name in target.columns:
         kinds = [family(t[name]) for t in (source.spark_types, target.spark_types) if name in t]

@@ -25,7 +25,7 @@ from penstock.tables import PartitionField
 from penstock.targets import Runtime, SparkService
 from penstock.windows import Window
 
-Write = Literal["append", "overwrite", "overwrite_partitions", "merge", "insert_missing"]
+Write = Literal["append", "overwrite", "overwrite_partitions", "merge", "insert_missing", "scd2"]
 Encoding = Literal["auto", "az64", "bytedict", "delta", "delta32k", "lzo", "mostly8", "mostly16", "mostly32", "raw", "runlength", "text255", "text32k", "zstd"]
 Share = Annotated[str, Field(pattern=r"^(100|\d{1,2}(\.\d+)?) ?%$")]
 Reader = Literal["spark", "athena", "redshift", "trino", "snowflake", "duckdb"]
@@ -248,7 +248,11 @@ class Copy(Model):
 
     from_: Location = Field(alias="from")
     into: Location
-    write: Write = Field(default="append", description="insert_missing, into Redshift: rows that the table has not, each once, NULL equal to NULL")
+    write: Write = Field(
+        default="append",
+        description="into Redshift besides: insert_missing, rows that the table has not, each once, NULL equal to NULL; scd2, every version of a row by key",
+    )
+    history: tuple[Name, Name] = Field(default=("valid_from", "valid_to"), description="scd2: the table's columns of when a version began, and when it ended")
     window: Window | None = Field(default=None, description="overwrite_partitions: every partition that it covers is replaced, also those now empty")
     options: CopyOptions = Field(default=CopyOptions(), description="files into Redshift: how COPY takes them")
 

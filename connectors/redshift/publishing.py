@@ -1,8 +1,9 @@
 """How the rows of a stage come into a table: the statements that stand behind the claim of the ledger, in one transaction. Never TRUNCATE: it commits.
 
-A stage holds, for `merge` and `overwrite`, a whole snapshot of its source; for `append` and `insert_missing`, new rows; for `changes`, rows that are
-new or differ, and those whose keys are gone; for `overwrite_partitions`, the rows of partitions that changed, and one marker for each of these. Of files
-that come as they are it holds rows by key, for `upsert`, or all rows of the partitions that are in it, for `replace_partitions`.
+A stage holds, for `merge`, `history` and `overwrite`, a whole snapshot of its source; for `append` and `insert_missing`, new rows; for `changes` and
+`history_of_changes`, rows that are new or differ, and those whose keys are gone; for `overwrite_partitions`, the rows of partitions that changed, and one
+marker for each of these. Of files that come as they are it holds rows by key, for `upsert` and `history_of_rows`, or all rows of the partitions that are in
+it, for `replace_partitions`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from .sql import Target, listed
 
 OP = Column("__op", DataType("string"))
 UPSERT, DELETE, MARKER = "u", "d", "p"
-BY_KEY = ("changes", "merge", "overwrite", "upsert")  # a key stands once in their stages
+BY_KEY = ("changes", "history", "history_of_changes", "history_of_rows", "merge", "overwrite", "upsert")  # a key stands once in their stages
 
 
 def stage_columns(target: Target, write: str) -> Columns:
     """The columns of a stage; a row that only says which key or partition it means has no others."""
-    if write not in ("changes", "overwrite_partitions"):
+    if write not in ("changes", "history_of_changes", "overwrite_partitions"):
         return target.columns
     return (*(Column(c.name, c.type) for c in target.columns), OP)
 
@@ -30,7 +31,7 @@ def publish(target: Target, stage: str, write: str) -> list[str]:
     """The statements for a `write`. Raises ArgumentError for one that is not known, or that misses keys or partitions."""
     if write not in _WRITES:
         raise ArgumentError(f"write {choice(write, _WRITES)}")
-    if write in ("changes", "merge", "upsert") and not target.keys:
+    if write in BY_KEY and write != "overwrite" and not target.keys:
         raise ArgumentError(f"{target.name} has no keys; a merge needs them")
     if write in ("overwrite_partitions", "replace_partitions") and not target.partition_by:
         raise ArgumentError(f"{target.name} has no partitions to overwrite; declare partition_by")
@@ -97,6 +98,33 @@ def _append(target: Target, stage: str) -> list[str]:
     return [_into(target, stage)]
 
 
+def _history(target: Target, stage: str, *, staged: str = "TRUE", kept: str = "") -> list[str]:
+    """Of a stage that is a whole snapshot: versions end whose rows are gone or differ, and rows begin one that have none open.
+
+    The time is the transaction's own, which there is once for a batch. `staged`: the condition that a staged row is a row; `kept`: one more for those to end.
+    """
+    assert target.history
+    begin, end = map(quote, target.history)
+    same, equal = _same(target, target.keys, nulls=False), _same(target, names(target.columns), nulls=True)
+    columns, of_stage = listed(names(target.columns)), listed(names(target.columns), "s.")
+    is_open = " AND ".join(f"t.{quote(k)} = s.{quote(k)}" for k in target.keys) + f" AND t.{end} IS NULL"
+    gone = f"NOT EXISTS (SELECT 1 FROM {stage} s WHERE {same} AND {equal} AND {staged})"
+    new = f"{staged} AND NOT EXISTS (SELECT 1 FROM {target.name} t WHERE {is_open})"
+    return [
+        f"UPDATE {target.name} SET {end} = SYSDATE WHERE {end} IS NULL AND {gone}{kept}",
+        f"INSERT INTO {target.name} ({columns}, {begin}) SELECT {of_stage}, SYSDATE FROM {stage} s WHERE {new}",
+    ]
+
+
+def _history_of_rows(target: Target, stage: str, *, staged: str = "TRUE") -> list[str]:
+    """Of a stage that has some rows: what it does not name stays open."""
+    return _history(target, stage, staged=staged, kept=f" AND EXISTS (SELECT 1 FROM {stage} s WHERE {_same(target, target.keys, nulls=False)})")
+
+
+def _history_of_changes(target: Target, stage: str) -> list[str]:
+    return _history_of_rows(target, stage, staged=f"s.{quote(OP.name)} <> '{DELETE}'")
+
+
 def _insert_missing(target: Target, stage: str) -> list[str]:
     """Rows that the table has not, each once: MINUS takes NULL for equal to NULL. Of the table only the range of the sort key is read that the stage has."""
     columns = listed(names(target.columns))
@@ -110,6 +138,7 @@ def _insert_missing(target: Target, stage: str) -> list[str]:
 
 
 _WRITES: Mapping[str, Callable[[Target, str], list[str]]] = {
-    "append": _append, "changes": _changes, "insert_missing": _insert_missing, "merge": _merge, "overwrite": _overwrite,
+    "append": _append, "history": _history, "history_of_changes": _history_of_changes, "history_of_rows": _history_of_rows,
+    "changes": _changes, "insert_missing": _insert_missing, "merge": _merge, "overwrite": _overwrite,
     "overwrite_partitions": _overwrite_partitions, "replace_partitions": _replace_partitions, "upsert": _upsert,
 }  # fmt: skip

@@ -45,7 +45,9 @@ class Layout:
 
 @dataclass(frozen=True)
 class Target:
-    """A table of Redshift as declared. `partition_by`: the columns by which `overwrite_partitions` replaces rows."""
+    """A table of Redshift as declared. `partition_by`: the columns by which `overwrite_partitions` replaces rows; `history`: those of when a version of a row
+    began and ended, of a table that keeps all versions of a key.
+    """
 
     schema: str
     table: str
@@ -53,6 +55,12 @@ class Target:
     keys: tuple[str, ...] = ()
     layout: Layout = Layout()
     partition_by: tuple[str, ...] = ()
+    history: tuple[str, str] | None = None
+
+    @property
+    def row_keys(self) -> tuple[str, ...]:
+        """What one row has alone."""
+        return (*self.keys, self.history[0]) if self.history else self.keys
 
     @property
     def name(self) -> str:
@@ -130,7 +138,7 @@ def _defined(column: Column, layout: Layout) -> str:
 
 
 def create_table(target: Target) -> list[str]:
-    columns = definition(target.columns, target.keys, target.layout)
+    columns = definition(target.columns, target.row_keys, target.layout)
     return [f"CREATE SCHEMA IF NOT EXISTS {quote(target.schema)}", f"CREATE TABLE IF NOT EXISTS {target.name} ({columns}){target.layout.clauses}"]
 
 

@@ -130,6 +130,19 @@ def test_batches_are_merged_by_key_and_what_is_not_read_stays(sales: Sales) -> N
     assert len(sales.held()) == 3
 
 
+def test_versions_of_rows_are_kept_and_what_is_not_delivered_stays_open(sales: Sales) -> None:
+    sales.declare(write="scd2, history: [since, until]")
+    text = sales.project.text("pipeline.yaml")
+    sales.project.write("pipeline.yaml", text.replace('amount: "decimal(12,2)"}', 'amount: "decimal(12,2)", since: timestamp_ntz!, until: timestamp_ntz}'))
+    for name, rows in {"1.csv": "1,2026-01-01,a,1.00\n2,2026-01-01,b,\n", "2.csv": "2,2026-01-01,b,\n1,2026-01-02,a,1.00\n3,2026-01-02,c,1.00\n"}.items():
+        sales.deliver(name, HEADER + rows)
+        sales.run()
+    held = sales.held(columns="id, day, name, amount, until IS NULL AS open")
+    assert sorted(held) == [
+        [1, "2026-01-01", "a", "1.00", False], [1, "2026-01-02", "a", "1.00", True], [2, "2026-01-01", "b", None, True], [3, "2026-01-02", "c", "1.00", True],
+    ]  # fmt: skip
+
+
 def test_partitions_that_are_in_the_files_are_replaced(sales: Sales) -> None:
     sales.declare(write="overwrite_partitions")
     sales.deliver("1.csv", HEADER + "1,2026-01-01,a,1.00\n2,2026-01-02,b,2.00\n3,,c,3.00\n")
@@ -222,6 +235,9 @@ def test_a_truncated_file_and_one_that_vanished(sales: Sales) -> None:
         ({"read": ", columns: {id: bigint!, nmae: string}"}, "did you mean 'name'"),
         ({"read": ", columns: {name: string}"}, "that may not be NULL: id"),
         ({"read": ", bad_files: quarantine"}, "COPY takes no part of a batch whose files are bad"),
+        ({"write": "scd2"}, "needs a column valid_from: timestamp, for when a version of a row began or ended; it has none"),
+        ({"write": "scd2, history: [day, amount]"}, "it has date"),
+        ({"write": "merge, history: [day, amount]"}, "only write: scd2 keeps a history"),
         ({"write": "insert_missing", "read": ", columns: {id: bigint!}"}, "does not read day, name, amount"),
     ],
 )

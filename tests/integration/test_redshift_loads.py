@@ -31,6 +31,7 @@ tables:
   warehouse.SCHEMA.states: {columns: {id: bigint!, state: string}, sort_by: [id], diststyle: all}
   warehouse.SCHEMA.by_state: {columns: {state: string, id: bigint}, partition_by: [state]}
   warehouse.SCHEMA.log: {columns: {id: bigint!, name: string}}
+  warehouse.SCHEMA.versions: {columns: {id: bigint!, state: string, valid_from: timestamp_ntz!, valid_to: timestamp_ntz}, keys: [id]}
 steps:
   - id: changes
     read: {from: raw/orders/, format: debezium, decimal_handling_mode: string, batch: {max_files: 1}}
@@ -41,6 +42,7 @@ steps:
   - {id: load, copy: {from: lake.SCHEMA.orders, into: warehouse.SCHEMA.orders, write: merge}}
   - {id: load_states, copy: {from: lake.SCHEMA.orders, into: warehouse.SCHEMA.states, write: insert_missing}}
   - {id: load_by_state, copy: {from: lake.SCHEMA.orders, into: warehouse.SCHEMA.by_state, write: overwrite_partitions}}
+  - {id: load_versions, copy: {from: lake.SCHEMA.orders, into: warehouse.SCHEMA.versions, write: scd2}}
   - {id: load_log, copy: {from: lake.SCHEMA.log, into: warehouse.SCHEMA.log, write: append}}
   - {id: count, sql: {on: warehouse, file: count.sql}}
 environments:
@@ -95,6 +97,26 @@ def test_from_snapshot_to_snapshot(shop: Shop) -> None:
     assert "3 statements" in steps["count"]["note"]
     again = shop.run()
     assert {s: again[s]["status"] for s in ("load", "load_log", "count")} == dict.fromkeys(("load", "load_log", "count"), "nothing to do")
+
+
+def test_every_version_of_a_row_is_kept(shop: Shop) -> None:
+    deliveries = [
+        [event("c", i, 10 + i, "new", "1.00") for i in range(1, 4)],
+        [event("u", 1, 30, "paid", "1.00"), event("u", 2, 31, "new", "9.00"), event("d", 3, 32), event("c", 4, 33, None, "1.00")],
+        [event("u", 4, 40, "paid", "1.00"), event("c", 3, 41, "again", "1.00")],
+    ]
+    shop.deliver("log/1.csv", "id,name\n1,a\n")
+    for number, said in enumerate(deliveries):
+        shop.deliver(f"orders/{number}", events(*said))
+        steps = shop.run()
+    assert steps["load_versions"]["counts"]["applied"] == 2
+    assert shop.run()["load_versions"]["status"] == "nothing to do"
+    versions = shop.project.rows(f"{shop.schema}.versions", "id, state, valid_from, valid_to", connection="warehouse")
+    by_key = {i: sorted(([r["state"], r["valid_from"], r["valid_to"]] for r in versions if r["id"] == i), key=lambda r: r[1]) for i in range(1, 5)}
+    assert {i: [r[0] for r in rows] for i, rows in by_key.items()} == {1: ["new", "paid"], 2: ["new"], 3: ["new", "again"], 4: [None, "paid"]}
+    assert all(rows[-1][2] is None for rows in by_key.values())
+    assert by_key[1][0][2] == by_key[1][1][1] == by_key[3][0][2], "one time for a batch: one version ends as the next begins"
+    assert by_key[3][0][2] < by_key[3][1][1]
 
 
 def test_an_append_of_what_was_changed_is_refused(shop: Shop) -> None:

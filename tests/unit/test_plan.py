@@ -96,6 +96,7 @@ CASES = {
     "two writers": ("into: lake.a.days}", "into: lake.a.orders}", "is written by step 'orders' already"),
     "a suite that is not there": ("suite: suite", "suite: sweet", "the suite's file is not there"),
     "a window into Redshift": ("write: merge}", "write: merge, window: {column: day, from: a, until: b}}", "a window goes with a lake table"),
+    "a history without columns": ("write: merge}", "write: scd2}", "needs a column valid_from: timestamp"),
     "unload to a folder": ("into: cloud/out/", "into: raw/out/", "Redshift unloads to S3"),
     "an unload's partition": ("partition_by: [day]}}", "partition_by: [dai]}}", "column 'dai' is not in the query's output"),
     "no keys to compare": ("right: warehouse.mart.days}", "right: warehouse.mart.days, keys: [id]}", "the columns of both"),

@@ -24,6 +24,7 @@ TARGET = sql.Target(
     ("day", "carrier"),
 )
 LAID_OUT = replace(TARGET, layout=sql.Layout(distkey="carrier", sort_by=("day",), encode={"carrier": "zstd"}), partition_by=("day", "carrier"))
+VERSIONED = replace(TARGET, history=("valid_from", 'valid"to'))
 UNLOADS = (sql.UnloadOptions(partition_by=("m",)), sql.UnloadOptions("csv", True, "gzip", ("m",), True, 100, True), sql.UnloadOptions("json"))
 WRITES = ("append", "changes", "insert_missing", "merge", "overwrite", "overwrite_partitions", "replace_partitions", "upsert")
 STAGE = sql.stage_of("flights/load", 42)
@@ -48,7 +49,9 @@ def statements() -> dict[str, list[str]]:
         "create": sql.ensure(TARGET, "flights/load", 42),
         "stage": sql.stage(STAGE, TARGET.columns, "s3://b/manifest", role),
         **{f"publish {w}": [sql.claim("flights/load", 41, 42), *publishing.publish(LAID_OUT, STAGE, w)] for w in WRITES},
+        **{f"publish {w}": publishing.publish(VERSIONED, STAGE, w) for w in ("history", "history_of_changes", "history_of_rows")},
         "create with a layout": sql.create_table(LAID_OUT),
+        "create a history": sql.create_table(VERSIONED)[1:],
         "evolve": [sql.add_column(LAID_OUT, TARGET.columns[2]), sql.widen_column(LAID_OUT, TARGET.columns[1])],
         "stage of changes": sql.stage(STAGE, publishing.stage_columns(TARGET, "changes"), "s3://b/manifest", role),
         "copied": [sql.copied(["flights/load"]), *sql.note_copied(["flights/load"], 7)],

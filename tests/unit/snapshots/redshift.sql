@@ -71,9 +71,24 @@ INSERT INTO "mart"."da""ys" ("day", "carrier", "amount", "at") SELECT "day", "ca
 CALL penstock.claim('flights/load', 41, 42);
 MERGE INTO "mart"."da""ys" USING penstock."stage_flights_load_0e3cbfc6_42" s ON "mart"."da""ys"."day" = s."day" AND "mart"."da""ys"."carrier" = s."carrier" WHEN MATCHED THEN UPDATE SET "amount" = s."amount", "at" = s."at" WHEN NOT MATCHED THEN INSERT ("day", "carrier", "amount", "at") VALUES (s."day", s."carrier", s."amount", s."at");
 
+-- publish history
+UPDATE "mart"."da""ys" SET "valid""to" = SYSDATE WHERE "valid""to" IS NULL AND NOT EXISTS (SELECT 1 FROM penstock."stage_flights_load_0e3cbfc6_42" s WHERE "mart"."da""ys"."day" = s."day" AND "mart"."da""ys"."carrier" = s."carrier" AND ("mart"."da""ys"."day" = s."day" OR ("mart"."da""ys"."day" IS NULL AND s."day" IS NULL)) AND ("mart"."da""ys"."carrier" = s."carrier" OR ("mart"."da""ys"."carrier" IS NULL AND s."carrier" IS NULL)) AND ("mart"."da""ys"."amount" = s."amount" OR ("mart"."da""ys"."amount" IS NULL AND s."amount" IS NULL)) AND ("mart"."da""ys"."at" = s."at" OR ("mart"."da""ys"."at" IS NULL AND s."at" IS NULL)) AND TRUE);
+INSERT INTO "mart"."da""ys" ("day", "carrier", "amount", "at", "valid_from") SELECT s."day", s."carrier", s."amount", s."at", SYSDATE FROM penstock."stage_flights_load_0e3cbfc6_42" s WHERE TRUE AND NOT EXISTS (SELECT 1 FROM "mart"."da""ys" t WHERE t."day" = s."day" AND t."carrier" = s."carrier" AND t."valid""to" IS NULL);
+
+-- publish history_of_changes
+UPDATE "mart"."da""ys" SET "valid""to" = SYSDATE WHERE "valid""to" IS NULL AND NOT EXISTS (SELECT 1 FROM penstock."stage_flights_load_0e3cbfc6_42" s WHERE "mart"."da""ys"."day" = s."day" AND "mart"."da""ys"."carrier" = s."carrier" AND ("mart"."da""ys"."day" = s."day" OR ("mart"."da""ys"."day" IS NULL AND s."day" IS NULL)) AND ("mart"."da""ys"."carrier" = s."carrier" OR ("mart"."da""ys"."carrier" IS NULL AND s."carrier" IS NULL)) AND ("mart"."da""ys"."amount" = s."amount" OR ("mart"."da""ys"."amount" IS NULL AND s."amount" IS NULL)) AND ("mart"."da""ys"."at" = s."at" OR ("mart"."da""ys"."at" IS NULL AND s."at" IS NULL)) AND s."__op" <> 'd') AND EXISTS (SELECT 1 FROM penstock."stage_flights_load_0e3cbfc6_42" s WHERE "mart"."da""ys"."day" = s."day" AND "mart"."da""ys"."carrier" = s."carrier");
+INSERT INTO "mart"."da""ys" ("day", "carrier", "amount", "at", "valid_from") SELECT s."day", s."carrier", s."amount", s."at", SYSDATE FROM penstock."stage_flights_load_0e3cbfc6_42" s WHERE s."__op" <> 'd' AND NOT EXISTS (SELECT 1 FROM "mart"."da""ys" t WHERE t."day" = s."day" AND t."carrier" = s."carrier" AND t."valid""to" IS NULL);
+
+-- publish history_of_rows
+UPDATE "mart"."da""ys" SET "valid""to" = SYSDATE WHERE "valid""to" IS NULL AND NOT EXISTS (SELECT 1 FROM penstock."stage_flights_load_0e3cbfc6_42" s WHERE "mart"."da""ys"."day" = s."day" AND "mart"."da""ys"."carrier" = s."carrier" AND ("mart"."da""ys"."day" = s."day" OR ("mart"."da""ys"."day" IS NULL AND s."day" IS NULL)) AND ("mart"."da""ys"."carrier" = s."carrier" OR ("mart"."da""ys"."carrier" IS NULL AND s."carrier" IS NULL)) AND ("mart"."da""ys"."amount" = s."amount" OR ("mart"."da""ys"."amount" IS NULL AND s."amount" IS NULL)) AND ("mart"."da""ys"."at" = s."at" OR ("mart"."da""ys"."at" IS NULL AND s."at" IS NULL)) AND TRUE) AND EXISTS (SELECT 1 FROM penstock."stage_flights_load_0e3cbfc6_42" s WHERE "mart"."da""ys"."day" = s."day" AND "mart"."da""ys"."carrier" = s."carrier");
+INSERT INTO "mart"."da""ys" ("day", "carrier", "amount", "at", "valid_from") SELECT s."day", s."carrier", s."amount", s."at", SYSDATE FROM penstock."stage_flights_load_0e3cbfc6_42" s WHERE TRUE AND NOT EXISTS (SELECT 1 FROM "mart"."da""ys" t WHERE t."day" = s."day" AND t."carrier" = s."carrier" AND t."valid""to" IS NULL);
+
 -- create with a layout
 CREATE SCHEMA IF NOT EXISTS "mart";
 CREATE TABLE IF NOT EXISTS "mart"."da""ys" ("day" DATE NOT NULL, "carrier" VARCHAR(65535) NOT NULL ENCODE zstd, "amount" DECIMAL(12,2), "at" TIMESTAMPTZ, PRIMARY KEY ("day", "carrier")) DISTSTYLE KEY DISTKEY ("carrier") COMPOUND SORTKEY ("day");
+
+-- create a history
+CREATE TABLE IF NOT EXISTS "mart"."da""ys" ("day" DATE NOT NULL, "carrier" VARCHAR(65535) NOT NULL, "amount" DECIMAL(12,2), "at" TIMESTAMPTZ, PRIMARY KEY ("day", "carrier", "valid_from"));
 
 -- evolve
 ALTER TABLE "mart"."da""ys" ADD COLUMN "amount" DECIMAL(12,2);
