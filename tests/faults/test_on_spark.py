@@ -86,9 +86,10 @@ def ended(shop: Project, run: subprocess.Popen[str], ends: dict[int, str]) -> No
 
 def test_an_executor_that_is_lost_while_files_are_written_loses_and_doubles_nothing(shop: Project) -> None:
     ends = deliver(shop)
-    run, killed = submitted(shop), 0
+    run, killed, known = submitted(shop), 0, set[Path]()
     while run.poll() is None and killed < 2:
-        if any((shop.folder / "warehouse").rglob("_temporary")):
+        if new := set((shop.folder / "warehouse").rglob("*.parquet")) - known:
+            known |= new
             at_work = [p for p in psutil.Process(run.pid).children(recursive=True) if is_executor(p)]
             for executor in at_work[:1]:
                 executor.kill()
