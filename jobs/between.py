@@ -6,16 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from penstock.batches import Batch
+from penstock.connectors.redshift.files import fit
 from penstock.connectors.redshift.publishing import DELETE, MARKER, OP, UPSERT
 from penstock.connectors.redshift.sql import Target
-from penstock.engines.base import Session
+from penstock.engines.base import Input, Session
 from penstock.errors import DataError, LedgerError
 from penstock.pipeline import CopyStep
-from penstock.schema import quote
+from penstock.schema import Columns, quote
 from penstock.tables import DataFile, LakeTable, Pinned
 
 from .context import Context
 from .pins import pinned, scan_pinned
+
+# writes whose stage says nothing of a row but the row, once something was copied: of what came since (False), of all there is (True)
+_WITHOUT_MARKS = {False: ("append", "insert_missing"), True: ("insert_missing", "merge", "overwrite", "scd2")}
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,28 @@ class Taken:
 
     relation: str
     write: str
+
+
+@dataclass(frozen=True)
+class Lying:
+    """Files of the lake that hold just the rows to be loaded, and how their rows are published."""
+
+    files: Sequence[DataFile]
+    write: str
+
+
+def as_they_lie(context: Context, step: CopyStep, batch: Batch, columns: Columns, copied: int | None) -> Lying | None:
+    """What a copy takes as files of the lake itself: COPY goes by place and sees no deletes, so they must hold these columns and nothing more."""
+    write, (found, then) = step.copy_.write, _states(context, step, batch, copied)
+    assert found.table
+    assert found.pinned
+    if write == "overwrite_partitions" or found.read_as or found.pinned.evolved or found.pinned.is_read_by_number:
+        return None
+    gone, files = differing(found.table.files(then) if then else (), found.table.files(found.pinned))
+    if gone or (copied is not None and write not in _WITHOUT_MARKS[then is None]):
+        return None
+    is_plain = all(f.uri.startswith("s3://") and not f.deletes and not f.outside for f in files)
+    return Lying(files, "history" if write == "scd2" else write) if is_plain and fit([f.uri for f in files], columns, context.aws) else None
 
 
 @dataclass(frozen=True)
@@ -43,11 +69,8 @@ class Taking:
         Raises DataError for an append where rows were changed or deleted since, or where nobody can tell any more.
         """
         write, source = self.step.copy_.write, self.step.copy_.from_
-        found = pinned(self.context, self.batch, source)
-        assert found.table
-        assert found.pinned
-        then = None if write == "overwrite" or found.read_as or self.copied is None else _former(found.table, self.copied, found.pinned)
-        if then is not None:
+        found, then = _states(self.context, self.step, self.batch, self.copied)
+        if then is not None and found.table and found.pinned:
             self._scan_differing(found.table, then, found.pinned)
             ways = {"append": self._appended, "merge": self._changed, "overwrite_partitions": self._of_partitions, "scd2": self._versions}
             return ways.get(write, lambda: Taken("fresh", write))()
@@ -109,6 +132,14 @@ class Taking:
         rows = f"SELECT *{self._said(UPSERT)} FROM (SELECT {self._typed} FROM source) s WHERE EXISTS (SELECT 1 FROM touched t WHERE {same})"
         marker = ", ".join(quote(c.name) if c.name in columns else f"CAST(NULL AS {c.type.duckdb}) AS {quote(c.name)}" for c in self.target.columns)
         return self._outgoing(f"{rows} UNION ALL SELECT {marker}{self._said(MARKER)} FROM touched", "overwrite_partitions")
+
+
+def _states(context: Context, step: CopyStep, batch: Batch, copied: int | None) -> tuple[Input, Pinned | None]:
+    """The pinned table, and its state that was copied last, where what differs from that is taken."""
+    found = pinned(context, batch, step.copy_.from_)
+    if step.copy_.write == "overwrite" or found.read_as or copied is None or not (found.table and found.pinned):
+        return found, None
+    return found, _former(found.table, copied, found.pinned)
 
 
 def _former(table: LakeTable, version: int, now: Pinned) -> Pinned | None:

@@ -18,8 +18,9 @@ from penstock.connectors.stores import open_store
 from penstock.killpoints import reach
 from penstock.objects import ObjectStore
 from penstock.pipeline import Copy, CopyStep
+from penstock.tables import DataFile, WrittenFile
 
-from .between import Taking
+from .between import Taking, as_they_lie
 from .context import Context
 from .reading import columns_of
 from .record import StepRecord
@@ -55,15 +56,22 @@ def apply(context: Context, step: CopyStep, batch: Batch, taken: Taken) -> StepR
 
 
 def of_table(context: Context, step: CopyStep, batch: Batch, warehouse: Warehouse) -> tuple[Load, ObjectStore]:
-    """Write the rows that are to be loaded out, as the target's columns in the target's order, below the lake's warehouse."""
+    """The lake's own files where these hold just what is to be loaded, else its rows written out below the lake's warehouse, by the target's columns."""
     lake = context.catalog(context.table_location(step.copy_.from_).connection)
     store, target = _own_folder(context, step, batch, lake.warehouse), target_table(context, step.copy_.into, step.copy_)
     columns = tuple(c for c in target.columns if c.name not in (target.history or ()))
+    copied = warehouse.copied(context.keys(step.id))
+
+    def load(files: Sequence[DataFile | WrittenFile], write: str) -> tuple[Load, ObjectStore]:
+        staged = [StagedFile(f.uri, f.bytes, f.rows) for f in files]
+        return Load(target, staged, write, store.root + _manifest(context), batch.pins[step.copy_.from_], columns), store
+
+    if lying := as_they_lie(context, step, batch, columns, copied):
+        return load(lying.files, lying.write)
     with context.engine.session() as session:
-        take = Taking(context, session, step, batch, replace(target, columns=columns), warehouse.copied(context.keys(step.id))).taken()
-        written = session.export(take.relation, f"{store.root}{context.run}.parquet")
-    staged = [StagedFile(f.uri, f.bytes, f.rows) for f in written]
-    return Load(target, staged, take.write, store.root + _manifest(context), batch.pins[step.copy_.from_], columns), store
+        take = Taking(context, session, step, batch, replace(target, columns=columns), copied).taken()
+        written = session.export(take.relation, f"{store.root}{context.run}.parquet", warehouse.slices)
+    return load(written, take.write)
 
 
 def of_files(context: Context, step: CopyStep, batch: Batch, _: Warehouse) -> tuple[Load, ObjectStore]:

@@ -64,6 +64,7 @@ class RedshiftConnection(Model):
     client: Literal["data-api", "redshift-connector"] = Field(default="data-api", description="how statements are sent: by AWS's API, or by the wire")
     host: str | None = Field(default=None, description="with `client: redshift-connector`: the endpoint's address")
     port: int = Field(default=5439, ge=1, le=65535)
+    resume: bool = Field(default=False, description="have a run resume a cluster that is paused; without it such a run fails, and may be tried again")
 
     @model_validator(mode="after")
     def _one_endpoint(self) -> Self:
@@ -71,6 +72,8 @@ class RedshiftConnection(Model):
             raise ValueError("give one of workgroup (Serverless) and cluster (provisioned)")
         if self.host and self.client == "data-api":
             raise ValueError("the Data API has no host; host goes with client: redshift-connector")
+        if self.resume and self.workgroup:
+            raise ValueError("Redshift Serverless wakes by itself; resume goes with cluster")
         return self
 
 

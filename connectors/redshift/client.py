@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from secrets import SystemRandom
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from penstock.config import AwsSettings
 from penstock.connections import RedshiftConnection
 from penstock.errors import ArgumentError, ConnectionFailedError, WarehouseBusyError, WarehouseError
+
+from .cluster import Cluster
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,8 +57,7 @@ class DataApi:
     def __init__(self, connection: RedshiftConnection, aws: AwsSettings) -> None:
         from penstock.connectors.s3.access import client
 
-        settings = replace(aws, region=connection.region) if connection.region else aws
-        self._client = client("redshift-data", settings)
+        self._client, self._cluster = client("redshift-data", aws.at(connection.region)), Cluster(connection, aws)
         self._where = {"Database": connection.database}
         if connection.workgroup:
             self._where["WorkgroupName"] = connection.workgroup
@@ -81,9 +82,9 @@ class DataApi:
             raise ArgumentError(f"{len(statements)} statements in one transaction; the Data API takes {_MOST_STATEMENTS}")
         extra = {"ClientToken": token} if token else {}
         if len(statements) == 1:
-            found = self._asked(self._client.execute_statement, Sql=statements[0], **self._where, **extra)
+            found = self._sent(self._client.execute_statement, Sql=statements[0], **self._where, **extra)
         else:
-            found = self._asked(self._client.batch_execute_statement, Sqls=list(statements), **self._where, **extra)
+            found = self._sent(self._client.batch_execute_statement, Sqls=list(statements), **self._where, **extra)
         if on_submitted:
             on_submitted(found["Id"])
         return self.attach(found["Id"])
@@ -96,7 +97,7 @@ class DataApi:
             self.cancel(statement)
             raise
         if found["Status"] != "FINISHED":
-            raise _failure(found)
+            raise _failure(found, self._cluster.status())
         inner = found.get("SubStatements") or [found | {"Id": statement}]
         parts = tuple(Part(p["Id"], p.get("Duration", 0) / 1e9, int(p.get("ResultRows", -1)), bool(p.get("HasResultSet"))) for p in inner)
         return Done(statement, found.get("Duration", 0) / 1e9, parts)
@@ -144,6 +145,15 @@ class DataApi:
             page = self._asked(self._client.get_statement_result, Id=statement, NextToken=page["NextToken"])
             yield page
 
+    def _sent(self, call: Callable[..., Any], **request: Any) -> Any:
+        """A statement's acceptance; refused by a cluster that is away, it waits for the cluster."""
+        while True:
+            try:
+                return self._asked(call, **request)
+            except WarehouseError as error:
+                if isinstance(error, WarehouseBusyError) or not self._cluster.is_back():
+                    raise
+
     @staticmethod
     def _asked(call: Callable[..., Any], **request: Any) -> Any:
         """One call; refused for want of capacity, it is repeated with growing, random pauses."""
@@ -176,10 +186,11 @@ def _refusal(error: Any) -> WarehouseError | ConnectionFailedError:
     return WarehouseError(f"Redshift's Data API refused the call: {error}")
 
 
-def _failure(found: Any) -> WarehouseError:
-    message = found.get("Error", found["Status"])
+def _failure(found: Any, cluster: str) -> WarehouseError:
+    """What became of a statement that failed; nothing of it remains, so that one of a cluster that went away may be sent again."""
+    message, is_away = found.get("Error", found["Status"]), bool(cluster) and not cluster.startswith("available")
     failed = next((p for p in found.get("SubStatements", ()) if p["Status"] == "FAILED"), found)
-    kind = WarehouseBusyError if CONFLICT.search(message) else WarehouseError
+    kind = WarehouseBusyError if is_away or CONFLICT.search(message) else WarehouseError
     return kind(f"{message.strip()}\n  in: {failed.get('QueryString', '').strip()[:500]}")
 
 

@@ -15,7 +15,7 @@ from penstock.connectors.stores import filesystem
 from penstock.copy_options import GO_WITH, CopyOptions
 from penstock.errors import ConnectionFailedError, DataError, SourceChangedError, SourceError
 from penstock.objects import ObjectInfo, ObjectStore
-from penstock.schema import Columns, names
+from penstock.schema import Columns, arrow_schema, names
 from penstock.threads import each
 
 from .sql import StagedFile, literal
@@ -105,6 +105,26 @@ def _reached(uri: str, error: Exception) -> None:
 
 def _lowered(found: Iterable[str]) -> tuple[str, ...]:
     return tuple(name.lower() for name in found)
+
+
+def fit(uris: Sequence[str], columns: Columns, aws: AwsSettings) -> bool:
+    """Whether each is a Parquet file of these columns, in this order, of these types, and of no others. Raises ConnectionFailedError where S3 cannot tell."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    wanted = arrow_schema(columns)
+
+    def one(uri: str) -> bool:
+        system, path = filesystem(uri, aws)
+        try:
+            with system.open_input_file(path) as source:
+                found = pq.read_schema(source)
+        except (pa.ArrowInvalid, OSError) as error:
+            _reached(uri, error)
+            return False
+        return (found.names, found.types) == (wanted.names, wanted.types)
+
+    return all(each(one, uris))
 
 
 def _found(file: ObjectInfo, format_name: str, options: CopyOptions, aws: AwsSettings) -> Found:

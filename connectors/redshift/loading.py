@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
 from penstock.errors import ConnectionFailedError, DataError, WarehouseBusyError, WarehouseError
 from penstock.locations import QUARANTINE
 from penstock.maintenance import packed
-from penstock.schema import Columns
+from penstock.schema import Columns, names
 
 from . import publishing, sql
 from .statements import Client, Statements
@@ -82,7 +82,7 @@ class Loading:
         return Loaded(rows, len(rejected))
 
     def _ensure(self) -> None:
-        """Make the table where it is missing, add declared columns that it has not, widen texts.
+        """Make the table where it is missing, add declared columns that it has not, widen texts, compress columns as declared.
 
         Raises DataError when it is there with other columns: a cast on the way could round.
         """
@@ -97,8 +97,15 @@ class Loading:
         if kept != wanted:
             shown = (", ".join(_shape(r) for r in of.values()) for of in (held, declared))
             raise DataError("{} has the columns {} but {} are declared".format(target.name, *shown), hint="declare what is there, or drop the table")
-        for statement in [*(sql.add_column(target, c) for c in added), *(sql.widen_column(target, c) for c in longer)]:
+        added_and_longer = [*(sql.add_column(target, c) for c in added), *(sql.widen_column(target, c) for c in longer)]
+        for statement in [*added_and_longer, *(sql.encode_column(target, c) for c in self._to_encode(set(names(added))))]:
             self._api.run([statement])
+
+    def _to_encode(self, added: Set[str]) -> list[str]:
+        """Columns of the table that are compressed otherwise than declared; how AUTO does it is Redshift's own affair."""
+        encode = {c: kind for c, kind in self._load.target.layout.encode.items() if kind != "auto" and c not in added}
+        held = {str(r["name"]): str(r["encoding"]) for r in self._api.query(sql.encodings(self._load.target)).to_pylist()} if encode else {}
+        return [c for c, kind in encode.items() if held[c.lower()] != ("none" if kind == "raw" else kind)]
 
     def _filled(self) -> tuple[int, int]:
         """(rows, the number of the COPY): into a new stage, counted in one transaction, so that nobody ever sees a stage that is not whole."""

@@ -151,6 +151,16 @@ def widen_column(target: Target, column: Column) -> str:
     return f"ALTER TABLE {target.name} ALTER COLUMN {quote(column.name)} TYPE {column.type.redshift}"
 
 
+def encode_column(target: Target, column: str) -> str:
+    return f"ALTER TABLE {target.name} ALTER COLUMN {quote(column)} ENCODE {target.layout.encode[column]}"
+
+
+def encodings(target: Target) -> str:
+    """A row for each column: its `name` and how it is compressed, which for RAW is `none`."""
+    named = f"schema_name = {literal(target.schema.lower())} AND table_name = {literal(target.table.lower())}"
+    return f"SELECT column_name AS name, encoding FROM svv_redshift_columns WHERE {named}"
+
+
 def stage_of(step: str, batch: int) -> str:
     """A permanent stage that bears the batch's name: a crash leaves it for the next run to replace."""
     return f"{SCHEMA}.{quote(_own('stage', step, batch))}"
@@ -224,6 +234,7 @@ def load_errors(urls: Sequence[str]) -> str:
     return f"SELECT {columns} FROM sys_load_error_detail WHERE file_name IN ({named}) ORDER BY start_time DESC, line_number LIMIT 5"
 
 
+SLICES = "SELECT COUNT(*) AS n FROM stv_slices"
 LAST_COPY = "SELECT PG_LAST_COPY_ID() AS query"
 
 

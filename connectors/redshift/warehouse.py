@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -78,6 +79,18 @@ class Warehouse:
         """The version of its source that a step's target was last made of; None before the first load."""
         row = self._own_row(sql.copied(steps))
         return None if row["version"] is None else int(row["version"])
+
+    @cached_property
+    def slices(self) -> int:
+        """Of how many parts at once a cluster loads files; 1 where it does not tell. Serverless, which cuts files itself, has none to tell of."""
+        if self._connection.workgroup:
+            return 1
+        try:
+            return max(1, int(self._api.query(sql.SLICES)["n"][0].as_py()))
+        except WarehouseBusyError:
+            raise
+        except WarehouseError:
+            return 1
 
     def load(self, steps: Sequence[str], batch: int, load: Load) -> Loaded | None:
         """COPY into the batch's stage, count, then claim and publish in a second transaction, which notes the source's version.

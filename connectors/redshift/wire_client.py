@@ -12,6 +12,7 @@ from penstock.connections import RedshiftConnection
 from penstock.errors import ConnectionFailedError, MissingExtraError, WarehouseBusyError, WarehouseError
 
 from .client import CONFLICT, Done, Part
+from .cluster import Cluster
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,7 +22,7 @@ class WireClient:
     """One database. Nothing outlives a process here: a statement that was sent ends with its connection, done or rolled back, and the ledger tells which."""
 
     def __init__(self, connection: RedshiftConnection, aws: AwsSettings) -> None:
-        self._connection, self._aws = connection, aws.at(connection.region)
+        self._connection, self._aws, self._cluster = connection, aws.at(connection.region), Cluster(connection, aws)
         self._rows: dict[str, pa.Table] = {}
         self._made = 0
 
@@ -86,10 +87,13 @@ class WireClient:
             import redshift_connector
         except ImportError as error:
             raise MissingExtraError("redshift_connector", "redshift") from error
-        try:
-            return redshift_connector.connect(database=self._connection.database, **self._endpoint())
-        except (redshift_connector.Error, OSError) as error:
-            raise ConnectionFailedError(f"Redshift cannot be reached: {error}", hint="check host, port, the network and the secret, then run again") from error
+        while True:
+            try:
+                return redshift_connector.connect(database=self._connection.database, **self._endpoint())
+            except (redshift_connector.Error, OSError) as error:
+                if not self._cluster.is_back():
+                    hint = "check host, port, the network and the secret, then run again"
+                    raise ConnectionFailedError(f"Redshift cannot be reached: {error}", hint=hint) from error
 
     def _endpoint(self) -> dict[str, Any]:
         """Where to connect, and as whom: the stand-in on this machine, a secret's user, else temporary credentials of the caller."""

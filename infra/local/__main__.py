@@ -78,6 +78,7 @@ class Server:
         from .emr_clusters import EmrClusters
         from .emr_serverless import EmrServerless
         from .glue_jobs import GlueJobs
+        from .redshift import clusters
         from .redshift.data_api import DataApi, install
         from .redshift.server import Redshift
         from .saved import restore
@@ -89,6 +90,7 @@ class Server:
         except OSError as error:
             raise LocalAwsError(f"port {redshift_port} of 127.0.0.1 is taken", "choose another with --redshift-port, or leave it out for a free one") from error
         self._installers["redshiftdata"] = [lambda: install(DataApi(self.redshift))]
+        self._installers["redshift"] = [clusters.install]
         apis: dict[str, tuple[Callable[..., Any], ...]] = {
             "emr": (Emr, EmrClusters),
             "emrserverless": (EmrServerless, EmrServerlessSessions),

@@ -114,8 +114,8 @@ class Session(Protocol):
         """How many rows of any Parquet file below a table's location, live or not, have one of the keys (columns of a relation)."""
         ...
 
-    def export(self, rows: str, uri: str) -> Sequence[WrittenFile]:
-        """Write a relation as Parquet files that belong to no table; none for no rows."""
+    def export(self, rows: str, uri: str, slices: int = 1) -> Sequence[WrittenFile]:
+        """Write a relation as Parquet files that belong to no table, as many as `slices` want that read them at once; none for no rows."""
         ...
 
 

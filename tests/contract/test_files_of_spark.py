@@ -210,6 +210,18 @@ def test_rows_are_written_as_files_of_no_table(on_spark: Engine, tmp_path: Path)
     assert sorted(row["id"] for f in files for row in pq.ParquetFile(f.uri).read().to_pylist()) == list(range(100))
 
 
+@pytest.mark.parametrize("kind", ["embedded", "spark"])
+def test_rows_are_written_for_so_many_readers_at_once(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    engine = request.getfixturevalue("on_spark") if kind == "spark" else EmbeddedEngine(AwsSettings())
+    with engine.session() as session:
+        session.load("rows", pa.table({"id": list(range(80_000))}))
+        files = session.export("rows", f"{tmp_path}/three.parquet", 3)
+        assert len(session.export("rows", f"{tmp_path}/one.parquet", 40)) == 1, "too few rows for forty files"
+    assert len(files) == 3
+    assert min(f.rows for f in files) > 26_000
+    assert sorted(row["id"] for f in files for row in pq.ParquetFile(f.uri).read().to_pylist()) == list(range(80_000))
+
+
 def test_nested_columns_of_a_delta_table_are_kept(lake: Catalog, on_spark: Engine) -> None:
     columns = {"id": "bigint!", "tags": "array<string>", "who": "struct<name: string, at: timestamp>", "attrs": "map<string, decimal(10,2)>"}
     table = made(lake, "delta", columns)

@@ -9,15 +9,17 @@ from dataclasses import replace
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from waiting import until
 from warehouse import LOCAL, ONE, TWO, Place
 
 from penstock.config import AwsSettings
+from penstock.connections import RedshiftConnection
 from penstock.connectors.redshift.warehouse import Warehouse
 from penstock.connectors.s3.access import client
-from penstock.errors import WarehouseError
+from penstock.errors import WarehouseBusyError, WarehouseError
 from penstock.infra.local.control import down, up
 
 
@@ -176,3 +178,34 @@ def test_busy_servers_and_lost_answers_neither_lose_nor_double_a_call(place: Pla
     warehouse.call(place.steps, 2, name, [])
     assert between.seen >= 4, "the ledger is read, the call is sent three times"
     assert (place.ran(), place.warehouse().applied(place.steps)) == (1, 2)
+
+
+@pytest.fixture
+def cluster(place: Place) -> Iterator[str]:
+    """A paused one; every cluster of the local AWS is the same warehouse."""
+    api = client("redshift", place.aws)
+    api.create_cluster(ClusterIdentifier=place.bucket, NodeType="ra3.large", MasterUsername="awsuser", MasterUserPassword="Aa345678")
+    api.pause_cluster(ClusterIdentifier=place.bucket)
+    yield place.bucket
+    api.delete_cluster(ClusterIdentifier=place.bucket, SkipFinalClusterSnapshot=True)
+
+
+@pytest.mark.parametrize("way", ["data-api", "redshift-connector"])
+def test_a_paused_cluster_is_named_and_the_run_may_be_tried_again(place: Place, cluster: str, way: Literal["data-api", "redshift-connector"]) -> None:
+    nobody = replace(place.aws, redshift_port=1)
+    with pytest.raises(WarehouseBusyError, match=f"cluster {cluster} is paused") as refused:
+        Warehouse(RedshiftConnection(kind="redshift", cluster=cluster, client=way), nobody).applied(place.steps)
+    assert f"aws redshift resume-cluster --cluster-identifier {cluster}" in str(refused.value)
+
+
+def test_a_cluster_is_resumed_where_the_connection_says_so_and_waited_for(place: Place, cluster: str, caplog: pytest.LogCaptureFixture) -> None:
+    resuming = replace(place, connection=RedshiftConnection(kind="redshift", cluster=cluster, resume=True))
+    resuming.load(1, [ONE])
+    assert (resuming.rows(), caplog.messages) == ([ONE], [f"cluster {cluster} is paused: waiting for it"])
+
+
+def test_a_cluster_that_somebody_else_resumes_is_waited_for(place: Place, cluster: str) -> None:
+    client("redshift", place.aws).resume_cluster(ClusterIdentifier=cluster)
+    there = replace(place, connection=RedshiftConnection(kind="redshift", cluster=cluster))
+    there.load(1, [TWO])
+    assert there.rows() == [TWO]

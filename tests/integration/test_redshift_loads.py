@@ -10,6 +10,7 @@ import pytest
 from pipelines import Project, event, events
 
 from penstock.config import AwsSettings
+from penstock.connectors.redshift.sql import stage_of
 from penstock.connectors.s3.access import client
 from penstock.infra.local.control import LocalAws
 
@@ -69,6 +70,13 @@ class Shop:
         assert done.code == 0, done.err
         return steps
 
+    def loaded(self, step: str) -> list[list[str]]:
+        """Of each COPY that a step had done, the files' URIs, without the bucket's."""
+        stage = stage_of(f"{self.schema}/{step}", 0).split('"')[1].removesuffix("0")
+        query = "SELECT d.file_name, h.query_id FROM sys_load_detail d JOIN sys_load_history h USING (query_id)"
+        rows = self.project.penstock("query", f"{query} WHERE h.table_name LIKE '{stage}%'", "--json", "--connection", "warehouse").json()
+        return [sorted(r["file_name"].split("/", 3)[3] for r in rows if r["query_id"] == q) for q in sorted({r["query_id"] for r in rows})]
+
     def held(self, table: str) -> list[list[Any]]:
         return [list(r.values()) for r in self.project.rows(f"{self.schema}.{table}", connection="warehouse")]
 
@@ -97,6 +105,36 @@ def test_from_snapshot_to_snapshot(shop: Shop) -> None:
     assert "3 statements" in steps["count"]["note"]
     again = shop.run()
     assert {s: again[s]["status"] for s in ("load", "load_log", "count")} == dict.fromkeys(("load", "load_log", "count"), "nothing to do")
+
+
+def test_files_of_the_lake_that_hold_just_the_rows_are_loaded_as_they_are(shop: Shop) -> None:
+    declared = shop.project.text("pipeline.yaml")
+    shop.deliver("orders/1", events(event("c", 1, 10, "new", "1.00")))
+    for number, name in enumerate("ab"):
+        shop.deliver(f"log/{number}.csv", f"id,name\n{number},{name}\n")
+        shop.run()
+    first, second = shop.loaded("load_log")
+    assert [len(files) for files in (first, second)] == [1, 1]
+    assert all(uri.startswith("lake/") and "_penstock" not in uri for uri in first + second), "a whole snapshot, then the files that came since"
+    assert all("_penstock/staging/" in uri for files in shop.loaded("load") for uri in files), "orders have a column that the target has not"
+    shop.project.write("pipeline.yaml", declared.replace("write: append", "write: overwrite"))
+    shop.deliver("log/3.csv", "id,name\n3,c\n")
+    shop.run()
+    assert sorted(shop.loaded("load_log")[-1])[:2] == sorted(first + second)[:2]
+    assert sorted(shop.held("log")) == [[0, "a"], [1, "b"], [3, "c"]]
+
+
+def test_rows_written_out_are_cut_to_the_slices_of_a_cluster(shop: Shop) -> None:
+    """The local cluster has two."""
+    declared = shop.project.text("pipeline.yaml").replace("workgroup: local", "cluster: local")
+    shop.project.write("pipeline.yaml", declared.replace("log: {columns: {id: bigint!, name: string}}", "log: {columns: {name: string, id: bigint!}}"))
+    shop.deliver("orders/1", events(event("c", 1, 10, "new", "1.00")))
+    shop.deliver("log/1.csv", "id,name\n" + "".join(f"{i},n{i}\n" for i in range(60_000)))
+    shop.run()
+    assert [len(f) for f in shop.loaded("load_log")] == [2]
+    assert [len(f) for f in shop.loaded("load")] == [1], "a row is not worth two"
+    told = shop.project.rows(f"{shop.schema}.log", "COUNT(*) AS n, SUM(id) AS s, MAX(name) AS m", connection="warehouse")
+    assert told == [{"n": 60_000, "s": 60_000 * 59_999 // 2, "m": "n9999"}]
 
 
 def test_every_version_of_a_row_is_kept(shop: Shop) -> None:
@@ -142,6 +180,23 @@ def test_a_table_is_laid_out_as_declared(shop: Shop) -> None:
     found = shop.project.rows("svv_table_info", '"table", diststyle, sortkey1', connection="warehouse")
     laid_out = {r["table"]: (r["diststyle"], r["sortkey1"]) for r in found if r["table"] in ("orders", "states")}
     assert laid_out == {"orders": ("KEY(id)", "id"), "states": ("ALL", "id")}
+
+    def encodings() -> dict[str, str]:
+        told = shop.project.rows("svv_redshift_columns", "column_name, encoding, schema_name, table_name", connection="warehouse")
+        return {r["column_name"]: r["encoding"] for r in told if (r["schema_name"], r["table_name"]) == (shop.schema, "orders")}
+
+    assert encodings() == {"id": "none", "state": "zstd"}
+    changed = "encode: {state: lzo, id: raw, note: bytedict}"
+    text = shop.project.text("pipeline.yaml").replace("encode: {state: zstd}", changed)
+    shop.project.write(
+        "pipeline.yaml",
+        text.replace(f"warehouse.{shop.schema}.orders: {{columns: {{", f"warehouse.{shop.schema}.orders: {{columns: {{note: string, ").replace(
+            'amount: "decimal(12,2)"}', 'amount: "decimal(12,2)", note: string}'
+        ),
+    )
+    shop.deliver("orders/2", events(event("c", 2, 20, "new", "1.00")))
+    shop.run()
+    assert encodings() == {"id": "none", "state": "lzo", "note": "bytedict"}
 
 
 def test_a_script_that_fails_leaves_nothing(shop: Shop) -> None:

@@ -71,6 +71,8 @@ def test_all_problems_are_found_at_once_each_in_its_place(tmp_path: Path) -> Non
         ("pipeline: [a\nb: c", "2:2", "not valid YAML"),
         ("", "1:1", "the file is empty"),
         ("pipeline: a\npipeline: b\nconnections: {}\nsteps: []", "2:1", "'pipeline' is given twice"),
+        (GOOD.replace("kind: files, path: no", "kind: redshift, workgroup: w, resume: true"), "6:", "Serverless wakes by itself; resume goes with cluster"),
+        (GOOD.replace("kind: files, path: no", "kind: redshift, workgroup: w, host: h"), "6:", "host goes with client: redshift-connector"),
         (GOOD.replace("kind: files", "password: hunter2, kind: files"), "6:", "a secret does not belong in the file"),
         (GOOD.replace("name: x", "name: AKIAABCDEFGHIJKLMNOP"), "2:", "a secret does not belong in the file"),
     ],

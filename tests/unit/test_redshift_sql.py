@@ -52,7 +52,12 @@ def statements() -> dict[str, list[str]]:
         **{f"publish {w}": publishing.publish(VERSIONED, STAGE, w) for w in ("history", "history_of_changes", "history_of_rows")},
         "create with a layout": sql.create_table(LAID_OUT),
         "create a history": sql.create_table(VERSIONED)[1:],
-        "evolve": [sql.add_column(LAID_OUT, TARGET.columns[2]), sql.widen_column(LAID_OUT, TARGET.columns[1])],
+        "evolve": [
+            sql.add_column(LAID_OUT, TARGET.columns[2]),
+            sql.widen_column(LAID_OUT, TARGET.columns[1]),
+            *(sql.encode_column(LAID_OUT, c) for c in LAID_OUT.layout.encode),
+            sql.encodings(LAID_OUT),
+        ],
         "stage of changes": sql.stage(STAGE, publishing.stage_columns(TARGET, "changes"), "s3://b/manifest", role),
         "copied": [sql.copied(["flights/load"]), *sql.note_copied(["flights/load"], 7)],
         "stage of files": [s for said in CLAUSES for s in sql.stage(STAGE, TARGET.columns, "s3://b/manifest", role, said)[2:]],

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from . import clusters
 from .executing import Executor, Result, StatementError
 from .tokens import tokenize
 
@@ -281,6 +282,8 @@ def _begun(api: DataApi, request: Any, sqls: Sequence[str], *, batch: bool) -> A
 
     if len(sqls) > 40 or any(len(s.encode()) > 100_000 for s in sqls):
         raise JsonRESTError("ValidationException", "At most 40 statements of at most 100 KB each")
+    if state := clusters.away(request.current_account, request.region, request._get_param("ClusterIdentifier")):
+        raise JsonRESTError("ValidationException", f"Redshift cluster {request._get_param('ClusterIdentifier')} is {state}.")
     names = (*_WHERE, "ClientToken", "Parameters", "StatementName", "SessionId", "SessionKeepAliveSeconds")
     try:
         found = api.submit(sqls, {n: v for n in names if (v := request._get_param(n))}, batch=batch)

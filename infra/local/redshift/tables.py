@@ -147,7 +147,7 @@ class TableMaker:
         if word == "GENERATED":
             return self._identity(column, at + 4, "BY DEFAULT")
         if word == "ENCODE":
-            self.layout.encode[column.name] = following.lower()
+            self.layout.encode[column.name.strip('"')] = following.lower()
             return at + 2
         if word == "COLLATE":
             return at + 2
@@ -249,9 +249,9 @@ def _laid_out(maker: TableMaker, name: str, at: int) -> str:
     """ALTER DISTSTYLE, DISTKEY, SORTKEY, ENCODE: noted, and nothing else."""
     r = maker.r
     if r.word(at) == "DISTKEY":
-        maker.layout.distkey, maker.layout.diststyle = r.name(at + 1), "KEY"
+        maker.layout.distkey, maker.layout.diststyle = r.name(at + 1).strip('"'), "KEY"
     elif r.word(at) == "DISTSTYLE" and r.word(at + 1) == "KEY":
-        maker.layout.distkey, maker.layout.diststyle = r.name(at + 3), "KEY"
+        maker.layout.distkey, maker.layout.diststyle = r.name(at + 3).strip('"'), "KEY"
     else:
         maker.attribute(at)
     return _noted(name, maker.layout)

@@ -131,9 +131,13 @@ CREATE VIEW pg_catalog.svv_redshift_tables AS SELECT current_database()::text AS
   CASE kind WHEN 'r' THEN 'TABLE' ELSE 'VIEW' END AS table_type, NULL::text AS table_acl, obj_description(oid, 'pg_class') AS remarks, owner AS table_owner FROM rsi.relations;
 CREATE VIEW pg_catalog.svv_all_tables AS SELECT database_name, schema_name, table_name, table_acl, table_type, remarks, table_owner FROM svv_redshift_tables
   UNION ALL SELECT current_database()::text, schemaname, tablename, NULL, 'EXTERNAL TABLE', NULL, NULL FROM svv_external_tables;
-CREATE VIEW pg_catalog.svv_redshift_columns AS SELECT table_catalog AS database_name, table_schema AS schema_name, c.table_name, c.column_name, ordinal_position, column_default,
-  is_nullable, data_type, character_maximum_length, numeric_precision, numeric_scale, remarks FROM svv_columns c;
-CREATE VIEW pg_catalog.svv_all_columns AS SELECT * FROM svv_redshift_columns
+CREATE VIEW pg_catalog.svv_redshift_columns AS SELECT current_database()::text AS database_name, schema AS schema_name, name AS table_name, column_name,
+  attnum::int AS ordinal_position, type AS data_type, default_value AS column_default, CASE WHEN attnotnull THEN 'NO' ELSE 'YES' END AS is_nullable,
+  coalesce(nullif(layout -> 'encode' ->> column_name, 'raw'), 'none') AS encoding, coalesce(layout ->> 'distkey' = column_name, FALSE) AS distkey,
+  coalesce((SELECT n::int FROM jsonb_array_elements_text(layout -> 'sortkey') WITH ORDINALITY k(key, n) WHERE key = column_name), 0) AS sortkey,
+  NULL::text AS column_acl, col_description(oid, attnum) AS remarks FROM rsi.attributes_of;
+CREATE VIEW pg_catalog.svv_all_columns AS SELECT table_catalog AS database_name, table_schema AS schema_name, c.table_name, c.column_name, ordinal_position, column_default,
+  is_nullable, data_type, character_maximum_length, numeric_precision, numeric_scale, remarks FROM svv_columns c
   UNION ALL SELECT current_database()::text, schemaname, tablename, columnname, columnnum, NULL, is_nullable, external_type, NULL, NULL, NULL, NULL FROM svv_external_columns;
 CREATE FUNCTION pg_catalog.pg_get_late_binding_view_cols() RETURNS SETOF record LANGUAGE sql AS
 $$ SELECT ''::name, ''::name, ''::name, ''::varchar, 0 WHERE FALSE $$;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from penstock.changes.facts import MergeSpec, listed
@@ -14,6 +15,7 @@ from penstock.engines.changing import amend, evolved, overwriting, rewrite
 from penstock.engines.curve import SAMPLE_ROWS, SAMPLED, place_on_curve, sample_of
 from penstock.engines.deleting import Arrival, thinned
 from penstock.engines.settling import settle, unknown
+from penstock.engines.slices import files_for
 from penstock.engines.slots import slots_of
 from penstock.evolution import UNCHANGED, Evolution
 from penstock.maintenance import Clustering, Group
@@ -130,8 +132,19 @@ class EmbeddedSession:
         self._reach(table.location)
         return found_below(self._connection, table, pinned, self.files(table, pinned), keys, columns)
 
-    def export(self, rows: str, uri: str) -> Sequence[WrittenFile]:
+    def export(self, rows: str, uri: str, slices: int = 1) -> Sequence[WrittenFile]:
         self._reach(uri)
+        if slices == 1:
+            return self._exported(rows, uri)
+        count = self._connection.execute(f"CREATE OR REPLACE TEMP TABLE outward AS FROM {rows}").fetchall()[0][0]
+        files = files_for(count, slices)
+        bounds = pairwise(count * i // files for i in range(files + 1))
+        ranges = [f"(SELECT * FROM outward WHERE rowid >= {start} AND rowid < {end})" for start, end in bounds]
+        found = [f for i, part in enumerate(ranges) for f in self._exported(part, f"{uri.removesuffix('.parquet')}-{i}.parquet")]
+        self._connection.execute("DROP TABLE outward")
+        return found
+
+    def _exported(self, rows: str, uri: str) -> list[WrittenFile]:
         found = self._connection.execute(f"COPY (FROM {rows}) TO {literal(uri)} (FORMAT parquet, COMPRESSION zstd, RETURN_STATS)").fetchall()
         return [WrittenFile(str(row[0]), (), int(row[2]), int(row[1])) for row in found if row[1]]
 

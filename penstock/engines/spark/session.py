@@ -240,8 +240,8 @@ class SparkBatchSession:
         del table, pinned, keys, columns
         raise NotSupportedError("proving on Spark that no file has a row any more", hint="erase with the embedded engine")
 
-    def export(self, rows: str, uri: str) -> Sequence[WrittenFile]:
-        return exported(self.spark.table(_view(rows)), uri.removesuffix(".parquet"), self._aws)
+    def export(self, rows: str, uri: str, slices: int = 1) -> Sequence[WrittenFile]:
+        return exported(self.spark.table(_view(rows)), uri.removesuffix(".parquet"), self._aws, slices)
 
     def _writer(self, table: LakeTable, pinned: Pinned, tag: str, keys: Sequence[str] = ()) -> Writer:
         return Writer(table, pinned, tag, self._aws, FILE_ROWS, table.design.sort_by or tuple(keys))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.config import AwsSettings
+from penstock.engines.slices import files_for
 from penstock.engines.slots import Slot
 from penstock.errors import NotSupportedError
 from penstock.schema import Column, backquote, names
@@ -76,8 +77,18 @@ class Writer:
         return found
 
 
-def exported(rows: Any, folder: str, aws: AwsSettings) -> list[WrittenFile]:
-    """A DataFrame as Parquet files in a folder that was never used before; none for no rows."""
+def exported(rows: Any, folder: str, aws: AwsSettings, slices: int) -> list[WrittenFile]:
+    """A DataFrame as Parquet files in a folder that was never used before, for so many readers at once; none for no rows."""
+    if slices == 1:
+        return _exported(rows, folder, aws)
+    held = rows.persist()
+    try:
+        return _exported(held.repartition(files_for(held.count(), slices)), folder, aws)
+    finally:
+        held.unpersist()
+
+
+def _exported(rows: Any, folder: str, aws: AwsSettings) -> list[WrittenFile]:
     rows.write.options(compression="zstd", **_UNMARKED).parquet(folder)
     counts = rows.sparkSession.read.parquet(folder).selectExpr(SPELLED).selectExpr(f"{PATH} AS {FILE}").groupBy(FILE).count().collect()
     sizes = _parquet_files(folder, aws)

@@ -93,6 +93,8 @@ CREATE TABLE IF NOT EXISTS "mart"."da""ys" ("day" DATE NOT NULL, "carrier" VARCH
 -- evolve
 ALTER TABLE "mart"."da""ys" ADD COLUMN "amount" DECIMAL(12,2);
 ALTER TABLE "mart"."da""ys" ALTER COLUMN "carrier" TYPE VARCHAR(65535);
+ALTER TABLE "mart"."da""ys" ALTER COLUMN "carrier" ENCODE zstd;
+SELECT column_name AS name, encoding FROM svv_redshift_columns WHERE schema_name = 'mart' AND table_name = 'da"ys';
 
 -- stage of changes
 DROP TABLE IF EXISTS penstock."stage_flights_load_0e3cbfc6_42";
