@@ -11,9 +11,9 @@ from penstock.config import AwsSettings
 from penstock.connections import CatalogConnection
 from penstock.connectors.reaching import reaching
 from penstock.errors import DataError
-from penstock.evolution import BY_DECLARATION, OnSchemaChange, evolution
+from penstock.evolution import BY_DECLARATION, Evolution, OnSchemaChange, evolution
 from penstock.schema import Columns
-from penstock.tables import Design, LakeTable, PartitionField, Reshape
+from penstock.tables import Design, LakeTable, PartitionField, Pinned, Reshape
 
 
 class Shelf(Protocol):
@@ -69,22 +69,29 @@ class Catalog:
 
         Raises DataError when it is there with another format, other columns or partitions.
         """
-        held, found = self._find(namespace, name, format_name) or (format_name, None)
-        if held != format_name:
-            raise DataError(f"table {namespace}.{name} is there in {held} but {format_name} is declared", hint=_ANEW)
+        found = self._held(namespace, name, format_name)
         if found is None:
             with reaching(f"the catalog of {self.warehouse}"):
                 location = f"{self.warehouse}/{namespace}/{name}"
                 found = self.shelves[format_name].create(namespace, name, location, columns, partition_by, design or Design())
         pinned = found.state
-        change = evolution(found.name, pinned.columns, columns, on_change, pinned.former, is_begun=bool(pinned.ledger))
-        renamed = dict(change.rename)
-        if [replace(p, column=renamed.get(p.column, p.column)) for p in found.partition_by] != list(partition_by):
-            raise DataError(f"table {found.name} is partitioned by {_listed(found.partition_by)} but {_listed(partition_by)} is declared", hint=_ANEW)
-        if change:
+        if change := _change(found, pinned, columns, partition_by, on_change):
             found.evolve(pinned, change, reshape)
         if design is not None:
             found.redesign(found.state, design)
+        return found
+
+    def compare(
+        self, namespace: str, name: str, format_name: str, columns: Columns, partition_by: Sequence[PartitionField], on_change: OnSchemaChange
+    ) -> Evolution | None:
+        """How `create` would change the columns of a table; None where it would make it. Raises DataError as `create` does."""
+        found = self._held(namespace, name, format_name)
+        return None if found is None else _change(found, found.state, columns, partition_by, on_change)
+
+    def _held(self, namespace: str, name: str, format_name: str) -> LakeTable | None:
+        held, found = self._find(namespace, name, format_name) or (format_name, None)
+        if held != format_name:
+            raise DataError(f"table {namespace}.{name} is there in {held} but {format_name} is declared", hint=_ANEW)
         return found
 
     def drop(self, namespace: str, name: str) -> None:
@@ -96,6 +103,14 @@ class Catalog:
         """(namespace, name, format) of every table, in order."""
         with reaching(f"the catalog of {self.warehouse}"):
             return sorted((namespace, name, kind) for kind, shelf in self.shelves.items() for namespace, name in shelf.names())
+
+
+def _change(table: LakeTable, pinned: Pinned, columns: Columns, partition_by: Sequence[PartitionField], on_change: OnSchemaChange) -> Evolution:
+    change = evolution(table.name, pinned.columns, columns, on_change, pinned.former, is_begun=bool(pinned.ledger))
+    renamed = dict(change.rename)
+    if [replace(p, column=renamed.get(p.column, p.column)) for p in table.partition_by] != list(partition_by):
+        raise DataError(f"table {table.name} is partitioned by {_listed(table.partition_by)} but {_listed(partition_by)} is declared", hint=_ANEW)
+    return change
 
 
 def _listed(fields: Sequence[PartitionField]) -> str:

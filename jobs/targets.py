@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from penstock.changes.facts import MergeSpec, memory_columns
 from penstock.connectors.readers import sequence_parts
 from penstock.errors import DataError, LedgerError
-from penstock.evolution import renames
+from penstock.evolution import OnSchemaChange, renames
 from penstock.locations import MEMORY as MEMORY
 from penstock.locations import QUARANTINE as QUARANTINE
 from penstock.maintenance import duration
@@ -16,7 +17,7 @@ from penstock.pipeline import CopyStep, MergeStep, ReadStep, Table
 from penstock.quality.quarantine import QUARANTINE_COLUMNS
 from penstock.schema import BIGINT, Column, Columns, DataType, interval_columns, literal, names, sequence_columns
 from penstock.sources import UNAVAILABLE
-from penstock.tables import Design, LakeTable, table_format
+from penstock.tables import Design, LakeTable, PartitionField, table_format
 
 from .appended import leave_out_appended
 from .context import Context
@@ -84,24 +85,21 @@ def merge_spec(context: Context, step: MergeStep) -> MergeSpec:
 
 def lake_target(context: Context, location: str) -> Target:
     """The declared table, created when it is missing. Raises DataError when it exists with other columns, or as some declared reader cannot read it."""
-    where, declared = context.table_location(location), context.declared(location)
-    assert declared.format is not None
-    columns = declared.schema_columns
-    table = context.catalog(where.connection).create(
-        where.namespace,
-        where.table,
-        declared.format,
-        (*columns, *hidden_columns(context, location)),
-        declared.partition_fields,
-        declared.on_schema_change,
-        replace(_design(declared), sort_by=declared.sort_by),
-        partial(reshaped, context),
-    )
-    able = table_format(declared.format)
+    where, declared, stated = context.table_location(location), context.declared(location), declaration(context, location)
+    design = replace(_design(declared), sort_by=declared.sort_by)
+    table = context.catalog(where.connection).create(where.namespace, where.table, *stated, design, partial(reshaped, context))
+    able = table_format(stated[0])
     if table.asks_for_position_deletes and declared.readers and (blind := able.without_position_deletes(declared.readers)):
         hint = f"make it anew with `penstock run --full-refresh`, have Spark drop that feature of the table, or take {blind[0]} off its readers"
         raise DataError(f"table {location} was made with {able.deletes}, which its reader {', '.join(blind)} does not know, and refuses", hint=hint)
-    return Target(table, columns, declared.keys)
+    return Target(table, declared.schema_columns, declared.keys)
+
+
+def declaration(context: Context, location: str) -> tuple[str, Columns, Sequence[PartitionField], OnSchemaChange]:
+    """Of a lake table: format, columns, those of Penstock's own among them, partitions, and what becomes of one that is there with other columns."""
+    declared = context.declared(location)
+    assert declared.format is not None
+    return declared.format, (*declared.schema_columns, *hidden_columns(context, location)), declared.partition_fields, declared.on_schema_change
 
 
 def beside(context: Context, location: str, suffix: str, columns: Columns) -> LakeTable:

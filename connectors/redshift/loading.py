@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from penstock.errors import ConnectionFailedError, DataError, WarehouseBusyError, WarehouseError
 from penstock.locations import QUARANTINE
 from penstock.maintenance import packed
-from penstock.schema import Columns, names
+from penstock.schema import Columns
 
-from . import publishing, sql
+from . import evolving, publishing, sql
 from .statements import Client, Statements
 
 Lines = Callable[[str, Sequence[int]], Mapping[int, str]]
@@ -82,30 +81,9 @@ class Loading:
         return Loaded(rows, len(rejected))
 
     def _ensure(self) -> None:
-        """Make the table where it is missing, add declared columns that it has not, widen texts, compress columns as declared.
-
-        Raises DataError when it is there with other columns: a cast on the way could round.
-        """
-        target = self._load.target
-        *_, found, _ = self._api.run(sql.ensure(target, self._step, self._batch)).parts
-        rows = self._api.rows(found.id).to_pylist()
-        held, declared = ({str(r["name"]): r for r in rows if r["declared"] is own} for own in (False, True))
-        added = [c for c in target.columns if c.name.lower() not in held and not c.required]
-        longer = [c for c in target.columns if _is_longer(held.get(c.name.lower()), declared.get(c.name.lower()))]
-        known = {c.name.lower() for c in added + longer}
-        kept, wanted = ({n: _shape(r) for n, r in of.items() if n not in known} for of in (held, declared))
-        if kept != wanted:
-            shown = (", ".join(_shape(r) for r in of.values()) for of in (held, declared))
-            raise DataError("{} has the columns {} but {} are declared".format(target.name, *shown), hint="declare what is there, or drop the table")
-        added_and_longer = [*(sql.add_column(target, c) for c in added), *(sql.widen_column(target, c) for c in longer)]
-        for statement in [*added_and_longer, *(sql.encode_column(target, c) for c in self._to_encode(set(names(added))))]:
+        """Make the table where it is missing, and what is there as declared. Raises DataError when it is there with other columns."""
+        for statement in compared(self._api, self._load.target, sql.create_table(self._load.target), self._step, self._batch):
             self._api.run([statement])
-
-    def _to_encode(self, added: Set[str]) -> list[str]:
-        """Columns of the table that are compressed otherwise than declared; how AUTO does it is Redshift's own affair."""
-        encode = {c: kind for c, kind in self._load.target.layout.encode.items() if kind != "auto" and c not in added}
-        held = {str(r["name"]): str(r["encoding"]) for r in self._api.query(sql.encodings(self._load.target)).to_pylist()} if encode else {}
-        return [c for c, kind in encode.items() if held[c.lower()] != ("none" if kind == "raw" else kind)]
 
     def _filled(self) -> tuple[int, int]:
         """(rows, the number of the COPY): into a new stage, counted in one transaction, so that nobody ever sees a stage that is not whole."""
@@ -175,16 +153,13 @@ class Loading:
         return WarehouseError(f"{error.message}{told}", hint=error.hint)
 
 
+def compared(api: Client, target: sql.Target, before: Sequence[str], step: str, batch: int) -> list[str]:
+    """The statements that make a table the declared one, once those of `before` have run. Raises DataError as `evolving.statements` does."""
+    *_, found, _ = api.run([*before, *sql.compared(target, step, batch)]).parts
+    encodings = api.query(sql.encodings(target)).to_pylist() if evolving.has_encodings(target) else []
+    return evolving.statements(target, api.rows(found.id).to_pylist(), encodings)
+
+
 def _most_bytes(row: tuple[str | None, ...]) -> int:
     """What a row may take as literals, each character of which may be doubled."""
     return 2 * sum(len((text or "").encode()) for text in row) + 600
-
-
-def _is_longer(held: Mapping[str, Any] | None, declared: Mapping[str, Any] | None) -> bool:
-    """Whether a text is declared longer than the table has it."""
-    return bool(held and declared and held["type"] == declared["type"] and (held["length"] or 0) < (declared["length"] or 0))
-
-
-def _shape(column: Mapping[str, Any]) -> str:
-    digits = f"({column['digits']},{column['scale']})" if column["digits"] is not None else ""
-    return f"{column['name']} {column['type']}{digits}"

@@ -195,8 +195,8 @@ def counted(stage_name: str, keys: Sequence[str]) -> str:
     return f"SELECT (SELECT COUNT(*) FROM {stage_name}) AS loaded, {doubled} AS doubled"
 
 
-def ensure(target: Target, step: str, batch: int) -> list[str]:
-    """Make the table where it is missing; the last statement but one gives its columns and the declared ones as the catalog has them.
+def compared(target: Target, step: str, batch: int) -> list[str]:
+    """The last statement but one gives a table's columns and the declared ones as the catalog has them.
 
     The declared ones are those of a table made and dropped within the transaction, so that no type is compared by its spelling.
     """
@@ -209,7 +209,6 @@ def ensure(target: Target, step: str, batch: int) -> list[str]:
     there = f"(table_schema = {literal(target.schema.lower())} AND table_name = {literal(target.table.lower())})"
     declared = f"(table_schema = {literal(SCHEMA)} AND table_name = {literal(probe)})"
     return [
-        *create_table(target),
         f"CREATE TABLE {SCHEMA}.{quote(probe)} ({definition(target.columns)})",
         f"SELECT {shown} FROM information_schema.columns WHERE {there} OR {declared} ORDER BY ordinal_position",
         f"DROP TABLE {SCHEMA}.{quote(probe)}",

@@ -22,7 +22,7 @@ from penstock.scripts import statements
 
 from . import publishing, sql, upkeep
 from .client import DataApi, Done, Part
-from .loading import Load, Loaded, Loading
+from .loading import Load, Loaded, Loading, compared
 from .statements import Client, Statements
 from .wire_client import WireClient
 
@@ -91,6 +91,13 @@ class Warehouse:
             raise
         except WarehouseError:
             return 1
+
+    def compare(self, steps: Sequence[str], target: sql.Target) -> list[str]:
+        """What a load does to its table before it loads, as statements. Raises DataError where the table has other columns than are declared."""
+        self._ledger(steps)  # what is declared is compared beside it, in Penstock's own schema
+        if not self._api.query(sql.is_there(target.schema, target.table)).num_rows:
+            return sql.create_table(target)
+        return compared(self._api, target, [], steps[0], 0)
 
     def load(self, steps: Sequence[str], batch: int, load: Load) -> Loaded | None:
         """COPY into the batch's stage, count, then claim and publish in a second transaction, which notes the source's version.

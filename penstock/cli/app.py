@@ -57,11 +57,17 @@ def run(
 
 
 @app.command()
-def plan(pipeline: PipelineArg, env: Env = None, param: Param = None, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+def plan(
+    pipeline: PipelineArg,
+    env: Env = None,
+    param: Param = None,
+    compare: Annotated[bool, typer.Option("--compare", help="besides ask where the tables lie, and show what a run changes of their columns")] = False,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
     """Check everything that can be known without running, and show the graph of steps."""
-    from penstock.cli.plan import plan_command
+    from penstock.cli.plan import compare_command, plan_command
 
-    plan_command(pipeline, env, param or [], as_json=as_json)
+    raise typer.Exit((compare_command if compare else plan_command)(pipeline, env, param or [], as_json=as_json))
 
 
 @app.command()

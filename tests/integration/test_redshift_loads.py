@@ -124,6 +124,7 @@ def test_files_of_the_lake_that_hold_just_the_rows_are_loaded_as_they_are(shop: 
     assert sorted(shop.held("log")) == [[0, "a"], [1, "b"], [3, "c"]]
 
 
+@pytest.mark.parametrize("table_format", ["iceberg"])
 def test_rows_written_out_are_cut_to_the_slices_of_a_cluster(shop: Shop) -> None:
     """The local cluster has two."""
     declared = shop.project.text("pipeline.yaml").replace("workgroup: local", "cluster: local")
@@ -173,6 +174,7 @@ def test_an_append_of_what_was_changed_is_refused(shop: Shop) -> None:
     assert shop.held("orders") == [[1, "new"], [2, "new"]]
 
 
+@pytest.mark.parametrize("table_format", ["delta"])
 def test_a_table_is_laid_out_as_declared(shop: Shop) -> None:
     shop.deliver("orders/1", events(event("c", 1, 10, "new", "1.00")))
     shop.deliver("log/1.csv", "id,name\n1,a\n")
@@ -199,6 +201,35 @@ def test_a_table_is_laid_out_as_declared(shop: Shop) -> None:
     assert encodings() == {"id": "none", "state": "lzo", "note": "bytedict"}
 
 
+@pytest.mark.parametrize("table_format", ["iceberg"])
+def test_plan_shows_what_a_run_makes_of_the_tables_that_are_there(shop: Shop) -> None:
+    declared, of = shop.project.text("pipeline.yaml"), f"{shop.schema}.orders"
+
+    def compared(text: str) -> tuple[int, dict[str, tuple[list[str], str]]]:
+        shop.project.write("pipeline.yaml", text)
+        done = shop.project.penstock("plan", ".", "--env", "local", "--compare", "--json")
+        return done.code, {c["table"]: (c["changes"], c["refused"]) for line in done.json() for c in line}
+
+    code, found = compared(declared)
+    assert (code, found[f"lake.{of}"]) == (0, (["CREATE TABLE"], ""))
+    assert found[f"warehouse.{of}"][0][1].startswith(f'CREATE TABLE IF NOT EXISTS "{shop.schema}"."orders" ("id" BIGINT NOT NULL')
+    shop.deliver("orders/1", events(event("c", 1, 10, "new", "1.00")))
+    shop.deliver("log/1.csv", "id,name\n1,a\n")
+    shop.run()
+    assert set(map(str, compared(declared)[1].values())) == {"([], '')"}
+    wider = declared.replace("encode: {state: zstd}", "encode: {state: lzo}").replace("state: string}, keys", "state: string, note: date}, keys")
+    code, found = compared(wider.replace('amount: "decimal(12,2)"}', 'amount: "decimal(14,2)", note: date}'))
+    assert (code, found[f"lake.{of}"][0]) == (0, ["ADD COLUMN note date", "ALTER COLUMN amount TYPE decimal(14,2)"])
+    assert "  ADD COLUMN note date" in shop.project.penstock("plan", ".", "--env", "local", "--compare").out.splitlines()
+    table = f'ALTER TABLE "{shop.schema}"."orders"'
+    assert found[f"warehouse.{of}"][0] == [f'{table} ADD COLUMN "note" DATE', f'{table} ALTER COLUMN "state" ENCODE lzo']
+    code, found = compared(declared.replace("{id: bigint!, name: string}", "{id: bigint!, name: bigint}"))
+    assert (code, found[f"warehouse.{of}"]) == (1, ([], ""))
+    assert "it has name string where name bigint is declared" in found[f"lake.{shop.schema}.log"][1]
+    assert "but id bigint, name bigint are declared" in found[f"warehouse.{shop.schema}.log"][1]
+
+
+@pytest.mark.parametrize("table_format", ["iceberg"])
 def test_a_script_that_fails_leaves_nothing(shop: Shop) -> None:
     shop.deliver("orders/1", events(event("c", 1, 10, "new", "1.00")))
     shop.deliver("log/1.csv", "id,name\n1,a\n")
@@ -211,6 +242,7 @@ def test_a_script_that_fails_leaves_nothing(shop: Shop) -> None:
     assert shop.held("made") == [[7]]
 
 
+@pytest.mark.parametrize("table_format", ["delta"])
 def test_plan_names_what_a_script_lacks(shop: Shop) -> None:
     (shop.project.folder / "count.sql").unlink()
     done = shop.project.penstock("plan", ".", "--env", "local")

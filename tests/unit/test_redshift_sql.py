@@ -46,7 +46,7 @@ def statements() -> dict[str, list[str]]:
         "set up": sql.setup(),
         "a step's ledger row": sql.ledger_row("flights/load", 0),
         "applied": [sql.ledger_of(["flights/load", "flights/old"])],
-        "create": sql.ensure(TARGET, "flights/load", 42),
+        "create": [*sql.create_table(TARGET), *sql.compared(TARGET, "flights/load", 42)],
         "stage": sql.stage(STAGE, TARGET.columns, "s3://b/manifest", role),
         **{f"publish {w}": [sql.claim("flights/load", 41, 42), *publishing.publish(LAID_OUT, STAGE, w)] for w in WRITES},
         **{f"publish {w}": publishing.publish(VERSIONED, STAGE, w) for w in ("history", "history_of_changes", "history_of_rows")},
