@@ -6,19 +6,21 @@ from collections.abc import Sequence
 
 from penstock.batches import Batch
 from penstock.connections import RedshiftConnection
-from penstock.connectors.paths import partition_values
+from penstock.connectors.delta.symlinks import FOLDER as LISTS
+from penstock.connectors.paths import partition_values, plain
 from penstock.connectors.readers import data_files
 from penstock.connectors.redshift import external
 from penstock.connectors.redshift.sql import bound
+from penstock.connectors.stores import store_at
 from penstock.errors import DataError
 from penstock.objects import ObjectStore
 from penstock.pipeline import ExternalStep
 from penstock.redshift_steps import ExternalTable
-from penstock.schema import Column, names, quote
+from penstock.schema import Column, Columns, names, quote
 
 from .context import Context
 from .cut import cut_pins
-from .pins import hashed
+from .pins import existing, hashed
 from .record import StepRecord
 
 
@@ -54,21 +56,31 @@ def _views(context: Context, step: ExternalStep) -> dict[str, str]:
 
 
 def _tables(context: Context, step: ExternalStep) -> list[external.Table]:
-    return [_table(context.store(declared.from_), name, declared) for name, declared in step.external.tables.items()]
+    found = step.external.tables.items()
+    return [_listed(context, name, t.from_) if t.from_ in context.pipeline.tables else _table(context.store(t.from_), name, t) for name, t in found]
+
+
+def _listed(context: Context, name: str, location: str) -> external.Table:
+    """A lake table by the lists of its files, one in the folder of each partition."""
+    table, by = existing(context, location), {p.column for p in context.declared(location).partition_fields}
+    columns = context.declared(location).schema_columns
+    root = f"{plain(table.location)}/{LISTS}/"
+    keys, rest = (tuple(c for c in columns if (c.name in by) is is_key) for is_key in (True, False))
+    folders = [f.uri.rpartition("/")[0] for f in store_at(root, context.aws).list()] if keys else []
+    in_order = tuple(sorted(keys, key=lambda c: [p.column for p in table.partition_by].index(c.name)))
+    return external.Table(name, "listed", root, rest, in_order, tuple(_partition(folder, root, in_order) for folder in folders))
 
 
 def _table(store: ObjectStore, name: str, declared: ExternalTable) -> external.Table:
     columns, keys = (tuple(Column.parse(n, t) for n, t in of.items()) for of in (declared.columns, declared.partition_by))
     folders = {f.uri.rpartition("/")[0] for f in data_files(store)} if keys else set[str]()
-    partitions = ((_values(folder.removeprefix(store.root), names(keys), folder), f"{folder}/") for folder in sorted(folders))
-    return external.Table(name, declared.format, store.root, columns, keys, tuple(partitions))
+    return external.Table(name, declared.format, store.root, columns, keys, tuple(_partition(folder, store.root, keys) for folder in sorted(folders)))
 
 
-def _values(path: str, keys: Sequence[str], folder: str) -> tuple[str, ...]:
-    """The values that a folder's path tells, in the keys' order. Raises DataError for one that names other keys."""
-    values = partition_values(path, keys)
+def _partition(folder: str, root: str, keys: Columns) -> external.Partition:
+    """A folder, and the values that its path tells, in the keys' order. Raises DataError for one that names other keys."""
+    values = partition_values(folder.removeprefix(root), names(keys))
     if values is None:
-        raise DataError(
-            f"{folder}/ does not name its partition: {'/'.join(f'{k}=…' for k in keys)}/ is declared", hint="move its files, or correct partition_by"
-        )
-    return values
+        declared = "/".join(f"{k}=…" for k in names(keys))
+        raise DataError(f"{folder}/ does not name its partition: {declared}/ is declared", hint="move its files, or correct partition_by")
+    return values, f"{folder}/"

@@ -86,9 +86,9 @@ def merge_spec(context: Context, step: MergeStep) -> MergeSpec:
 def lake_target(context: Context, location: str) -> Target:
     """The declared table, created when it is missing. Raises DataError when it exists with other columns, or as some declared reader cannot read it."""
     where, declared, stated = context.table_location(location), context.declared(location), declaration(context, location)
-    design = replace(_design(declared), sort_by=declared.sort_by)
-    table = context.catalog(where.connection).create(where.namespace, where.table, *stated, design, partial(reshaped, context))
     able = table_format(stated[0])
+    design = replace(_design(declared), sort_by=declared.sort_by, lists_files=able.needs_lists(declared.readers))
+    table = context.catalog(where.connection).create(where.namespace, where.table, *stated, design, partial(reshaped, context))
     if table.asks_for_position_deletes and declared.readers and (blind := able.without_position_deletes(declared.readers)):
         hint = f"make it anew with `penstock run --full-refresh`, have Spark drop that feature of the table, or take {blind[0]} off its readers"
         raise DataError(f"table {location} was made with {able.deletes}, which its reader {', '.join(blind)} does not know, and refuses", hint=hint)

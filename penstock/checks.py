@@ -15,6 +15,7 @@ from penstock.errors import ArgumentError, PipelineFileError, Problem, choice, n
 from penstock.locations import MEMORY, QUARANTINE, PathLocation, TableLocation, parse_location
 from penstock.parse import Loaded
 from penstock.pipeline import NULL_UPDATES, ORDER_AND_KINDS, CopyStep, ExternalStep, Merge, MergeStep, Pipeline, Read, ReadStep, Table, UnloadStep, step_kind
+from penstock.redshift_steps import ExternalTable
 from penstock.schema import Column, DataType, name_fault, same_but_for_case
 from penstock.sources import source_format
 from penstock.suites import known_expectations, load_suite
@@ -382,9 +383,14 @@ def _unload(loaded: Loaded, step: Any) -> Iterator[Found]:
 def _external(loaded: Loaded, step: ExternalStep) -> Iterator[Found]:
     yield from _on_redshift(loaded, step.external.on, "on")
     for name, table in step.external.tables.items():
+        if table.from_ in loaded.pipeline.tables:
+            yield from ((("tables", name, field), message) for field, message in _listed_for_redshift(loaded.pipeline, table))
+            continue
         connection, message = _connection(loaded.pipeline, table.from_, _FILES)
         if message or not isinstance(connection, S3Connection):
             yield ("tables", name, "from"), message or "Redshift reads external tables on S3: give a path of an s3 connection"
+        if not table.columns:
+            yield ("tables", name), "'columns' is missing: name: type of what the files hold"
         kinds = {**{("columns", n): t for n, t in table.columns.items()}, **{("partition_by", n): t for n, t in table.partition_by.items()}}
         for (field, column), text in kinds.items():
             try:
@@ -396,6 +402,19 @@ def _external(loaded: Loaded, step: ExternalStep) -> Iterator[Found]:
                 yield ("tables", name, field, column), f"column {column!r} is a {kind.name}; an external table has columns of plain types here"
         if twice := [n for n in table.partition_by if n in table.columns]:
             yield ("tables", name, "partition_by", twice[0]), f"column {twice[0]!r} is in the files too; what the folders tell is left out of `columns`"
+
+
+def _listed_for_redshift(pipeline: Pipeline, table: ExternalTable) -> Iterator[tuple[str, str]]:
+    """What keeps a lake table from being an external one."""
+    declared, connection = pipeline.tables[table.from_], _connection(pipeline, table.from_, _TABLES)[0]
+    reader = table_format(declared.format).readers.get("redshift") if declared.format else None
+    if not (reader and reader.needs_lists and connection.warehouse.startswith("s3://")):
+        why = "it is there already" if not declared.format else "an external schema with its namespace as `database` shows it" if reader else "it is not on S3"
+        yield "from", f"{table.from_} is no lake table on S3 whose files are listed for Redshift; {why}"
+    elif "redshift" not in declared.readers:
+        yield "from", f"the files of {table.from_} are not listed for Redshift: say `readers: [redshift]` on the table"
+    for field in sorted(table.model_fields_set & {"format", "columns", "partition_by"}):
+        yield field, f"the declared table {table.from_} says it"
 
 
 def _reconcile(loaded: Loaded, step: Any) -> Iterator[Found]:

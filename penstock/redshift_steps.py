@@ -57,11 +57,14 @@ class Unload(Model):
 
 
 class ExternalTable(Model):
-    """Files on S3 as a table that Redshift reads where they lie; each folder `month=2026-01/` below `from` is a partition."""
+    """Files on S3 as a table that Redshift reads where they lie; each folder `month=2026-01/` below `from` is a partition.
+
+    Where `from` is a lake table whose files are listed for Redshift (Delta, with `readers: [redshift]`), that one says all the rest.
+    """
 
     from_: Location = Field(alias="from")
     format: Literal["parquet", "orc", "csv", "json"] = "parquet"
-    columns: ColumnTypes
+    columns: ColumnTypes = {}
     partition_by: dict[Name, str] = Field(default={}, description="name: type of what the names of folders tell")
 
 

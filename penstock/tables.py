@@ -60,12 +60,13 @@ class PartitionField:
 class Design:
     """How a table's files are written: in the order of some columns (ascending, NULLs first), and whether deleted rows may stay in them, by position.
 
-    `keeps`: how long former states can be read, where a format wants to know beforehand.
+    `keeps`: how long former states can be read, where a format wants to know beforehand. `lists_files`: beside the files lies which of them are live.
     """
 
     sort_by: tuple[str, ...] = ()
     position_deletes: bool = False
     keeps: timedelta = timedelta(days=7)
+    lists_files: bool = False
 
 
 @dataclass(frozen=True)
@@ -330,10 +331,11 @@ class LakeTable(FileTable, Protocol):
 
 @dataclass(frozen=True)
 class Reader:
-    """What a program that reads tables of a format makes of them, and who says so."""
+    """What a program that reads tables of a format makes of them, and who says so. `needs_lists`: it knows files by lists that lie beside them alone."""
 
     position_deletes: bool
     source: str
+    needs_lists: bool = False
 
 
 @dataclass(frozen=True)
@@ -358,6 +360,10 @@ class FormatCapabilities:
     def without_position_deletes(self, readers: Iterable[str]) -> tuple[str, ...]:
         """Those of some readers, of all that are known without any, that know nothing of deleted positions."""
         return tuple(name for name in (tuple(readers) or self.readers) if not self.readers[name].position_deletes)
+
+    def needs_lists(self, readers: Iterable[str]) -> bool:
+        """Whether one of some readers does."""
+        return any(self.readers[name].needs_lists for name in readers)
 
 
 def table_format(name: str) -> FormatCapabilities:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from penstock.tables import FormatCapabilities, Reader
 
-# Redshift Spectrum reads Delta only through symlink manifests, which Penstock does not write; Snowflake only through an external volume of its own.
+# Snowflake reads Delta only through an external volume of its own.
 CAPABILITIES = FormatCapabilities(
     readers={
         "spark": Reader(position_deletes=True, source="https://docs.delta.io/latest/delta-deletion-vectors.html"),
         "athena": Reader(position_deletes=False, source="https://docs.aws.amazon.com/athena/latest/ug/delta-lake-tables.html"),
         "trino": Reader(position_deletes=True, source="https://trino.io/docs/current/connector/delta-lake.html"),
+        "redshift": Reader(
+            position_deletes=False,
+            needs_lists=True,
+            source="https://docs.aws.amazon.com/redshift/latest/dg/c-spectrum-external-tables.html#c-spectrum-column-mapping-delta",
+        ),
         "duckdb": Reader(position_deletes=True, source="https://duckdb.org/docs/stable/core_extensions/delta"),
     },
     partition_transforms=frozenset({"identity"}),

@@ -21,6 +21,7 @@ from penstock.connectors.reaching import lost_answers, reaching
 from penstock.connectors.stores import filesystem, store_at
 from penstock.errors import CommitConflictError, DataError, LedgerError, NotSupportedError
 from penstock.evolution import Evolution
+from penstock.killpoints import reach
 from penstock.ledgers import PROPERTY, greatest, loads
 from penstock.schema import Columns, names
 from penstock.sketches import Sketch
@@ -35,6 +36,8 @@ from .ledger import TransactionLedger
 from .log import Action, Log
 from .retention import forget_log, old_entries, since_checkpoint, vacuum
 from .statistics import Footers, bounds
+from .symlinks import ENABLES as ENABLES_LISTS
+from .symlinks import lists, publish
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable as Native
@@ -212,8 +215,11 @@ class DeltaTable:
         native: Native = pinned.native
         can = has_vectors(native) or native.protocol().min_writer_version in (1, 2, 7)
         asked = _asked(replace(design, position_deletes=design.position_deletes and can))
-        if anew := asked_anew(asked, native.metadata().configuration):
+        left_off = {ENABLES_LISTS: "false"} if lists_files(native) and not design.lists_files else {}
+        if anew := asked_anew(asked, native.metadata().configuration) | left_off:
             self._publish_metadata(pinned, anew)
+        if lists_files(self._native):
+            self._list_files()  # an earlier run may have ended between its commit and this
 
     def _publish_metadata(self, pinned: Pinned, configuration: Mapping[str, str], columns: Columns = (), files: Change | None = None) -> None:
         """Properties, columns where there are any, and files with them, in a version of their own; raises CommitConflictError when the table moved."""
@@ -228,6 +234,8 @@ class DeltaTable:
             raise CommitConflictError(f"the columns or properties of {self.name} were not changed: {outcome.cause}")
         with self._reaching():
             self._native = self._load_pinned(None)
+        if files and lists_files(native):
+            self._list_files()
 
     def expire(self, before: datetime, needed: Collection[int]) -> int:
         """Old log entries go as the log's own retention says, and none while a former version is needed; their files go when they are vacuumed."""
@@ -311,7 +319,21 @@ class DeltaTable:
         outcome = self._log.commit(native.version() + 1, actions)
         if outcome.version is not None:
             self._checkpoint(native, outcome.version)
+            if lists_files(native):
+                self._list_files()
         return outcome
+
+    def _list_files(self) -> None:
+        """The commit stands, whatever becomes of the lists: the next run makes them again. Of two writers the later one lists what both wrote."""
+        reach("before_lists")
+        try:
+            version = -1
+            while (native := self._load(None)).version() != version:
+                version = native.version()
+                files = [(self._values(f.partition), f.uri) for f in self.files(self._pinned(native))]
+                publish(self._store, lists(files, has_partitions=bool(self._partition_columns)))
+        except lost_answers() as error:
+            logging.getLogger(__name__).warning("the files of %s at version %s are not listed for their readers: %s", self.name, version, error)
 
     def _checkpoint(self, native: Native, version: int) -> None:
         """The commit stands, whatever becomes of the checkpoint."""
@@ -396,13 +418,19 @@ def _features(columns: Columns, *, vectors: bool) -> list[str]:
 
 
 def _designed(native: Native) -> Design:
-    return Design(tuple(json.loads(native.metadata().configuration.get(_SORTED, "[]"))), writes_vectors(native))
+    return Design(tuple(json.loads(native.metadata().configuration.get(_SORTED, "[]"))), writes_vectors(native), lists_files=lists_files(native))
+
+
+def lists_files(native: Native) -> bool:
+    """Whether the table's property says so, by which Spark lists them too."""
+    return str(native.metadata().configuration.get(ENABLES_LISTS)) == "true"
 
 
 def _asked(design: Design) -> dict[str, str]:
     """A design in the table's properties. Checkpoints leave out what went longer ago than the tombstones are kept, and its files are strays then."""
     kept = {_TOMBSTONES_KEEP: _interval(max(design.keeps, _LEAST_TOMBSTONES)), _LOG_KEEPS: _interval(max(design.keeps, _LEAST_LOG))}
-    return {**_sorted_by(design), ENABLES_VECTORS: str(design.position_deletes).lower(), **kept}
+    listing = {ENABLES_LISTS: "true"} if design.lists_files else {}
+    return {**_sorted_by(design), ENABLES_VECTORS: str(design.position_deletes).lower(), **kept, **listing}
 
 
 def _interval(time: timedelta) -> str:

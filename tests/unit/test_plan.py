@@ -92,7 +92,7 @@ CASES = {
     "an order by text": ("sequence_by: at", "sequence_by: amount", "a sequence is an int"),
     "a partition that the format lacks": ("double}, keys: [day]}\n  w", "double}, partition_by: [years(day)]}\n  w", "delta tables cannot be"),
     "no column that is no partition": ("double}, keys: [day]}\n  w", "double}, partition_by: [day, amount]}\n  w", "partitioned by all of its columns; delta"),
-    "a reader that cannot read the format": ("amount: double}, keys: [day]}\n  w", "amount: double}, readers: [redshift]}\n  w", "redshift cannot read"),
+    "a reader that cannot read the format": ("amount: double}, keys: [day]}\n  w", "amount: double}, readers: [snowflake]}\n  w", "snowflake cannot read"),
     "two writers": ("into: lake.a.days}", "into: lake.a.orders}", "is written by step 'orders' already"),
     "a suite that is not there": ("suite: suite", "suite: sweet", "the suite's file is not there"),
     "a window into Redshift": ("write: merge}", "write: merge, window: {column: day, from: a, until: b}}", "a window goes with a lake table"),
