@@ -41,9 +41,7 @@ def how(case: Case, rewriter: Rewriter) -> str:
     for sql in (*case.before, case.sql):
         try:
             new = rewriter.statement(sql).sql
-        except NotLocalError as error:
-            return f"unsupported: {error}"
-        except SqlError:
+        except (NotLocalError, SqlError):  # where it is none of the case's, what the statement names is not there for the rewriter alone
             return "refused" if case.error else "rewritten"
         if [t.text.lower() for t in tokenize(new)] != [t.text.lower() for t in tokenize(sql)]:
             found = "rewritten"
