@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 from penstock.batches import Batch
@@ -44,13 +44,14 @@ def apply(context: Context, step: UnloadStep, batch: Batch) -> StepRecord:
         """What readers will be shown, whatever the query is by then."""
         columns = warehouse.hive_columns(context.keys(step.id), batch.number, query, context.loaded.parameters) if unload.table else []
         keys = [name.lower() for name in unload.partition_by]
-        store.write(f"{folder}{_EXPORT}", json.dumps(asdict(found) | {"table": unload.table, "columns": columns, "keys": keys}).encode())
+        told = {"files": list(found.sizes), "rows": found.rows, "bytes": found.bytes, "manifest": found.manifest}
+        store.write(f"{folder}{_EXPORT}", json.dumps(told | {"table": unload.table, "columns": columns, "keys": keys}).encode())
 
     done = warehouse.unload(context.keys(step.id), batch.number, query, store.root + folder, options, context.loaded.parameters, read, note)
     reach("after_claim")
     _publish(context, step, batch.number)
     counts = Counts(read=done.rows, applied=done.rows)
-    return StepRecord(step.id, "unload", "done", (batch.number,), counts, 1, done.bytes, note=f"{len(done.files)} files in {store.root}{folder}")
+    return StepRecord(step.id, "unload", "done", (batch.number,), counts, 1, done.bytes, note=f"{len(done.sizes)} files in {store.root}{folder}")
 
 
 def _settle(context: Context, step: UnloadStep) -> None:

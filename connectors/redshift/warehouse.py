@@ -35,12 +35,15 @@ _HIVE = {t: t for t in ("smallint", "bigint", "boolean", "date", "timestamp", "d
 
 @dataclass(frozen=True)
 class Unloaded:
-    """Files of an unload as its manifest lists them, verified: rows are the query's own count."""
+    """Files of an unload, with their bytes, as its manifest lists them, verified: each is there, and rows are the query's own count."""
 
-    files: tuple[str, ...]
+    sizes: Mapping[str, int]
     rows: int
-    bytes: int
     manifest: str
+
+    @property
+    def bytes(self) -> int:
+        return sum(self.sizes.values())
 
 
 class Warehouse:
@@ -171,10 +174,11 @@ class Warehouse:
         reach("after_unload")
         (expected,) = self._api.rows(done.parts[0].id)["n"].to_pylist()
         found = _unloaded(prefix, read)
-        if found.rows != expected:
-            raise DataError(
-                f"the unload to {prefix} holds {found.rows} rows where the query gives {expected}", hint="run again; this batch's prefix is cleared first"
-            )
+        there = {f.uri: f.size for f in self._below(prefix).list()}
+        missing = [uri for uri, size in found.sizes.items() if there.get(uri) != size]
+        if found.rows != expected or missing:
+            said = f"lacks {missing[0]}, or has not all of it" if missing else f"holds {found.rows} rows where the query gives {expected}"
+            raise DataError(f"the unload to {prefix} {said}", hint="run again; this batch's prefix is cleared first")
         note(found)
         self._publish(steps, batch, [])
         return found
@@ -186,10 +190,13 @@ class Warehouse:
 
     def _clear(self, prefix: str) -> None:
         """Remove what an attempt before left below a batch's prefix, partitions among it that the query no longer gives."""
-        bucket, _, path = prefix.removeprefix("s3://").partition("/")
-        store = open_store(S3Connection(kind="s3", bucket=bucket), self._aws, Path(), path)
+        store = self._below(prefix)
         for found in list(store.list()):
             store.delete(found.uri.removeprefix(store.root))
+
+    def _below(self, prefix: str) -> ObjectStore:
+        bucket, _, path = prefix.removeprefix("s3://").partition("/")
+        return open_store(S3Connection(kind="s3", bucket=bucket), self._aws, Path(), path)
 
     def _ledger(self, steps: Sequence[str]) -> Mapping[str, Any]:
         """What the ledger, made where it is missing, holds of a step."""
@@ -264,5 +271,5 @@ def _hive(column: Mapping[str, Any]) -> str:
 
 def _unloaded(prefix: str, read: Callable[[str], bytes]) -> Unloaded:
     entries = json.loads(read(f"{prefix}manifest"))["entries"]
-    rows, size = (sum(int(e["meta"][part]) for e in entries) for part in ("record_count", "content_length"))
-    return Unloaded(tuple(e["url"] for e in entries), rows, size, f"{prefix}manifest")
+    sizes = {str(e["url"]): int(e["meta"]["content_length"]) for e in entries}
+    return Unloaded(sizes, sum(int(e["meta"]["record_count"]) for e in entries), f"{prefix}manifest")

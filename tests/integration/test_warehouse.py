@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import re
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -13,6 +15,7 @@ from warehouse import BY_WIRE, LOCAL, ONE, TWO, Place
 
 from penstock.connectors.redshift.loading import Load
 from penstock.connectors.redshift.sql import UnloadOptions
+from penstock.connectors.redshift.warehouse import Unloaded
 from penstock.connectors.s3.access import client
 from penstock.errors import CommitConflictError, DataError, WarehouseError
 from penstock.schema import Column
@@ -88,7 +91,7 @@ def test_unload_is_counted_and_done_again_does_not_double(place: Place) -> None:
     query = f"SELECT id, amount::VARCHAR AS name FROM {place.target.name} WHERE id <> :skip AND amount::VARCHAR IS DISTINCT FROM ':x'"
     for batch in (1, 1, 2):
         done = place.warehouse().unload(("test/u_" + place.name,), batch, query, f"s3://{place.bucket}/out/{batch}/", BY_ID, {"skip": 2}, place.read)
-        assert (done.rows, len(done.files)) == (2, 2)
+        assert (done.rows, len(done.sizes)) == (2, 2)
 
 
 @BY_BOTH
@@ -194,7 +197,7 @@ def test_an_unload_leaves_nothing_of_an_attempt_before(place: Place) -> None:
     def unload() -> tuple[int, list[str]]:
         done = place.warehouse().unload(("test/u_" + place.name,), 1, f"SELECT id, amount FROM {place.target.name}", prefix, BY_ID, {}, place.read)
         listed = s3.list_objects_v2(Bucket=place.bucket, Prefix="out/")["Contents"]
-        assert len(listed) == len(done.files) + 1
+        assert len(listed) == len(done.sizes) + 1
         return done.rows, sorted(o["Key"] for o in listed)
 
     s3.put_object(Bucket=place.bucket, Key="out/batch=1/id=9/0000_part_00.parquet", Body=b"of a killed attempt")
@@ -204,11 +207,27 @@ def test_an_unload_leaves_nothing_of_an_attempt_before(place: Place) -> None:
     assert unload() == (2, keys)
 
 
+def test_an_unload_whose_files_are_not_those_of_its_manifest_is_refused(place: Place) -> None:
+    place.load(1, [ONE, TWO])
+    prefix, step = f"s3://{place.bucket}/out/batch=1/", ("test/u_" + place.name,)
+
+    def unload(read: Callable[[str], bytes]) -> Unloaded:
+        return place.warehouse().unload(step, 1, f"SELECT id, amount FROM {place.target.name}", prefix, BY_ID, {}, read)
+
+    def lengthened(uri: str) -> bytes:
+        return re.sub(rb'"content_length": *\d+', b'"content_length": 1', place.read(uri), count=1)
+
+    with pytest.raises(DataError, match="or has not all of it"):
+        unload(lengthened)
+    assert place.warehouse().applied(step) == 0
+    assert unload(place.read).rows == 2
+
+
 def test_an_unload_as_csv_with_a_header_in_small_encrypted_files(place: Place) -> None:
     options = UnloadOptions("csv", header=True, compression="gzip", max_file_mb=5, encrypted=True)
     prefix = f"s3://{place.bucket}/csv/"
     done = place.warehouse().unload(
         ("test/c_" + place.name,), 1, "SELECT n, REPEAT('x', 1000) AS x FROM generate_series(1, 12000) g(n)", prefix, options, {}, place.read
     )
-    assert (done.rows, len(done.files)) == (12000, 3)
-    assert [gzip.decompress(place.read(f)).splitlines()[0] for f in done.files] == [b"n,x"] * 3
+    assert (done.rows, len(done.sizes)) == (12000, 3)
+    assert [gzip.decompress(place.read(f)).splitlines()[0] for f in done.sizes] == [b"n,x"] * 3
